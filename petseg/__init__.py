@@ -1,0 +1,81 @@
+"""Find cats and dogs in a photo, pixel by pixel.
+
+    import petseg
+
+    result = petseg.segment("dog.jpg")
+    result.mask      # (H, W) uint8: 0 background, 1 cat, 2 dog
+    result.label     # "dog"
+    result.cutout().save("dog.png")
+
+Nothing is loaded before it is used: `import petseg` is cheap, and the first model brings ONNX Runtime.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from petseg.catalog import ModelInfo, list_models
+    from petseg.errors import (
+        DeviceError,
+        ImageError,
+        ImageTooLargeError,
+        ModelError,
+        OutputError,
+        PetsegError,
+        PromptError,
+    )
+    from petseg.runtime import DeviceWarning
+    from petseg.segmentation import Segmentation
+    from petseg.segmenter import Segmenter, segment
+
+    __version__: str
+
+__all__ = [
+    "DeviceError",
+    "DeviceWarning",
+    "ImageError",
+    "ImageTooLargeError",
+    "ModelError",
+    "ModelInfo",
+    "OutputError",
+    "PetsegError",
+    "PromptError",
+    "Segmentation",
+    "Segmenter",
+    "__version__",
+    "list_models",
+    "segment",
+]
+
+_HOMES = {
+    "ModelInfo": "catalog",
+    "list_models": "catalog",
+    "DeviceError": "errors",
+    "ImageError": "errors",
+    "ImageTooLargeError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "PetsegError": "errors",
+    "PromptError": "errors",
+    "DeviceWarning": "runtime",
+    "Segmentation": "segmentation",
+    "Segmenter": "segmenter",
+    "segment": "segmenter",
+}
+"""Public name -> the module that has it (PEP 562)."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from petseg.runtime import version
+
+        return version()
+    if name not in _HOMES:
+        raise AttributeError(f"module 'petseg' has no attribute {name!r}")
+    value = getattr(import_module(f"petseg.{_HOMES[name]}"), name)
+    globals()[name] = value  # so that the next access is an ordinary one
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""What `petseg doctor` finds out: the installation, the devices, the embedded weights."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from petseg import catalog, runtime
+from petseg.errors import ModelError
+from petseg.runtime import Diagnosis, Fault
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An embedded model, and what is wrong with its file, if anything."""
+
+    name: str
+    path: Path
+    fault: Fault | None
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """All that was found.
+
+    Attributes:
+        runtime: ONNX Runtime and the devices.
+        weights: the embedded models.
+        problems: what is broken and how to mend it. A GPU that cannot be used is none: the CPU does it.
+    """
+
+    runtime: Diagnosis
+    weights: list[Weights]
+    problems: list[Fault]
+
+    @property
+    def device(self) -> str | None:
+        """What `device="auto"` takes: "cuda", "cpu", or None where nothing runs."""
+        if self.runtime.gpu_visible and _CUDA in self.runtime.starting:
+            return "cuda"
+        return "cpu" if _CPU in self.runtime.starting else None
+
+    def document(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {"ok": not self.problems, "device": self.device, **asdict(self)}
+
+    def text(self) -> str:
+        """The same in words."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        found, device = self.runtime, self.device
+        yield f"petseg {found.petseg}, Python {found.python}, {found.platform}"
+        packages = " and ".join(f"{name} {version}" for name, version in found.packages.items())
+        yield f"installed:     {packages or 'no onnxruntime package'}"
+        yield f"compiled in:   {', '.join(found.compiled) or 'nothing'}"
+        yield f"really start:  {', '.join(found.starting) or 'none'}"
+        where = {"cuda": "on the GPU", "cpu": "on the CPU", None: "nowhere"}[device]
+        yield f"petseg runs:   {where}"
+        if found.cuda:
+            yield "GPU:           not used"
+            yield f"      cause:   {found.cuda.problem}"
+            yield f"      fix:     {found.cuda.fix}"
+        for weights in self.weights:
+            yield f"model {weights.name + ':':<9}{'damaged' if weights.fault else 'sound'}, {weights.path}"
+        for problem in self.problems:
+            yield f"PROBLEM:       {problem.problem}"
+            yield f"      fix:     {problem.fix}"
+        if not self.problems:
+            yield "Nothing is broken."
+
+
+def examine() -> Checkup:
+    """Examine everything. Takes about a second, since tiny models are run."""
+    found = runtime.describe()
+    # CUDA is no problem by itself, but the cause of its failure may be one: two packages at once.
+    problems = [fault for fault in found.faults if fault != found.cuda or len(found.packages) > 1]
+    weights: list[Weights] = []
+    try:
+        weights = [_examine_weights(info.name) for info in catalog.list_models()]
+        if not weights:
+            problems.append(Fault(f"there are no embedded models in {catalog.WEIGHTS}", _REINSTALL))
+    except ModelError as error:
+        problems.append(Fault(str(error), _REINSTALL))
+    problems += [entry.fault for entry in weights if entry.fault]
+    return Checkup(found, weights, list(dict.fromkeys(problems)))
+
+
+def _examine_weights(name: str) -> Weights:
+    location = catalog.resolve(name)
+    try:
+        sha256 = hashlib.sha256(location.path.read_bytes()).hexdigest()
+    except OSError as error:
+        fault = Fault(
+            f"the weights of {name!r} cannot be read: {location.path} ({error.strerror})", _REINSTALL
+        )
+        return Weights(name, location.path, fault)
+    if location.sha256 not in (None, sha256):
+        fault = Fault(
+            f"the weights of {name!r} are damaged: {location.path} has sha256 {sha256}, "
+            f"should have {location.sha256}",
+            _REINSTALL,
+        )
+        return Weights(name, location.path, fault)
+    return Weights(name, location.path, None)

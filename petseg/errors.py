@@ -1,0 +1,32 @@
+"""Everything that can go wrong, each with its own class, all under `PetsegError`.
+
+A message says what was wrong with which input and what to do about it.
+"""
+
+
+class PetsegError(Exception):
+    """Base class of every error that petseg raises on purpose."""
+
+
+class ImageError(PetsegError):
+    """A photo that cannot be read, or is not what it claims to be."""
+
+
+class ImageTooLargeError(ImageError):
+    """A photo with more pixels than the limit allows."""
+
+
+class PromptError(PetsegError):
+    """A point or box that is malformed or outside the photo, or given to a model that takes none."""
+
+
+class ModelError(PetsegError):
+    """A model that is unknown, damaged, or does not keep the ONNX contract."""
+
+
+class DeviceError(PetsegError):
+    """A device that is unknown or could not be used, with the cause."""
+
+
+class OutputError(PetsegError):
+    """A result that cannot be written where it was asked to go."""

@@ -1,0 +1,152 @@
+"""What a model says about itself, and whether it keeps the ONNX contract.
+
+The document is JSON under the key "petseg" of the model's `metadata_props`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from petseg.errors import ModelError
+from petseg.metrics import CLASSES
+
+METADATA_KEY = "petseg"
+EXPORT_AGAIN = "download it again, or export it again (python -m export.export)"
+FORMAT = 1
+"""Version of the document; a reader refuses newer ones, whose meaning it cannot know."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a text that is not empty", lambda v: _is_text(v) and v != ""),
+    "version": ("a text", _is_text),
+    "classes": (f"{list(CLASSES)}", lambda v: v == list(CLASSES)),
+    "size": ("a whole number of at least 1", lambda v: _is_count(v) and v > 0),
+    "fit": ('"letterbox"', lambda v: v == "letterbox"),
+    "fill": ("a whole number from 0 to 255", lambda v: _is_count(v) and v <= 255),
+    "prompts": (
+        'a list of "point" and "box"',
+        lambda v: isinstance(v, list) and all(p in ("point", "box") for p in v),
+    ),
+    "training_data": ("a text", _is_text),
+    "metrics": ("an object", lambda v: isinstance(v, dict)),
+    "checkpoint_sha256": ("a text", _is_text),
+    "parameters": ("a whole number", _is_count),
+}
+"""Field -> (what it must be, the test of it)."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A model's own description, checked.
+
+    Attributes:
+        name, version: of the model.
+        size: side S of the square the network sees, in pixels.
+        fill: grey (0..255) around the photo in that square.
+        prompts: what the model takes besides the photo: none, or some of "point" and "box".
+        training_data: what it learned from.
+        metrics: figures as `petseg.metrics.Evaluation.report` gives them.
+        checkpoint_sha256: of the checkpoint it was exported from, in hex.
+        parameters: number of weights.
+    """
+
+    name: str
+    version: str
+    size: int
+    fill: int
+    prompts: tuple[str, ...]
+    training_data: str
+    metrics: dict[str, Any]
+    checkpoint_sha256: str
+    parameters: int
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read the document that a model carries.
+
+        Args:
+            text: the JSON.
+            source: how messages name the model, for instance "model 'unet'".
+
+        Raises:
+            ModelError: not JSON, a field is missing or wrong, or the format is newer than this petseg.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{source}: its metadata are no JSON ({error}); {EXPORT_AGAIN}") from error
+        return cls.from_document(document, source)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], source: str) -> Self:
+        """The same from JSON that is parsed already."""
+        version = document.get("format") if isinstance(document, Mapping) else None
+        if not isinstance(version, int) or version < 1:
+            raise ModelError(f"{source}: its metadata name no format; {EXPORT_AGAIN}")
+        if version > FORMAT:
+            raise ModelError(
+                f"{source} has metadata of format {version}, this petseg reads up to {FORMAT}; "
+                "upgrade petseg: pip install --upgrade petseg"
+            )
+        for field, (meaning, test) in _FIELDS.items():
+            if field not in document:
+                raise ModelError(f"{source}: its metadata lack {field!r} ({meaning}); {EXPORT_AGAIN}")
+            if not test(document[field]):
+                raise ModelError(
+                    f"{source}: {field!r} in its metadata is {document[field]!r}, must be {meaning}; "
+                    f"{EXPORT_AGAIN}"
+                )
+        # classes and fit have only one value each, so there is nothing to keep.
+        kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
+        return cls(**kept | {"prompts": tuple(document["prompts"])})
+
+
+def check_contract(session: Any, source: str) -> Manifest:
+    """Hold a model against the contract: its metadata, and the names, types and shapes it works with.
+
+    Args:
+        session: an `onnxruntime.InferenceSession`.
+        source: how messages name the model.
+
+    Returns:
+        What the model says about itself.
+
+    Raises:
+        ModelError: the first thing that differs.
+    """
+    document = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if document is None:
+        raise ModelError(
+            f"{source} is no petseg model: its metadata have no key {METADATA_KEY!r}; {EXPORT_AGAIN}"
+        )
+    manifest = Manifest.from_json(document, source)
+    side = manifest.size
+    inputs = {"image": ("tensor(uint8)", [3, side, side])}
+    if manifest.prompts:
+        inputs["prompt"] = ("tensor(float)", [2, side, side])
+    _check_values("inputs", session.get_inputs(), inputs, source)
+    _check_values("outputs", session.get_outputs(), {"logits": ("tensor(float)", [3, side, side])}, source)
+    return manifest
+
+
+def _check_values(what: str, found: Any, expected: dict[str, tuple[str, list[int]]], source: str) -> None:
+    names = [value.name for value in found]
+    if set(names) != set(expected):
+        raise ModelError(f"{source} has {what} {names}, must be {list(expected)}; {EXPORT_AGAIN}")
+    for value in found:
+        kind, shape = expected[value.name]
+        batch, *rest = value.shape or [None]
+        if value.type != kind or rest != shape or isinstance(batch, int):
+            raise ModelError(
+                f"{source}: {value.name!r} is {value.type} {value.shape}, must be {kind} "
+                f"{['batch', *shape]} with a dynamic batch; {EXPORT_AGAIN}"
+            )

@@ -1,0 +1,149 @@
+"""The numbers petseg reports, defined once, in numpy.
+
+Everything derives from one confusion matrix over a whole split: rows are the truth, columns the
+prediction, classes 0 background, 1 cat, 2 dog. Pixels whose truth is `BORDER` are ignored, unless a
+figure says otherwise. A class that occurs neither in truth nor in prediction has no IoU or Dice
+(nan) and is left out of the means.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = ("background", "cat", "dog")
+BORDER = 255
+"""Label of pixels that belong to no class: the trimap's border, or an unsure pseudo-mask."""
+
+
+def confusion_matrix(
+    truth: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any]], classes: int = 3
+) -> NDArray[np.int64]:
+    """Count pixels by (truth, prediction).
+
+    Args:
+        truth: labels 0..classes-1 or `BORDER`, any shape.
+        prediction: labels 0..classes-1, the same shape.
+
+    Returns:
+        (classes, classes) int64.
+
+    Raises:
+        ValueError: shapes differ, or a label is out of range.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
+    keep = truth != BORDER
+    rows, columns = truth[keep].astype(np.int64), prediction[keep].astype(np.int64)
+    for name, labels in (("truth", rows), ("prediction", columns)):
+        if labels.size and (labels.min() < 0 or labels.max() >= classes):
+            raise ValueError(f"{name} has a label outside 0..{classes - 1}")
+    return np.bincount(rows * classes + columns, minlength=classes**2).reshape(classes, classes)
+
+
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
+    result = np.full(np.shape(numerator), np.nan)
+    np.divide(numerator, denominator, out=result, where=np.asarray(denominator) > 0)
+    return result
+
+
+def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Intersection over union of each class, from a confusion matrix."""
+    hits = np.diag(matrix)
+    return _ratio(hits, matrix.sum(0) + matrix.sum(1) - hits)
+
+
+def dice(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Dice coefficient (F1) of each class, from a confusion matrix."""
+    return _ratio(2 * np.diag(matrix), matrix.sum(0) + matrix.sum(1))
+
+
+def pixel_accuracy(matrix: NDArray[np.int64]) -> float:
+    """Share of the pixels whose class is right; nan without pixels."""
+    return float(_ratio(np.trace(matrix), matrix.sum()))
+
+
+def mean(values: NDArray[np.float64]) -> float:
+    """Mean over the classes that have a value; nan if none has."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def binary_iou(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> float:
+    """IoU of two boolean masks of one shape; two empty masks agree (1.0)."""
+    union = np.count_nonzero(truth | prediction)
+    return float(np.count_nonzero(truth & prediction) / union) if union else 1.0
+
+
+def species_of(labels: NDArray[np.integer[Any]]) -> int:
+    """The pet class (1 or 2) that covers most pixels, 0 where there is none."""
+    cat, dog = (int(np.count_nonzero(labels == c)) for c in (1, 2))
+    return 0 if cat == dog == 0 else 1 if cat >= dog else 2
+
+
+@dataclass
+class Evaluation:
+    """Running figures of a model over a split: `add` each photo, then `report`.
+
+    Besides the whole-split confusion matrix it keeps pet-versus-rest counts with the border counted
+    as pet, the coursework-style mean over photos, and how often the species of a whole animal is wrong.
+    """
+
+    matrix: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
+    border_as_pet: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, 2), np.int64))
+    coursework: list[float] = field(default_factory=list)
+    photos: int = 0
+    animals: int = 0
+    confused: int = 0
+    missed: int = 0
+
+    def add(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> float:
+        """Count one photo.
+
+        Args:
+            truth: (H, W) uint8, 0..2 or `BORDER`.
+            prediction: (H, W) uint8, 0..2.
+
+        Returns:
+            The photo's own mIoU, border ignored (for finding the worst photos).
+        """
+        matrix = confusion_matrix(truth, prediction)
+        self.matrix += matrix
+        pet = (truth != 0).astype(np.uint8)
+        self.border_as_pet += confusion_matrix(pet, (prediction != 0).astype(np.uint8), 2)
+        without_border = np.where(truth == BORDER, 0, truth)
+        self.coursework.append(mean(iou(confusion_matrix(without_border, prediction))))
+        self.photos += 1
+        species = species_of(truth[truth != BORDER])
+        if species:
+            found = species_of(prediction)
+            self.animals += 1
+            self.missed += found == 0
+            self.confused += found not in (0, species)
+        return mean(iou(matrix))
+
+    def report(self) -> dict[str, Any]:
+        """All figures as plain numbers, ready for JSON."""
+        pet = np.array(
+            [
+                [self.matrix[0, 0], self.matrix[0, 1:].sum()],
+                [self.matrix[1:, 0].sum(), self.matrix[1:, 1:].sum()],
+            ]
+        )
+        per_class = iou(self.matrix)
+        return {
+            "photos": self.photos,
+            "miou": mean(per_class),
+            "iou": dict(zip(CLASSES, per_class.tolist(), strict=True)),
+            "mean_dice": mean(dice(self.matrix)),
+            "dice": dict(zip(CLASSES, dice(self.matrix).tolist(), strict=True)),
+            "pixel_accuracy": pixel_accuracy(self.matrix),
+            "pet_iou": float(iou(pet)[1]),
+            "pet_iou_border_as_pet": float(iou(self.border_as_pet)[1]),
+            "coursework_miou": mean(np.asarray(self.coursework)),
+            "animals": self.animals,
+            "species_confused": self.confused,
+            "species_confusion": self.confused / self.animals if self.animals else float("nan"),
+            "missed": self.missed,
+            "confusion_matrix": self.matrix.tolist(),
+        }

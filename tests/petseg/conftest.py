@@ -1,0 +1,48 @@
+"""Fixtures for the tests of the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from petseg import cli
+
+
+@pytest.fixture
+def run(model_path: Path) -> Callable[..., Any]:
+    """Run a command in this process; `segment` and `eval` get the tiny model unless they name one."""
+
+    def run(*arguments: object) -> Any:
+        words = [str(argument) for argument in arguments]
+        if words[0] in ("segment", "eval") and "--model" not in words:
+            words += ["--model", str(model_path), "--device", "cpu"]
+        result = CliRunner().invoke(cli.app, words)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for photos."""
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def put(photo: NDArray[np.uint8]) -> Callable[..., Path]:
+    """Write the photo, in the format of the file's name or in PNG."""
+
+    def put(path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = path.suffix.lower() in Image.registered_extensions()
+        Image.fromarray(photo).save(path, None if known else "PNG")
+        return path
+
+    return put

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from petseg.geometry import FILL, Letterbox
+
+SIZES = [(500, 375), (375, 500), (64, 64), (1, 1), (1, 1000), (1000, 1), (63, 65), (20, 10), (3000, 7)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_photo_fits_and_is_centred(width: int, height: int) -> None:
+    box = Letterbox.fit(width, height, 64)
+    assert max(box.inner_width, box.inner_height) == 64
+    assert min(box.inner_width, box.inner_height) >= 1
+    assert box.left == (64 - box.inner_width) // 2
+    assert box.top == (64 - box.inner_height) // 2
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_apply_pads_with_grey_and_restore_undoes_it(width: int, height: int) -> None:
+    box = Letterbox.fit(width, height, 64)
+    square = box.apply(np.full((height, width, 3), 200, np.uint8))
+    assert square.shape == (64, 64, 3)
+    assert (square[box.inner] == 200).all()
+    padding = np.ones((64, 64), bool)
+    padding[box.inner] = False
+    assert (square[padding] == FILL).all()
+    plane = square[..., 0].astype(np.float32)
+    assert box.restore(plane).shape == (height, width)
+    np.testing.assert_allclose(box.restore(plane), 200, atol=1e-3)  # no grey bleeds in
+    np.testing.assert_array_equal(box.restore_labels(square[..., 0]), np.full((height, width), 200))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_points_there_and_back(width: int, height: int) -> None:
+    box = Letterbox.fit(width, height, 64)
+    corners = np.array([[0, 0], [width, height], [width / 3, height / 7]], np.float64)
+    inside = box.to_model(corners)
+    np.testing.assert_allclose(inside[0], [box.left, box.top])
+    np.testing.assert_allclose(inside[1], [box.left + box.inner_width, box.top + box.inner_height])
+    np.testing.assert_allclose(box.to_image(inside), corners)
+
+
+def test_a_click_lands_on_what_it_points_at() -> None:
+    photo = np.zeros((300, 500, 3), np.uint8)
+    photo[200:220, 400:420] = 255
+    box = Letterbox.fit(500, 300, 128)
+    (x, y) = box.to_model(np.array([[410.0, 210.0]]))[0]
+    assert box.apply(photo)[int(y), int(x), 0] > 200
+
+
+def test_smooth_upscaling_is_bilinear() -> None:
+    plane = np.tile(np.arange(8, dtype=np.float32), (8, 1))
+    up = Letterbox.fit(80, 80, 8).restore(plane)
+    np.testing.assert_allclose(up[40, 5:75], np.arange(5, 75) / 10 + 0.05 - 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(0, 5, 64), (5, 0, 64), (5, 5, 0), (-1, 5, 64)])
+def test_sizes_must_be_positive(sizes: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        Letterbox.fit(*sizes)

@@ -1,0 +1,129 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from tiny_models import manifest
+
+from petseg.errors import ModelError
+from petseg.manifest import FORMAT, Manifest, check_contract
+
+
+def test_everything_is_read() -> None:
+    read = Manifest.from_json(json.dumps(manifest(prompts=["point"], surplus="ignored")), "it")
+    assert read == Manifest(
+        name="tiny",
+        version="1.0",
+        size=64,
+        fill=127,
+        prompts=("point",),
+        training_data="nothing",
+        metrics={"miou": 0.5},
+        checkpoint_sha256="0" * 64,
+        parameters=12,
+    )
+
+
+@pytest.mark.parametrize("field", sorted(set(manifest()) - {"format"}))
+def test_every_field_is_needed(field: str) -> None:
+    with pytest.raises(ModelError, match=f"it: its metadata lack '{field}'.*export it again"):
+        Manifest.from_document(manifest(**{field: None}), "it")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("version", 1.0),
+        ("classes", ["background", "dog", "cat"]),
+        ("size", 0),
+        ("size", "64"),
+        ("size", True),
+        ("fit", "stretch"),
+        ("fill", 256),
+        ("prompts", ["text"]),
+        ("prompts", "point"),
+        ("metrics", []),
+        ("parameters", -1),
+    ],
+)
+def test_wrong_fields_are_named(field: str, value: object) -> None:
+    with pytest.raises(ModelError, match=f"it: '{field}' in its metadata is .* must be .*export it again"):
+        Manifest.from_document(manifest(**{field: value}), "it")
+
+
+@pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
+def test_no_json(text: str) -> None:
+    with pytest.raises(ModelError, match="no JSON"):
+        Manifest.from_json(text, "it")
+
+
+@pytest.mark.parametrize("document", [[], 3, None, {}, {"format": "1"}, {"format": 0}])
+def test_no_format(document: object) -> None:
+    with pytest.raises(ModelError, match="name no format"):
+        Manifest.from_json(json.dumps(document), "it")
+
+
+def test_newer_format() -> None:
+    with pytest.raises(ModelError, match="upgrade petseg: pip install --upgrade petseg"):
+        Manifest.from_document(manifest(format=FORMAT + 1), "it")
+
+
+def value(name: str, kind: str, shape: list[object]) -> SimpleNamespace:
+    return SimpleNamespace(name=name, type=kind, shape=shape)
+
+
+IMAGE = value("image", "tensor(uint8)", ["batch", 3, 64, 64])
+PROMPT = value("prompt", "tensor(float)", [None, 2, 64, 64])
+CHANNELS_LAST = value("image", "tensor(uint8)", ["batch", 64, 64, 3])
+OTHER_NAME = value("x", "tensor(uint8)", ["batch", 3, 64, 64])
+LOGITS = value("logits", "tensor(float)", ["batch", 3, 64, 64])
+
+
+def check(inputs: list[object], outputs: list[object], **changes: object) -> Manifest:
+    metadata = SimpleNamespace(custom_metadata_map={"petseg": json.dumps(manifest(**changes))})
+    return check_contract(
+        SimpleNamespace(
+            get_modelmeta=lambda: metadata, get_inputs=lambda: inputs, get_outputs=lambda: outputs
+        ),
+        "it",
+    )
+
+
+def test_contract_kept() -> None:
+    assert check([IMAGE], [LOGITS]).prompts == ()
+    assert check([PROMPT, IMAGE], [LOGITS], prompts=["box"]).prompts == ("box",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "changes", "message"),
+    [
+        (
+            [OTHER_NAME],
+            [LOGITS],
+            {},
+            r"inputs \['x'\], must be \['image'\]",
+        ),
+        ([IMAGE, PROMPT], [LOGITS], {}, "must be .'image'.;"),
+        ([IMAGE], [LOGITS], {"prompts": ["point"]}, "must be .'image', 'prompt'."),
+        ([IMAGE], [value("mask", "tensor(float)", ["b", 3, 64, 64])], {}, r"outputs \['mask'\]"),
+        ([IMAGE], [LOGITS, value("x", "tensor(float)", [])], {}, "outputs"),
+        ([value("image", "tensor(float)", ["b", 3, 64, 64])], [LOGITS], {}, "'image' is tensor.float."),
+        (
+            [CHANNELS_LAST],
+            [LOGITS],
+            {},
+            "'image' is .*'batch', 3, 64, 64",
+        ),
+        ([value("image", "tensor(uint8)", [1, 3, 64, 64])], [LOGITS], {}, "dynamic batch"),
+        ([value("image", "tensor(uint8)", [])], [LOGITS], {}, "'image' is"),
+        ([IMAGE], [LOGITS], {"size": 32}, "'image' is .*'batch', 3, 32, 32"),
+        ([IMAGE], [value("logits", "tensor(float16)", ["b", 3, 64, 64])], {}, "'logits' is tensor.float16."),
+        ([IMAGE], [value("logits", "tensor(float)", ["b", 1, 64, 64])], {}, "'logits' is"),
+        ([IMAGE], [value("logits", "tensor(float)", ["b", 3, "h", "w"])], {}, "'logits' is"),
+    ],
+)
+def test_contract_broken(
+    inputs: list[object], outputs: list[object], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ModelError, match=f"{message}.*export it again"):
+        check(inputs, outputs, **changes)

@@ -1,0 +1,373 @@
+import io
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.draw import polygon2mask
+
+from petseg.errors import OutputError
+from petseg.geometry import Letterbox
+from petseg.segmentation import COLORS, Segmentation
+
+WIDTH, HEIGHT, SIDE = 100, 60, 32
+PHOTO = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def result(resize: str = "smooth", logits: NDArray[np.float32] | None = None) -> Segmentation:
+    """A cat on the left that is a third larger than the dog on the right, both sure of themselves."""
+    if logits is None:
+        logits = np.zeros((3, SIDE, SIDE), np.float32)
+        logits[0] = 8
+        logits[:, 10:22, 4:16] = np.array([-2, 6, 0])[:, None, None]
+        logits[:, 10:22, 20:29] = np.array([-2, 0, 6])[:, None, None]
+    return Segmentation(logits, Letterbox.fit(WIDTH, HEIGHT, SIDE), PHOTO, "tiny", resize=resize)
+
+
+def noise() -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=(3, SIDE, SIDE)).astype(np.float32)
+
+
+def restored(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    box = Letterbox.fit(WIDTH, HEIGHT, SIDE)
+    return np.stack([box.restore(plane) for plane in logits])
+
+
+# -- what the network said ------------------------------------------------------------------------------
+
+
+def test_mask_is_the_best_class_of_the_resized_logits() -> None:
+    logits = noise()
+    mask = result(logits=logits).mask
+    assert (mask.shape, mask.dtype) == ((HEIGHT, WIDTH), np.uint8)
+    # Differences are resized, not planes: equal but for rounding where two classes tie.
+    assert (mask != restored(logits).argmax(0)).mean() < 1e-3
+
+
+def test_background_wins_a_tie() -> None:
+    assert not result(logits=np.zeros((3, SIDE, SIDE), np.float32)).mask.any()
+
+
+def test_nearest_resizes_the_classes() -> None:
+    logits = noise()
+    expected = Letterbox.fit(WIDTH, HEIGHT, SIDE).restore_labels(logits.argmax(0).astype(np.uint8))
+    np.testing.assert_array_equal(result("nearest", logits).mask, expected)
+
+
+def test_smooth_edges_are_smoother_than_nearest_ones() -> None:
+    def circle(side: int) -> NDArray[np.float64]:
+        y, x = (np.indices((side, side)) + 0.5) / side - 0.5
+        return 0.3 - np.hypot(x, y)
+
+    inside = circle(SIDE)
+    logits = np.stack([-inside, inside, np.full_like(inside, -99)]).astype(np.float32)
+    photo = np.zeros((4 * SIDE, 4 * SIDE, 3), np.uint8)
+    box = Letterbox.fit(4 * SIDE, 4 * SIDE, SIDE)
+    wrong = [
+        ((Segmentation(logits, box, photo, "tiny", resize=resize).mask != 0) != (circle(4 * SIDE) > 0)).sum()
+        for resize in ("smooth", "nearest")
+    ]
+    assert wrong[0] < 0.2 * wrong[1]
+
+
+def test_probabilities_are_the_softmax() -> None:
+    logits = noise() * 30  # far enough for a naive softmax to overflow
+    probabilities = result(logits=logits).probabilities
+    assert (probabilities.shape, probabilities.dtype) == ((3, HEIGHT, WIDTH), np.float32)
+    planes = restored(logits).astype(np.float64)
+    powers = np.exp(planes - planes.max(0))
+    np.testing.assert_allclose(probabilities, powers / powers.sum(0), atol=1e-4)
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+    assert np.isfinite(result(logits=np.full((3, SIDE, SIDE), 3e38, np.float32)).probabilities).all()
+
+
+def test_alpha_is_any_pet() -> None:
+    answer = result()
+    assert answer.alpha.dtype == np.float32
+    np.testing.assert_allclose(answer.alpha, answer.probabilities[1:].sum(0), atol=1e-6)
+
+
+def test_label_and_scores() -> None:
+    answer = result()
+    assert answer.label == "cat"
+    pet = answer.mask != 0
+    expected = answer.probabilities[:, pet].mean(1)
+    assert list(answer.scores) == ["background", "cat", "dog"]
+    np.testing.assert_allclose(list(answer.scores.values()), expected, rtol=1e-4)
+    assert answer.score == answer.scores["cat"]
+    assert sum(answer.scores.values()) == pytest.approx(1)
+
+
+def test_the_larger_animal_gives_the_label() -> None:
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0] = 8
+    logits[:, 10:22, 4:10] = np.array([-2, 6, 0])[:, None, None]
+    logits[:, 10:22, 12:29] = np.array([-2, 0, 6])[:, None, None]
+    assert result(logits=logits).label == "dog"
+
+
+def test_nothing_there() -> None:
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0] = 3
+    answer = result(logits=logits)
+    assert answer.label == "background"
+    assert not answer.mask.any()
+    assert answer.score == pytest.approx(np.exp(3) / (np.exp(3) + 2), rel=1e-5)
+    assert answer.polygons() == []
+    assert not np.asarray(answer.cutout())[..., 3].any()
+    np.testing.assert_array_equal(np.asarray(answer.overlay()), PHOTO)
+
+
+def test_repr() -> None:
+    assert repr(result()).startswith("<Segmentation cat 0.")
+    assert repr(result()).endswith("100 x 60, model 'tiny'>")
+
+
+def test_threads_that_ask_together_agree() -> None:
+    answer, barrier, seen = result(), threading.Barrier(8), []
+
+    def ask() -> None:
+        barrier.wait()
+        seen.append((answer.label, answer.score, answer.mask.sum(), len(answer.polygons())))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (3, 2)])
+def test_tiny_and_thin_photos(size: tuple[int, int], tmp_path: Path) -> None:
+    width, height = size
+    photo = np.zeros((height, width, 3), np.uint8)
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[2] = 5
+    answer = Segmentation(logits, Letterbox.fit(width, height, SIDE), photo, "tiny")
+    assert answer.mask.shape == (height, width)
+    assert answer.label == "dog"
+    assert answer.size == size
+    (polygon,) = answer.polygons()
+    assert sorted(polygon["exterior"]) == sorted([[0, 0], [width, 0], [width, height], [0, height]])
+    answer.save(tmp_path / "mask.png")
+
+
+# -- pictures -------------------------------------------------------------------------------------------
+
+
+def test_overlay_tints_the_pets_only() -> None:
+    answer = result()
+    image = answer.overlay(0.5)
+    assert (image.mode, image.size) == ("RGB", (WIDTH, HEIGHT))
+    pixels = np.asarray(image).astype(float)
+    for label, name in ((1, "cat"), (2, "dog")):
+        chosen = answer.mask == label
+        expected = (PHOTO[chosen].astype(float) + COLORS[name]) / 2
+        assert np.abs(pixels[chosen] - expected).max() <= 2
+    np.testing.assert_array_equal(pixels[answer.mask == 0], PHOTO[answer.mask == 0])
+
+
+def test_overlay_at_its_ends_and_in_other_colours() -> None:
+    answer = result()
+    np.testing.assert_array_equal(np.asarray(answer.overlay(0)), PHOTO)
+    solid = np.asarray(answer.overlay(1, {"dog": (1, 2, 3)}))
+    assert (solid[answer.mask == 2] == (1, 2, 3)).all()
+    assert (solid[answer.mask == 1] == COLORS["cat"]).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"opacity": 1.1}, "from 0 to 1"),
+        ({"opacity": -0.1}, "from 0 to 1"),
+        ({"opacity": float("nan")}, "from 0 to 1"),
+        ({"colors": {"horse": (0, 0, 0)}}, "classes are background, cat, dog"),
+        ({"colors": {"cat": (0, 0, 256)}}, r"give \(red, green, blue\)"),
+        ({"colors": {"cat": (0, 0)}}, r"give \(red, green, blue\)"),
+        ({"colors": {"cat": "red"}}, r"give \(red, green, blue\)"),
+    ],
+)
+def test_bad_overlays(given: dict[str, object], message: str) -> None:
+    with pytest.raises(OutputError, match=message):
+        result().overlay(**given)
+
+
+def test_cutout_has_a_soft_edge_and_keeps_the_colours() -> None:
+    answer = result()
+    image = answer.cutout()
+    assert (image.mode, image.size) == ("RGBA", (WIDTH, HEIGHT))
+    pixels = np.asarray(image)
+    np.testing.assert_array_equal(pixels[..., :3], PHOTO)
+    opacity = pixels[..., 3]
+    assert (opacity[answer.alpha > 0.76] == 255).all()
+    assert (opacity[answer.alpha < 0.24] == 0).all()
+    between = (opacity > 0) & (opacity < 255)
+    assert between.any()
+    assert ((opacity > 128) == (answer.alpha > 0.5))[~np.isclose(answer.alpha, 0.5, atol=0.01)].all()
+
+
+# -- polygons -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tolerance", "least"), [(0, 1), (1, 0.95)])
+def test_polygons_rasterise_back_to_the_mask(tolerance: float, least: float) -> None:
+    answer = result()
+    back = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for polygon in answer.polygons(tolerance):
+        inside = polygon2mask(back.shape, np.array(polygon["exterior"])[:, ::-1] - 0.5)
+        for hole in polygon["holes"]:
+            inside &= ~polygon2mask(back.shape, np.array(hole)[:, ::-1] - 0.5)
+        back[inside] = ["background", "cat", "dog"].index(polygon["label"])
+    for label in (1, 2):
+        union = ((back == label) | (answer.mask == label)).sum()
+        assert ((back == label) & (answer.mask == label)).sum() / union >= least
+
+
+def test_polygons_come_largest_first_with_their_own_scores() -> None:
+    answer = result()
+    polygons = answer.polygons()
+    assert [polygon["label"] for polygon in polygons] == ["cat", "dog"]
+    for label, polygon in ((1, polygons[0]), (2, polygons[1])):
+        expected = answer.probabilities[label][answer.mask == label].mean()
+        assert polygon["score"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_holes() -> None:
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[1] = 5
+    logits[0, 13:19, 13:19] = 12
+    (polygon,) = result(logits=logits).polygons()
+    assert len(polygon["holes"]) == 1
+
+
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
+def test_bad_tolerance(tolerance: float) -> None:
+    with pytest.raises(OutputError, match="0 or more"):
+        result().polygons(tolerance)
+
+
+# -- files ----------------------------------------------------------------------------------------------
+
+
+def test_a_mask_is_read_back(tmp_path: Path) -> None:
+    answer = result()
+    answer.save(tmp_path / "new" / "folders" / "mask.PNG")
+    with Image.open(tmp_path / "new" / "folders" / "mask.PNG") as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), answer.mask)
+        shown = np.asarray(image.convert("RGB"))
+    assert (shown[answer.mask == 2] == COLORS["dog"]).all()
+
+
+def test_a_document_is_read_back(tmp_path: Path) -> None:
+    answer = result()
+    answer.save(tmp_path / "result.json")
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document == {
+        "label": "cat",
+        "score": answer.score,
+        "scores": answer.scores,
+        "size": [WIDTH, HEIGHT],
+        "model": "tiny",
+        "polygons": answer.polygons(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "mode"),
+    [
+        ("mask", "a.png", "P"),
+        ("cutout", "a.png", "RGBA"),
+        ("cutout", "a.webp", "RGBA"),
+        ("overlay", "a.png", "RGB"),
+        ("overlay", "a.jpg", "RGB"),
+        ("overlay", "a.JPEG", "RGB"),
+        ("overlay", "a.webp", "RGB"),
+    ],
+)
+def test_kinds(kind: str, name: str, mode: str, tmp_path: Path) -> None:
+    result().save(str(tmp_path / name), kind)
+    with Image.open(tmp_path / name) as image:
+        image.load()
+        assert (image.mode, image.size) == (mode, (WIDTH, HEIGHT))
+        assert not image.getexif()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("a.jpg", None, r"neither|give .png for the mask"),
+        ("a", None, "give .png for the mask"),
+        ("a.jpg", "mask", r"cannot hold a mask; use \.png"),
+        ("a.jpg", "cutout", r"cannot hold a cutout; use \.png"),
+        ("a.png", "json", r"use \.json"),
+        ("a.gif", "overlay", r"use \.png or \.jpg"),
+        ("a.png", "outline", "give one of mask, cutout, overlay, json"),
+    ],
+)
+def test_what_cannot_be_saved(name: str, kind: str | None, message: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=message):
+        result().save(tmp_path / name, kind)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_it_cannot_be_saved(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "file" / "a.png", "a\0b.png", "a" * 300 + ".png"):
+        with pytest.raises(OutputError, match=r"cannot be written.*choose another place"):
+            result().save(path)
+    for name in ("folder.png", "pipe.png"):
+        with pytest.raises(OutputError, match=f"{name} is there and no regular file; choose another name"):
+            result().save(tmp_path / name)
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"old")
+    opened = Path.open
+
+    class Full(io.FileIO):
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    def open_full(self: Path, mode: str = "r", **options: object) -> object:
+        return Full(self, "x") if mode == "xb" else opened(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        result().save(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_old_file_is_replaced_with_ordinary_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"old")
+    result().save(path)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "real.png").touch()
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    result().save(tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").stat().st_size > 0
+
+
+def test_unknown_resize() -> None:
+    with pytest.raises(OutputError, match="give 'smooth' or 'nearest'"):
+        result("cubic")
