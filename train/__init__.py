@@ -1,0 +1,1 @@
+"""Training, evaluation and the study of the models."""

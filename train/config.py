@@ -1,0 +1,166 @@
+"""The typed home of every field of a training config (TOML)."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from train.losses import LossConfig
+from train.models import ModelConfig
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of the config: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceConfig(Section):
+    """One folder of photos with masks.
+
+    Attributes:
+        path: the folder, relative to `data.root`.
+        layout: "oxford" (the official Oxford-IIIT Pet layout) or "folder" (images/ and masks/).
+        split: list of names for the Oxford layout.
+        masks: name of the mask folder in the "folder" layout; beginning with "./", a path from the working
+            directory instead.
+        repeat: how often each photo comes in an epoch.
+        validation: share held out for validation, stratified by breed.
+    """
+
+    path: str
+    layout: Literal["oxford", "folder"] = "folder"
+    split: str = "trainval"
+    masks: str = "masks"
+    repeat: int = Field(default=1, ge=1)
+    validation: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class DataConfig(Section):
+    """Where photos come from and how they are fed.
+
+    Attributes:
+        root: folder that the sources' paths start from.
+        sources: see `SourceConfig`.
+        download: let torchvision download the Oxford dataset into `root` when it is not there.
+        size: side of the model's square, in pixels.
+        cache_side: photos are kept in memory with their longer side reduced to this; 0 reads them from
+            disk each time.
+        workers: processes that augment.
+        seed: of the validation split, apart from the training seed so that runs stay comparable.
+    """
+
+    sources: list[SourceConfig]
+    root: str = "../shared/data"
+    download: bool = False
+    size: int = Field(default=256, ge=16)
+    cache_side: int = Field(default=360, ge=0)
+    workers: int = Field(default=2, ge=0)
+    seed: int = 0
+
+
+class AugmentConfig(Section):
+    """Probability of each augmentation; ranges are in `augment.py`.
+
+    Attributes:
+        perturb: one of the eight perturbations of the robustness study, at a random level.
+    """
+
+    flip: Probability = 0.5
+    crop: Probability = 0.5
+    affine: Probability = 0.5
+    elastic: Probability = 0.1
+    colour: Probability = 0.5
+    grayscale: Probability = 0.05
+    blur: Probability = 0.1
+    noise: Probability = 0.1
+    perturb: Probability = 0.0
+
+
+class OptimConfig(Section):
+    """The optimiser and its schedule.
+
+    Attributes:
+        learning_rate: peak of AdamW's warm-up and cosine schedule.
+        encoder_scale: factor on the learning rate of the encoder.
+        batch_size: photos of one process and one forward pass.
+        accumulate: forward passes for one step.
+        ema: decay of the exponential moving average of the weights; 0 turns it off.
+        patience: epochs without validation mIoU rising by `min_delta` before stopping; 0 never stops.
+        max_norm: gradients are clipped to this norm.
+    """
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    encoder_scale: float = Field(default=1.0, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup_epochs: float = Field(default=0.5, ge=0)
+    ema: float = Field(default=0.998, ge=0, lt=1)
+    patience: int = Field(default=0, ge=0)
+    min_delta: float = Field(default=0.0, ge=0)
+    max_norm: float = Field(default=5.0, gt=0)
+    mixed_precision: Literal["no", "fp16", "bf16"] = "bf16"
+
+
+class Config(Section):
+    """A whole training run.
+
+    Attributes:
+        name: of the model that comes out.
+        output: folder of the run; state, best checkpoint and history go there.
+        start: checkpoint folder to fine-tune from; None for the model's own start.
+        seed: of initialisation, order and augmentation.
+    """
+
+    name: str
+    data: DataConfig
+    model: ModelConfig
+    output: str = ""
+    start: str | None = None
+    seed: int = 0
+    augment: AugmentConfig = AugmentConfig()
+    optim: OptimConfig = OptimConfig()
+    loss: LossConfig = LossConfig()
+
+    @property
+    def folder(self) -> Path:
+        """Where the run writes: `output`, or runs/NAME."""
+        return Path(self.output or f"runs/{self.name}")
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a TOML config.
+
+    Args:
+        path: the file.
+        overrides: "section.key=value" strings, the value in TOML syntax (bare words are strings).
+
+    Raises:
+        pydantic.ValidationError: a key is unknown or a value does not fit.
+        ValueError: an override has no "=", or goes into something that is no table.
+    """
+    document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    for override in overrides or []:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise ValueError(f"override {override!r} must look like optim.epochs=10")
+        *parents, last = key.split(".")
+        table: dict[str, Any] = document
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"override {override!r}: {parent} is no table")
+        table[last] = _toml_value(text)
+    return Config.model_validate(document)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

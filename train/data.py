@@ -1,0 +1,181 @@
+"""Photos with masks for training: sources, the validation split, augmented items."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.datasets import OxfordIIITPet
+
+from petseg.pairs import Pair, read_pairs
+from train.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+from train.config import AugmentConfig, DataConfig, SourceConfig
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Sample(Protocol):
+    """A named photo and mask that can be read; `petseg.pairs.Pair` is one."""
+
+    @property
+    def name(self) -> str:
+        """File name without suffix."""
+
+    @property
+    def breed(self) -> str:
+        """What the validation split is stratified by."""
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
+
+
+class TorchvisionSample:
+    """An item of torchvision's `OxfordIIITPet`."""
+
+    def __init__(self, dataset: OxfordIIITPet, index: int, pair: Pair) -> None:
+        self._dataset, self._index, self._pair = dataset, index, pair
+        self.name, self.breed = pair.name, pair.breed
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+        # Not the dataset's photo: it has lost transparency, which petseg lays over white.
+        return self._pair.read_image()
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
+        trimap = np.asarray(self._dataset[self._index][1], np.uint8)
+        return self._pair.classes(trimap)
+
+
+def read_source(source: SourceConfig, root: Path, download: bool = False) -> list[Sample]:
+    """All samples of a source, sorted by name.
+
+    The Oxford layout goes through torchvision where every file of the list is there, and is read from
+    the same folders where only some are.
+
+    Raises:
+        petseg.ImageError: the folder is missing or holds no pairs.
+    """
+    folder = root / source.path
+    if source.layout == "folder":
+        masks = Path(source.masks).resolve() if source.masks.startswith("./") else source.masks
+        return list(read_pairs(folder, masks=masks))
+    if download:
+        OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation", download=True)
+    pairs = read_pairs(folder, source.split)
+    listed = (folder / "annotations" / f"{source.split}.txt").read_text(encoding="utf-8").split("\n")
+    order = [line.split()[0] for line in listed if line.strip()]
+    known = folder.name == "oxford-iiit-pet" and source.split in {"trainval", "test"}
+    if not known or len(order) != len(pairs):
+        return list(pairs)
+    dataset = OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation")
+    position = {name: index for index, name in enumerate(order)}
+    return [TorchvisionSample(dataset, position[pair.name], pair) for pair in pairs]
+
+
+def split_validation(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Hold out `share` of every breed, by seed and whatever the order of the samples.
+
+    Breeds too small to give one photo give none.
+    """
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.breed].append(sample)
+    generator = np.random.default_rng(seed)
+    training: list[Sample] = []
+    validation: list[Sample] = []
+    for breed in sorted(groups):
+        ordered = sorted(groups[breed], key=lambda sample: sample.name)
+        members = [ordered[i] for i in generator.permutation(len(ordered))]
+        count = round(share * len(members))
+        validation += members[:count]
+        training += members[count:]
+    return training, validation
+
+
+def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
+    """Training samples, each as often as its source says, and validation samples, each once."""
+    training: list[Sample] = []
+    validation: list[Sample] = []
+    for source in config.sources:
+        samples = read_source(source, Path(config.root), config.download)
+        kept, held_out = split_validation(samples, source.validation, config.seed)
+        training += kept * source.repeat
+        validation += held_out
+    return training, validation
+
+
+class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
+    """Items: photo (3, S, S) uint8, labels (S, S) int64 with 255 ignored, name.
+
+    What augmentation draws depends only on (seed, epoch, index), so a resumed run and a run with another
+    number of workers see the same photos.
+
+    Args:
+        samples: what to read; a sample that comes several times is kept in memory once.
+        size: S.
+        cache_side: keep photos in memory with their longer side reduced to this; 0 reads from disk.
+        augment: probabilities, or None for the letterbox alone.
+        seed: see above.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: int,
+        *,
+        cache_side: int = 0,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.samples = samples
+        self.seed = seed
+        self.epoch = 0
+        self._cache_side = cache_side
+        self._transform = build_augmentation(augment, size) if augment else LetterboxTransform(size)
+        self._cache: dict[int, Arrays] = {}
+        if cache_side:
+            unique = list({id(sample): sample for sample in samples}.values())
+            with ThreadPoolExecutor() as pool:
+                arrays = pool.map(self._read, unique)
+                self._cache = {id(s): a for s, a in zip(unique, arrays, strict=True)}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's augmentations (Accelerate calls this)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, str]:
+        sample = self.samples[index]
+        arrays = self._cache.get(id(sample)) or self._read(sample)
+        with torch.random.fork_rng(devices=[]):
+            sequence = np.random.SeedSequence([self.seed, self.epoch, index])
+            torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+            image, mask = self._transform(*to_tensors(*arrays))
+        return plain(image), plain(mask).long(), sample.name
+
+    def _read(self, sample: Sample) -> Arrays:
+        image, mask = sample.read_image(), sample.read_mask()
+        height, width = mask.shape
+        if image.shape[:2] != mask.shape:
+            raise ValueError(f"{sample.name}: photo is {image.shape[:2]} but its mask {mask.shape}")
+        scale = self._cache_side / max(height, width)
+        if not 0 < scale < 1:
+            return image, mask
+        smaller = max(1, round(width * scale)), max(1, round(height * scale))
+        return (
+            np.asarray(Image.fromarray(image).resize(smaller, Image.Resampling.BILINEAR, reducing_gap=2.0)),
+            np.asarray(Image.fromarray(mask).resize(smaller, Image.Resampling.NEAREST)),
+        )

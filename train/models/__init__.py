@@ -1,0 +1,36 @@
+"""The model families. A family's config names it, and `build` makes the model."""
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+from torch import nn
+
+from train.models.prompt import PromptConfig, PromptNet
+from train.models.unet import UNet, UNetConfig
+
+
+def _family(config: Any) -> str:
+    """The family that a table or a config names; a U-Net where it names none."""
+    return config.get("family", "unet") if isinstance(config, dict) else config.family
+
+
+ModelConfig = Annotated[
+    Annotated[UNetConfig, Tag("unet")] | Annotated[PromptConfig, Tag("prompt")], Discriminator(_family)
+]
+"""The options of any family; the field `family` tells which."""
+
+_FAMILIES: dict[type, type[nn.Module]] = {UNetConfig: UNet, PromptConfig: PromptNet}
+
+
+def build(config: ModelConfig) -> nn.Module:
+    """A model with random or pretrained start.
+
+    All models map uint8 photos (B, 3, S, S) to float logits (B, 3, S, S) of background, cat and dog; one
+    with a class attribute `prompts` takes a prompt (B, 2, S, S) as well.
+    """
+    return _FAMILIES[type(config)](config)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of weights, buffers left out."""
+    return sum(parameter.numel() for parameter in model.parameters())

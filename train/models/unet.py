@@ -1,0 +1,116 @@
+"""The U-Net family: a plain or pretrained encoder, a decoder with skip connections, a 1x1 head."""
+
+from functools import partial
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from train.models.blocks import ConvBlock, DoubleConv, GlobalContext, UpBlock, upsample
+from train.models.encoders import MobileNetV2Encoder, PlainEncoder
+
+
+class UNetConfig(BaseModel):
+    """Options of `UNet`.
+
+    Attributes:
+        encoder: "plain" (built from width and depth) or "mobilenet_v2".
+        weights: start of a pretrained encoder, see `MobileNetV2Encoder`.
+        width, depth: channels of the first level and number of halvings of the plain encoder.
+        decoder: channels of the decoder's levels, coarsest first; empty mirrors the encoder.
+        norm: "batch", "group" or "none".
+        activation: see `blocks.ACTIVATIONS`.
+        dropout: share of channels dropped after each level but the first.
+        upsampling: "bilinear" or "transposed".
+        separable: depthwise-separable convolutions, in the plain encoder and in the decoder.
+        decoder_convolutions: 1 or 2 convolutions in each level of the decoder.
+        context: add the image-level branch to the coarsest features.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    family: Literal["unet"] = "unet"
+    encoder: Literal["plain", "mobilenet_v2"] = "plain"
+    weights: str | None = None
+    width: int = Field(default=64, ge=1)
+    depth: int = Field(default=4, ge=1)
+    decoder: list[int] = []
+    norm: Literal["batch", "group", "none"] = "batch"
+    activation: Literal["relu", "relu6", "leaky_relu", "gelu", "silu"] = "relu"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    upsampling: Literal["bilinear", "transposed"] = "transposed"
+    separable: bool = False
+    decoder_convolutions: Literal[1, 2] = 2
+    context: bool = False
+
+    def without_start(self) -> "UNetConfig":
+        """The same without pretrained weights."""
+        return self.model_copy(update={"weights": None})
+
+
+class UNet(nn.Module):
+    """U-Net (arXiv:1505.04597): uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S).
+
+    Normalisation to [-1, 1] is part of the model. S must be a multiple of `stride`.
+    """
+
+    classes = 3
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        style = {"norm": config.norm, "activation": config.activation, "separable": config.separable}
+        self.encoder: PlainEncoder | MobileNetV2Encoder
+        if config.encoder == "plain":
+            self.encoder = PlainEncoder(
+                config.width,
+                config.depth,
+                norm=config.norm,
+                activation=config.activation,
+                separable=config.separable,
+                dropout=config.dropout,
+            )
+        else:
+            self.encoder = MobileNetV2Encoder(config.weights)
+        channels = self.encoder.channels
+        self.stride = self.encoder.finest_stride * 2 ** (len(channels) - 1)
+        widths = config.decoder or channels[-2::-1]
+        if len(widths) != len(channels) - 1:
+            raise ValueError(f"decoder needs {len(channels) - 1} widths for this encoder, got {widths}")
+        self.context = GlobalContext(channels[-1]) if config.context else nn.Identity()
+        convolutions = (
+            partial(DoubleConv, dropout=config.dropout, **style)
+            if config.decoder_convolutions == 2
+            else partial(ConvBlock, **style)
+        )
+        inputs = [channels[-1], *widths[:-1]]
+        self.decoder = nn.ModuleList(
+            UpBlock(i, skip, o, upsampling=config.upsampling, convolutions=convolutions)
+            for i, skip, o in zip(inputs, channels[-2::-1], widths, strict=True)
+        )
+        self.head = nn.Conv2d(widths[-1], self.classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of background, cat and dog at the resolution of the input."""
+        check_size(image, self.stride)
+        *skips, features = self.encoder(normalise(image))
+        features = self.context(features)
+        for block, skip in zip(self.decoder, reversed(skips), strict=True):
+            features = block(features, skip)
+        logits = self.head(features)
+        return upsample(logits, self.encoder.finest_stride) if self.encoder.finest_stride > 1 else logits
+
+
+def normalise(image: Tensor) -> Tensor:
+    """0..255 -> -1..1."""
+    return image.float() / 127.5 - 1.0
+
+
+def check_size(image: Tensor, stride: int) -> None:
+    """Raise ValueError, naming the sizes that fit, unless both sides are multiples of `stride`."""
+    height, width = (int(side) for side in image.shape[-2:])
+    if height % stride or width % stride:
+        fit = [max(stride, round(side / stride) * stride) for side in (height, width)]
+        raise ValueError(
+            f"photo of {height} x {width} does not fit a model of stride {stride}; "
+            f"the nearest size that does is {fit[0]} x {fit[1]}"
+        )

@@ -1,0 +1,22 @@
+"""Pictures of training, with matplotlib."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def plot_history(history: list[dict[str, float]], path: Path) -> None:
+    """Loss and validation mIoU over the epochs, as a PNG."""
+    epochs = [row["epoch"] for row in history]
+    figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    losses.plot(epochs, [row["loss"] for row in history], label="training")
+    losses.plot(epochs, [row["val_loss"] for row in history], label="validation")
+    losses.set(xlabel="epoch", ylabel="loss")
+    losses.legend()
+    scores.plot(epochs, [row["val_miou"] for row in history], color="tab:green")
+    scores.set(xlabel="epoch", ylabel="validation mIoU")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

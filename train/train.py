@@ -1,0 +1,29 @@
+"""Train a model: `accelerate launch train/train.py --config train/configs/unet.toml`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# Started as a script, Python puts train/ first on sys.path, and `import train` would find this file
+# instead of the package.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from train.config import load_config
+from train.loop import Trainer
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, help="TOML file, see train/configs/")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. optim.epochs=2"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last whole epoch")
+    options = parser.parse_args(arguments)
+    Trainer(load_config(options.config, options.set)).fit(resume=options.resume)
+
+
+if __name__ == "__main__":
+    main()
