@@ -283,12 +283,9 @@ def evaluate_folder(
     _check_writable(json_file)
     pairs = read_pairs(folder, split, masks)
     segmenter = _segmenter(model, device, threads)
-    try:
-        evaluation, scores = evaluate(
-            pairs, lambda photo: segmenter.segment(photo).mask, progress=sys.stderr.isatty()
-        )
-    except ValueError as error:
-        raise ImageError(f"a mask in {str(folder)!r} does not fit its photo: {error}") from error
+    evaluation, scores = evaluate(
+        pairs, lambda photo: segmenter.segment(photo).mask, progress=sys.stderr.isatty()
+    )
     report = evaluation.report()
     typer.echo(f"{segmenter!r}\n{format_report(report)}")
     for score in scores[:worst]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from petseg.errors import ImageError
 from petseg.metrics import CLASSES, Evaluation
 from petseg.pairs import Pair
 
@@ -36,7 +37,10 @@ def evaluate(
     evaluation = Evaluation()
     scores = []
     for pair in tqdm(pairs, desc="evaluate", unit="photo", disable=not progress, mininterval=1):
-        score = evaluation.add(pair.read_mask(), predict(pair.read_image()))
+        try:
+            score = evaluation.add(pair.read_mask(), predict(pair.read_image()))
+        except ValueError as error:
+            raise ImageError(f"mask {pair.mask} does not fit its photo: {error}") from error
         scores.append(PhotoScore(pair.name, score))
     return evaluation, sorted(scores, key=lambda score: (math.isnan(score.miou), score.miou))
 

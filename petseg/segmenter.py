@@ -1,6 +1,7 @@
 """Load a model once, ask it many times, from many threads."""
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Literal, overload
@@ -160,14 +161,17 @@ class Segmenter:
         while batch := [self._load_or_error(image) for image in islice(images, batch_size)]:
             photos = [loaded for loaded in batch if not isinstance(loaded, PetsegError)]
             boxes = [Letterbox.fit(photo.shape[1], photo.shape[0], self.manifest.size) for photo in photos]
-            results = iter(self._run(photos, boxes) if photos else [])
-            for loaded in batch:
-                if not isinstance(loaded, PetsegError):
-                    yield next(results)
+            results = deque(self._run(photos, boxes) if photos else [])
+            errors = deque(loaded if isinstance(loaded, PetsegError) else None for loaded in batch)
+            # Only what is still to come stays in memory: full-size results are large.
+            del batch, photos
+            while errors:
+                if (error := errors.popleft()) is None:
+                    yield results.popleft()
                 elif return_errors:
-                    yield loaded
+                    yield error
                 else:
-                    raise loaded
+                    raise error
 
     def _load_or_error(self, image: ImageInput) -> NDArray[np.uint8] | PetsegError:
         try:

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg.errors import ImageError
 from petseg.evaluation import PhotoScore, evaluate, format_report
 from petseg.pairs import read_pairs
 
@@ -96,7 +97,7 @@ def test_predictor_sees_the_upright_photo_in_rgb(tmp_path: Path) -> None:
 
 def test_prediction_of_another_size_is_an_error(tmp_path: Path) -> None:
     pairs = read_pairs(write_folder(tmp_path, TRUTH, PREDICTION))
-    with pytest.raises(ValueError, match="differ in shape"):
+    with pytest.raises(ImageError, match="differ in shape"):
         evaluate(pairs, lambda photo: photo[:1, :, 0], progress=False)
 
 
