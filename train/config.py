@@ -107,6 +107,30 @@ class OptimConfig(Section):
     mixed_precision: Literal["no", "fp16", "bf16"] = "bf16"
 
 
+class PromptingConfig(Section):
+    """How photos, animals and clicks are drawn for a promptable model.
+
+    Attributes:
+        photos: items of an epoch.
+        multi: share of them that show several animals with a mask each.
+        multi_cache_side: like `data.cache_side`, for those photos, whose animals are small.
+        composite: probability that one more animal is pasted into a photo.
+        closeup: probability that a photo of several animals is cut to the surroundings of one.
+        background: share of prompts that point at the background.
+        prompts_per_photo: prompts that share a photo's features in a step.
+        rounds: predictions for each prompt; later rounds add clicks where the one before was wrong.
+    """
+
+    photos: int = Field(default=4000, ge=1)
+    multi: Probability = 0.5
+    multi_cache_side: int = Field(default=640, ge=0)
+    composite: Probability = 0.4
+    closeup: Probability = 0.5
+    background: Probability = 0.15
+    prompts_per_photo: int = Field(default=3, ge=1)
+    rounds: int = Field(default=2, ge=1)
+
+
 class Config(Section):
     """A whole training run.
 
@@ -126,6 +150,7 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
+    prompting: PromptingConfig = PromptingConfig()
 
     @property
     def folder(self) -> Path:

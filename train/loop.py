@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, ProjectConfiguration, broadcast, set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
@@ -49,17 +49,9 @@ class Trainer:
             # `accelerate launch` allows one thread a process unless told otherwise.
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.accelerator.num_processes))
         set_seed(config.seed)
-        model = build((without_start(config) if config.start else config).model)
-        if config.start:
-            load_weights(model, config.start)
-        training, validation = read_splits(config.data)
-        if not validation:
-            raise ValueError("no validation photos: set `validation` of at least one source")
+        model = self.build_model()
+        train_set, valid_set = self.build_datasets()
         data = config.data
-        train_set = PhotoDataset(
-            training, data.size, cache_side=data.cache_side, augment=config.augment, seed=config.seed
-        )
-        valid_set = PhotoDataset(validation, data.size, cache_side=data.cache_side)
         train_loader = DataLoader(
             train_set, optim.batch_size, shuffle=True, drop_last=True, num_workers=data.workers
         )
@@ -91,6 +83,25 @@ class Trainer:
         self.progress = Progress()
         self.accelerator.register_for_checkpointing(self.average, self.progress)
 
+    def build_model(self) -> nn.Module:
+        """The model at its start."""
+        config = self.config
+        model = build((without_start(config) if config.start else config).model)
+        if config.start:
+            load_weights(model, config.start)
+        return model
+
+    def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
+        config, data = self.config, self.config.data
+        training, validation = read_splits(data)
+        if not validation:
+            raise ValueError("no validation photos: set `validation` of at least one source")
+        train_set = PhotoDataset(
+            training, data.size, cache_side=data.cache_side, augment=config.augment, seed=config.seed
+        )
+        return train_set, PhotoDataset(validation, data.size, cache_side=data.cache_side)
+
     def fit(self, resume: bool = False) -> list[dict[str, float]]:
         """Train to the end, or until patience runs out; returns the history, one row an epoch."""
         if resume:
@@ -121,9 +132,9 @@ class Trainer:
         total, count = torch.zeros((), device=self.accelerator.device), 0
         hidden = not self.accelerator.is_main_process
         with tqdm(self.train_loader, desc=f"epoch {epoch + 1}", disable=hidden, mininterval=5) as bar:
-            for image, labels, names in bar:
+            for *tensors, names in bar:
                 with self.accelerator.accumulate(self.model):
-                    loss = self.step_loss(image, labels)
+                    loss = self.step_loss(*tensors)
                     if not torch.isfinite(loss):
                         raise FloatingPointError(
                             f"loss is {loss.item()} in epoch {epoch + 1} on the batch {', '.join(names)}"
@@ -273,7 +284,8 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name.startswith("encoder."), parameter.ndim > 1)
+            # A promptable model holds a whole U-Net: the photo stage counts as its encoder.
+            key = (name.startswith(("encoder.", "unet.")), parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
     return [
         {

@@ -22,7 +22,7 @@ class LossConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["cross_entropy", "dice", "ce_dice"] = "ce_dice"
+    name: Literal["cross_entropy", "dice", "ce_dice", "ce_item_dice"] = "ce_dice"
     dice_weight: float = 0.5
     label_smoothing: float = 0.0
 
@@ -48,12 +48,31 @@ def dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
     return 1 - torch.stack(scores).mean()
 
 
+def item_dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 - soft Dice of each item's pets, averaged, so that a tiny animal weighs as much as a large one.
+
+    A pixel of a pet counts as found as far as its own class is believed in.
+    """
+    valid = labels != BORDER
+    probabilities = logits.softmax(dim=1)
+    member = valid & (labels > 0)
+    own = probabilities.gather(1, labels.where(valid, 0)[:, None])[:, 0]
+    overlap = (own * member).sum((1, 2))
+    total = ((1 - probabilities[:, 0]) * valid).sum((1, 2)) + member.sum((1, 2))
+    return 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
     "cross_entropy": lambda logits, labels, c: cross_entropy(logits, labels, c.label_smoothing),
     "dice": lambda logits, labels, c: dice_loss(logits, labels),
     "ce_dice": lambda logits, labels, c: torch.lerp(
         cross_entropy(logits, labels, c.label_smoothing),
         dice_loss(logits, labels),
+        c.dice_weight,
+    ),
+    "ce_item_dice": lambda logits, labels, c: torch.lerp(
+        cross_entropy(logits, labels, c.label_smoothing),
+        item_dice_loss(logits, labels),
         c.dice_weight,
     ),
 }

@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 from train.config import load_config
 from train.loop import Trainer
+from train.prompt_loop import PromptTrainer
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,7 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last whole epoch")
     options = parser.parse_args(arguments)
-    Trainer(load_config(options.config, options.set)).fit(resume=options.resume)
+    config = load_config(options.config, options.set)
+    trainer = PromptTrainer if config.model.family == "prompt" else Trainer
+    trainer(config).fit(resume=options.resume)
 
 
 if __name__ == "__main__":

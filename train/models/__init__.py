@@ -1,5 +1,7 @@
 """The model families. A family's config names it, and `build` makes the model."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
@@ -29,6 +31,26 @@ def build(config: ModelConfig) -> nn.Module:
     with a class attribute `prompts` takes a prompt (B, 2, S, S) as well.
     """
     return _FAMILIES[type(config)](config)
+
+
+def from_pretrained(model: str | os.PathLike[str], revision: str | None = None) -> nn.Module:
+    """A trained model, in float32 and eval mode; every weight must be there and of the right shape.
+
+    Args:
+        model: a checkpoint folder, or NAME or ORG/NAME on the Hugging Face Hub, which `petseg.hub` pulls
+            and verifies.
+        revision: branch, tag or commit on the Hub; None is the newest.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: as `train.checkpoint.load_checkpoint`.
+        petseg.HubError: it is to come from the Hub, and does not.
+    """
+    from petseg import hub
+    from train.checkpoint import load_checkpoint  # which builds models by this module
+
+    if revision is None and (isinstance(model, os.PathLike) or Path(model).exists()):
+        return load_checkpoint(model)[0]
+    return load_checkpoint(hub.pull(os.fspath(model), revision))[0]
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -1,9 +1,10 @@
 """The promptable family: a U-Net looks at the photo once, a light head answers each prompt."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,11 +14,13 @@ from train.models.unet import UNet, UNetConfig, check_size, normalise
 GROUPS = 4
 """Groups of channels, each with its own cosine similarity to what was clicked."""
 SHARPNESS = 4
-"""Power of a click's heat when features under it are averaged: a tiny animal shall outweigh what is around it."""
+"""Power of a click's heat in the mean feature under it: a tiny animal shall outweigh what is around it."""
 EPSILON = 1e-3
 
 Features = tuple[Tensor, ...]
 """What the photo stage leaves: (B, C, h, w) maps, coarsest first, the semantic logits at the end."""
+Correct = Callable[[Tensor], Tensor]
+"""Answers in, next prompts out."""
 
 
 class PromptConfig(BaseModel):
@@ -39,7 +42,7 @@ class PromptConfig(BaseModel):
     unet: UNetConfig = UNetConfig()
     unet_checkpoint: str | None = None
     freeze: Literal["none", "encoder", "unet"] = "none"
-    widths: list[int] = Field(default=[64, 48, 32, 16], min_length=2)
+    widths: list[int] = [64, 48, 32, 16]
     blocks: list[int] = [3, 2, 1, 1]
     kernels: list[int] = [7, 5, 5, 3]
 
@@ -90,33 +93,48 @@ class PromptLevel(nn.Module):
             layers.insert(1, GlobalContext(width))
         self.blocks = nn.Sequential(*layers)
 
-    def forward(self, below: Tensor | None, features: Tensor, prompt: Tensor, place: Tensor) -> Tensor:
+    def forward(
+        self, below: Tensor | None, features: Tensor, evidence: Tensor, weights: Tensor, place: Tensor
+    ) -> Tensor:
         """Join and convolve.
 
         Args:
             below: (B, C, h/2, w/2) of the coarser level.
             features: (B, width, h, w) of the photo.
-            prompt: (B, 2, S, S) evidence.
+            evidence, weights: (B, 2, h, w), from `pyramid`.
             place: (B, 2, 1, 1) x and y of the clicks' centre, in sides of the square.
 
         Returns:
             (B, width, h, w).
         """
-        stride = prompt.shape[-1] // features.shape[-1]
-        evidence = F.max_pool2d(prompt, stride) if stride > 1 else prompt
-        weights = F.avg_pool2d(prompt**SHARPNESS, stride) if stride > 1 else prompt**SHARPNESS
         queries = [weighted_mean(features, weights[:, i : i + 1]) for i in (0, 1)]
         similar = [similarity(features, query) for query in queries]
         joined = torch.cat([evidence, *similar, offsets(features, place)], dim=1)
-        result = features + self.planes(joined.to(features.dtype)) + self.query(torch.cat(queries, dim=1))
+        result = features + self.planes(joined) + self.query(torch.cat(queries, dim=1))
         if self.below is not None and below is not None:
             # A pointwise convolution and an enlargement commute: the cheaper order.
             result = result + upsample(self.below(below), 2)
         return self.blocks(self.start(result))
 
 
+def pyramid(prompt: Tensor, maps: Features) -> tuple[list[Tensor], list[Tensor]]:
+    """The prompt at the resolution of each map, coarsest first.
+
+    Returns:
+        The evidence, its highest value in each cell, and the weights under which features are averaged:
+        the mean of its power `SHARPNESS`. Each (B, 2, h, w).
+    """
+    stride = prompt.shape[-1] // maps[-1].shape[-1]
+    evidence = [F.max_pool2d(prompt, stride) if stride > 1 else prompt]
+    weights = [evidence[0] ** SHARPNESS]
+    for _ in maps[1:]:
+        evidence.insert(0, F.max_pool2d(evidence[0], 2))
+        weights.insert(0, F.avg_pool2d(weights[0], 2))
+    return evidence, weights
+
+
 def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:
-    """Mean feature under a map of weights; 0 where there is none: (B, C, h, w), (B, 1, h, w) -> (B, C, 1, 1)."""
+    """Mean feature under weights, 0 where there are none: (B, C, h, w), (B, 1, h, w) -> (B, C, 1, 1)."""
     total = weights.sum((2, 3), keepdim=True)
     mean = (features * weights).sum((2, 3), keepdim=True) / (total + EPSILON)
     return mean.to(features.dtype)
@@ -124,7 +142,7 @@ def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:
 
 def similarity(features: Tensor, query: Tensor) -> Tensor:
     """Cosine of every location with the query, by groups of channels: (B, C, h, w) -> (B, GROUPS, h, w)."""
-    batch, channels, height, width = features.shape
+    _, channels, height, width = features.shape
     shape = (-1, GROUPS, channels // GROUPS, height, width)
     products = (features * query).reshape(shape).sum(2)
     lengths = (features * features).reshape(shape).sum(2) + EPSILON
@@ -143,15 +161,14 @@ def offsets(features: Tensor, place: Tensor) -> Tensor:
     return torch.cat([difference, distance], dim=1)
 
 
-def centre(prompt: Tensor) -> Tensor:
-    """Mean place of the positive evidence, in sides of the square: (B, 2, S, S) -> (B, 2, 1, 1) x, y."""
-    weights = prompt[:, :1] ** SHARPNESS
-    total = weights.sum((2, 3), keepdim=True) + EPSILON
-    size = prompt.shape[-1]
-    steps = (torch.arange(size, device=prompt.device, dtype=prompt.dtype) + 0.5) / size
-    x = (weights.sum(2, keepdim=True) * steps).sum(3, keepdim=True)
-    y = (weights.sum(3, keepdim=True) * steps[:, None]).sum(2, keepdim=True)
-    return torch.cat([x, y], dim=1) / total
+def centre(weights: Tensor) -> Tensor:
+    """Mean place of positive weights, in sides of the square: (B, 2, h, w) -> (B, 2, 1, 1) x, y."""
+    positive = weights[:, :1]
+    size = weights.shape[-1]
+    steps = (torch.arange(size, device=weights.device, dtype=weights.dtype) + 0.5) / size
+    x = (positive.sum(2, keepdim=True) * steps).sum(3, keepdim=True)
+    y = (positive.sum(3, keepdim=True) * steps[:, None]).sum(2, keepdim=True)
+    return torch.cat([x, y], dim=1) / (positive.sum((2, 3), keepdim=True) + EPSILON)
 
 
 class PromptNet(nn.Module):
@@ -232,14 +249,41 @@ class PromptNet(nn.Module):
             (B, 3, S, S) logits: the clicked animal in its class, all else background.
         """
         *maps, semantic = features
-        place = centre(prompt)
+        evidence, weights = pyramid(prompt, maps)
+        place = centre(weights[-1])
         result = None
-        for level, photo in zip(self.levels, maps, strict=True):
-            result = level(result, photo, prompt, place)
+        for level, *inputs in zip(self.levels, maps, evidence, weights, strict=True):
+            result = level(result, *inputs, place)
         logits = semantic + self.head(result)
         factor = prompt.shape[-1] // logits.shape[-1]
         return upsample(logits, factor) if factor > 1 else logits
 
-    def forward(self, image: Tensor, prompt: Tensor) -> Tensor:
-        """Both stages, (B, 3, S, S) logits."""
+    def converse(self, image: Tensor, prompt: Tensor, correct: Correct, rounds: int) -> Tensor:
+        """Answer several prompts for each photo, and the prompts that follow from the answers.
+
+        Args:
+            image: (B, 3, S, S) uint8.
+            prompt: (B * P, 2, S, S), the P prompts of a photo one after the other.
+            correct: detached answers (B * P, 3, S, S) -> the next prompts (B * P, 2, S, S).
+            rounds: answers to each.
+
+        Returns:
+            (rounds * B * P, 3, S, S) logits, round after round.
+        """
+        repeats = len(prompt) // len(image)
+        features = tuple(map_.repeat_interleave(repeats, 0) for map_ in self.encode(image))
+        answers = [self.decode(features, prompt)]
+        for _ in range(rounds - 1):
+            answers.append(self.decode(features, correct(answers[-1].detach())))
+        return torch.cat(answers)
+
+    def forward(
+        self, image: Tensor, prompt: Tensor, correct: Correct | None = None, rounds: int = 1
+    ) -> Tensor:
+        """Both stages, (B, 3, S, S) logits; `converse` if there is somebody who corrects.
+
+        Training goes through here whatever it does: this is the call that Accelerate wraps.
+        """
+        if correct is not None:
+            return self.converse(image, prompt, correct, rounds)
         return self.decode(self.encode(image), prompt)

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision.models import mobilenet_v2
+
+from train.models import build
+from train.models.encoders import MobileNetV2Encoder, PlainEncoder
+from train.models.unet import UNet, UNetConfig
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """`features.*` of a random MobileNetV2, whole, with its last layer and its classifier."""
+    torch.manual_seed(5)
+    path = tmp_path / "start.safetensors"
+    save_file(mobilenet_v2().state_dict(), path)
+    return path
+
+
+def file_tensors() -> dict[str, Tensor]:
+    torch.manual_seed(5)
+    return dict(mobilenet_v2().state_dict())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_plain_encoder_halves_and_doubles(depth: int) -> None:
+    encoder = PlainEncoder(6, depth, norm="batch", activation="relu", separable=False, dropout=0.0)
+    features = encoder(torch.zeros(2, 3, 16, 24))
+    assert [tuple(f.shape) for f in features] == [
+        (2, 6 * 2**level, 16 >> level, 24 >> level) for level in range(depth + 1)
+    ]
+    assert encoder.channels == [f.shape[1] for f in features]
+
+
+def test_mobilenet_features_have_the_promised_shapes() -> None:
+    encoder = MobileNetV2Encoder().eval()
+    features = encoder(torch.zeros(1, 3, 64, 96))
+    assert [f.shape[1] for f in features] == encoder.channels == [16, 24, 32, 96, 320]
+    assert [(64 // f.shape[2], 96 // f.shape[3]) for f in features] == [(s, s) for s in (2, 4, 8, 16, 32)]
+
+
+def test_mobilenet_is_that_of_torchvision(weights: Path) -> None:
+    torch.manual_seed(5)
+    original = mobilenet_v2().eval().features[:18]
+    encoder = MobileNetV2Encoder(str(weights)).eval()
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        assert torch.equal(encoder(image)[-1], original(image))
+
+
+def test_local_weights_are_taken_over(weights: Path) -> None:
+    torch.manual_seed(77)
+    model = build(UNetConfig(encoder="mobilenet_v2", weights=str(weights), decoder=[8, 8, 8, 8]))
+    assert isinstance(model, UNet)
+    expected = {k: v for k, v in file_tensors().items() if k.startswith("features.") and ".18." not in k[:12]}
+    state = model.encoder.state_dict()
+    assert sorted(state) == sorted(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(state[name], tensor), name
+
+
+def test_random_start_differs(weights: Path) -> None:
+    torch.manual_seed(77)
+    own = MobileNetV2Encoder().state_dict()
+    assert not torch.equal(own["features.0.0.weight"], file_tensors()["features.0.0.weight"])
+
+
+def test_missing_file_is_named_with_the_ways_out() -> None:
+    with pytest.raises(FileNotFoundError, match=r"/nowhere/x\.safetensors do not exist; set model\.weights"):
+        MobileNetV2Encoder("/nowhere/x.safetensors")
+
+
+@pytest.mark.parametrize("name", ["IMAGENET1K_V9", "weights.pt", ""])
+def test_unknown_name(name: str) -> None:
+    with pytest.raises(ValueError, match=r"are unknown; give a \.safetensors file or one of IMAGENET1K_V1"):
+        MobileNetV2Encoder(name)
+
+
+def test_file_that_lacks_layers(tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    save_file({"features.0.0.weight": torch.zeros(32, 3, 3, 3)}, path)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        MobileNetV2Encoder(str(path))

@@ -1,0 +1,172 @@
+"""The command line, in this process and as `accelerate launch` starts it."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from train.checkpoint import load_checkpoint
+from train.config import Config
+from train.train import main
+
+MakeConfig = Callable[..., Config]
+
+ROOT = Path(__file__).parents[2]
+
+TWO_PROCESSES = """
+import json, sys
+sys.path.insert(0, {root!r})
+import torch
+from train.config import load_config
+from train.loop import Trainer
+
+trainer = Trainer(load_config({config!r}))
+stop = {stop!r}
+if stop:
+    save = trainer._save_state
+    trainer._save_state = lambda: (save(), sys.exit(0))
+seen = []
+step_loss = trainer.step_loss
+
+def record(image, labels):
+    seen.append(image.float().mean().item())
+    return step_loss(image, labels)
+
+trainer.step_loss = record
+history = trainer.fit(resume={resume!r})
+facts = {{
+    "processes": trainer.accelerator.num_processes,
+    "history": history,
+    "epoch": trainer.train_loader.dataset.epoch,
+    "rate": trainer.schedule.get_last_lr()[-1],
+    "average": sum(t.double().abs().sum().item() for t in trainer.average.module.state_dict().values()),
+    "seen": seen,
+}}
+open({output!r} + f"/facts{{trainer.accelerator.process_index}}.json", "w").write(json.dumps(facts))
+"""
+
+
+def write_toml(config: Config, path: Path) -> Path:
+    """As `load_config` reads it: JSON's numbers, strings and lists are TOML's as well."""
+    document = config.model_dump(exclude_none=True)
+    lines = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, dict)]
+    for name, table in document.items():
+        if isinstance(table, dict):
+            lines.append(f"[{name}]")
+            for key, value in table.items():
+                text = f"[{', '.join(map(inline, value))}]" if key == "sources" else json.dumps(value)
+                lines.append(f"{key} = {text}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+def inline(table: dict[str, object]) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
+
+
+def launch(script: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    if processes == 1:
+        command = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
+        command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    else:
+        # On the CPU `accelerate launch --num_processes 2` starts one process only.
+        command = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-m", *command, str(script), *arguments],
+        cwd=script.parent,  # not the repository root: the script has to find its package by itself
+        env=environment | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=570,
+    )
+
+
+def epochs_in(path: Path) -> list[int]:
+    with path.open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def toml(make_config: MakeConfig, tmp_path: Path) -> Path:
+    return write_toml(make_config(optim={"epochs": 1}), tmp_path / "tiny.toml")
+
+
+def test_main_trains_refuses_and_resumes(toml: Path, tmp_path: Path, new_process: Callable[[], None]) -> None:
+    other = f"output={tmp_path / 'other'}"
+    main(["--config", str(toml), "--set", other])
+    assert epochs_in(tmp_path / "other/history.csv") == [1]
+    new_process()
+    with pytest.raises(FileExistsError, match="add --resume"):
+        main(["--config", str(toml), "--set", other])
+    new_process()
+    main(["--config", str(toml), "--set", other, "--set", "optim.epochs=2", "--resume"])
+    assert epochs_in(tmp_path / "other/history.csv") == [1, 2]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--config"], ["--cfg", "x"], ["--config", "x", "--set"]])
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_missing_config() -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        main(["--config", "/nowhere/x.toml"])
+
+
+def test_accelerate_launch(toml: Path, tmp_path: Path) -> None:
+    done = launch(ROOT / "train/train.py", "--config", str(toml))
+    assert done.returncode == 0, done.stderr
+    assert "val_miou" in done.stdout + done.stderr
+    assert epochs_in(tmp_path / "run/history.csv") == [1]
+    assert (tmp_path / "run/history.png").is_file()
+    load_checkpoint(tmp_path / "run/best")
+
+
+@pytest.mark.slow
+def test_two_processes(make_config: MakeConfig, tmp_path: Path) -> None:
+    def run(folder: str, *, stop: bool = False, resume: bool = False) -> list[dict[str, object]]:
+        output = tmp_path / folder
+        # Five batches for two processes, three validation batches, an odd number of photos to accumulate.
+        config = make_config(
+            output=str(output),
+            augment={"flip": 0.5, "noise": 0.5},
+            optim={"batch_size": 3, "accumulate": 2, "epochs": 3},
+        )
+        script = tmp_path / "script.py"
+        toml = write_toml(config, tmp_path / "tiny.toml")
+        script.write_text(
+            TWO_PROCESSES.format(
+                root=str(ROOT), config=str(toml), output=str(tmp_path), stop=stop, resume=resume
+            )
+        )
+        done = launch(script, processes=2)
+        assert done.returncode == 0, done.stderr
+        assert stop == (epochs_in(output / "history.csv") == [1])
+        load_checkpoint(output / "best")
+        paths = [tmp_path / f"facts{rank}.json" for rank in range(2)]
+        return [] if stop else [json.loads(path.read_text()) for path in paths]
+
+    first, second = run("whole")
+    for facts in (first, second):
+        assert facts["processes"] == 2
+        assert facts["epoch"] == 2  # other augmentations in each epoch
+        assert facts["rate"] == pytest.approx(0, abs=1e-9)
+    # Each process has its own photos, and both agree about everything that is decided on.
+    assert not set(first["seen"]) & set(second["seen"])  # type: ignore[call-overload]
+    assert first["history"] == second["history"]
+    assert first["average"] == second["average"]
+
+    run("broken", stop=True)
+    resumed, _ = run("broken", resume=True)
+    assert resumed["history"] == first["history"]
+    assert resumed["average"] == first["average"]

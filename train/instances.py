@@ -1,0 +1,113 @@
+"""Augmented scenes for promptable models: what is drawn, from which photos, and how it is split."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from train.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+from train.config import AugmentConfig, PromptingConfig
+from train.data import Sample
+from train.scenes import Scene, close_up, composite, has_instances, read_scene
+
+Item = tuple[Tensor, Tensor, Tensor, int, str]
+"""Photo (3, S, S) uint8, instances (S, S) uint8, species (256,) uint8 (see `Scene`), a seed for its
+prompts, name."""
+
+
+class SceneCache:
+    """Samples read once and kept, photos of several animals larger than the others.
+
+    Args:
+        samples: what to read; a sample that comes several times is kept once.
+        side: longer side of photos with one animal, 0 for the native size.
+        multi_side: the same for photos with instance masks.
+    """
+
+    def __init__(self, samples: Sequence[Sample], side: int, multi_side: int) -> None:
+        unique = list({id(sample): sample for sample in samples}.values())
+        self.multi = [sample for sample in samples if has_instances(sample)]
+        several = {id(sample) for sample in self.multi}
+        self.single = [sample for sample in samples if id(sample) not in several]
+        with ThreadPoolExecutor() as pool:
+            read = [
+                pool.submit(partial(read_scene, s, multi_side if id(s) in several else side)) for s in unique
+            ]
+            self._scenes = {id(s): future.result() for s, future in zip(unique, read, strict=True)}
+
+    def __getitem__(self, sample: Sample) -> Scene:
+        return self._scenes[id(sample)]
+
+
+def pack(scene: Scene, transform: torch.nn.Module, seed: int, name: str) -> Item:
+    """A scene as an item; `transform` draws from torch's generator."""
+    image, instances = transform(*to_tensors(scene.image, scene.instances))
+    return plain(image), plain(instances), torch.from_numpy(scene.species), seed, name
+
+
+class SceneDataset(Dataset[Item]):
+    """Training items, as many as `prompting.photos`, drawn anew in each epoch.
+
+    What is drawn depends only on (seed, epoch, index).
+
+    Args:
+        cache: the photos.
+        size: S.
+        prompting, augment: see `train.config`.
+        seed: see above.
+    """
+
+    def __init__(
+        self, cache: SceneCache, size: int, prompting: PromptingConfig, augment: AugmentConfig, seed: int
+    ) -> None:
+        self.cache, self.prompting, self.seed, self.epoch = cache, prompting, seed, 0
+        self._transform = build_augmentation(augment, size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's scenes (Accelerate calls this)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.prompting.photos
+
+    def __getitem__(self, index: int) -> Item:
+        generator = np.random.default_rng([self.seed, self.epoch, index])
+        scene, name = self.draw(generator)
+        torch_seed, prompt_seed = (int(number) for number in generator.integers(2**62, size=2))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed)
+            return pack(scene, self._transform, prompt_seed, name)
+
+    def draw(self, generator: np.random.Generator) -> tuple[Scene, str]:
+        """A photo of one or several animals, perhaps with another one pasted in, perhaps a close-up."""
+        options, (single, multi) = self.prompting, (self.cache.single, self.cache.multi)
+        several = bool(multi) and (not single or generator.random() < options.multi)
+        samples = multi if several else single
+        sample = samples[generator.integers(len(samples))]
+        scene = self.cache[sample]
+        if several and generator.random() < options.closeup:
+            scene = close_up(scene, generator)
+        if single and generator.random() < options.composite:
+            donor = self.cache[single[generator.integers(len(single))]]
+            scene = composite(scene, donor, generator)
+        return scene, sample.name
+
+
+class HeldOutScenes(Dataset[Item]):
+    """Validation items: whole letterboxed photos, always the same."""
+
+    def __init__(self, cache: SceneCache, size: int) -> None:
+        self.cache = cache
+        self.samples = [*cache.single, *cache.multi]
+        self._transform = LetterboxTransform(size)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Item:
+        sample = self.samples[index]
+        return pack(self.cache[sample], self._transform, index, sample.name)
