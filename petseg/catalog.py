@@ -1,15 +1,20 @@
 """Which models there are, and where their weights lie.
 
-The embedded ones lie in `petseg/weights/` beside an `index.json` that the export step writes.
+The embedded ones lie in `petseg/weights/` beside an `index.json` that the export step writes; the others are
+on the Hugging Face Hub, or in the cache of what came from there.
 """
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petseg.errors import ModelError
+from petseg import hub, hub_cache
+from petseg.bundle import GRAPHS, Bundle
+from petseg.errors import HubNotFoundError, ModelError, PromptError
+from petseg.hub_cache import Reference, Snapshot
 from petseg.manifest import Manifest
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -22,9 +27,11 @@ class ModelInfo:
 
     Attributes:
         name: what `Segmenter` takes.
-        status: "embedded": part of the package, works offline.
-        path: the ONNX file.
-        bytes: its size.
+        status: "embedded" (part of the package, works offline), "cached" (came from the Hub, works
+            offline) or "can be pulled" (is on the Hub).
+        path: the ONNX file, or the folder of those of a model in two parts; of one that can be pulled,
+            where it will be.
+        bytes: what they weigh.
         prompts: what it takes besides the photo: none, or some of "point" and "box".
         parameters: number of weights.
         metrics: figures as `petseg.metrics.Evaluation.report` gives them.
@@ -42,15 +49,38 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class Location:
-    """Where a model's file is, and what its bytes must hash to (None: as they are)."""
+class ModelFile:
+    """Where an ONNX file is, and what its bytes must hash to (None: as they are)."""
 
     path: Path
     sha256: str | None = None
 
 
 def list_models() -> list[ModelInfo]:
-    """The models that can be asked for by name, the default first.
+    """The models that can be asked for by name: embedded, the default first, and those of the Hub.
+
+    Nobody is asked over the network: of the Hub's models, it knows those in the cache and those that this
+    petseg was published with.
+
+    Raises:
+        ModelError: the index is damaged.
+    """
+    index, infos = _read_index(), embedded_models()
+    published = {name: entry for name, entry in index["published"].items() if name not in index["models"]}
+    for name, entry in sorted(published.items()):
+        folder = hub_cache.folder_of(_pinned(entry))
+        infos.append(_hub_info(name, folder, Bundle.from_document(entry["bundle"], f"model {name!r}")))
+    known = {info.path for info in infos}
+    infos += [
+        _hub_info(str(reference), folder, listed)
+        for reference, folder, listed in hub_cache.listing()
+        if folder not in known
+    ]
+    return infos
+
+
+def embedded_models() -> list[ModelInfo]:
+    """The models that are part of the package, the default first.
 
     Raises:
         ModelError: the index is damaged.
@@ -60,52 +90,156 @@ def list_models() -> list[ModelInfo]:
     return [_info(name, index["models"][name]) for name in names]
 
 
-def resolve(model: str | os.PathLike[str] | None = None) -> Location:
+def takers(kind: str) -> list[str]:
+    """Names of the models that take prompts of a kind, "point" or "box", the default first."""
+    return [info.name for info in embedded_models() if kind in info.prompts]
+
+
+def choose(kinds: Collection[str]) -> str | None:
+    """The model for a call that names none.
+
+    Args:
+        kinds: what it gives besides the photo, some of "point" and "box".
+
+    Returns:
+        The default model where it takes those, else the first by name that does; None, which is the
+        default model, where nothing is given.
+
+    Raises:
+        PromptError: no embedded model takes those.
+        ModelError: the index is damaged.
+    """
+    models = embedded_models() if kinds else []
+    able = [info.name for info in models if set(kinds) <= set(info.prompts)]
+    if models and not able:
+        raise PromptError(
+            f"no installed model takes a {' and a '.join(kinds)}; leave it out, or give the path of a model "
+            "that does"
+        )
+    return able[0] if able else None
+
+
+def resolve(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...]:
     """Find a model's weights.
 
     Args:
-        model: the name of an embedded model, or the path of an .onnx file (anything with a path
-            separator, ending in .onnx, or a PathLike); None is the default model.
+        model: the name of a model; ORG/NAME or ORG/NAME@REVISION on the Hub; or the path (ending in .onnx,
+            with a path separator and not of that form, one that is there, or a PathLike) of an .onnx file
+            or of a folder with model.onnx, or with encoder.onnx and decoder.onnx. None is the default model.
+
+    Returns:
+        The file, or encoder and decoder. What comes from the Hub is verified, and pulled if need be.
 
     Raises:
         ModelError: there is no such model.
+        HubError: it is to come from the Hub, and does not.
     """
     if isinstance(model, os.PathLike) or (isinstance(model, str) and _looks_like_path(model)):
-        return Location(Path(os.fsdecode(model)))
+        path = Path(os.fsdecode(model))
+        if os.path.isdir(path):  # noqa: PTH112 (never raises; opening what is no folder says what it is)
+            whole, parts = ([path / name for name in graphs] for graphs in GRAPHS)
+            return tuple(map(ModelFile, whole if os.path.isfile(whole[0]) else parts))  # noqa: PTH113
+        return (ModelFile(path),)
     if not isinstance(model, str | None):
         raise ModelError(f"model {model!r} is neither a name nor a path; give one of those")
+    if model is not None and hub_cache.is_reference(model):
+        return _from_hub(model)
     index = _read_index()
+    name = index["default"] if model is None else model
+    if name in index["models"]:
+        files = index["models"][name]["files"]
+        return tuple(ModelFile(WEIGHTS / file["path"], file["sha256"]) for file in files)
+    if name in index["published"]:
+        return _files_of(hub.locate(_pinned(index["published"][name])))
+    if name is not None and (pulled := _pulled(name)) is not None:
+        return _files_of(pulled)
     if not index["models"]:
         raise ModelError(
             f"{WEIGHTS} holds no weights: this is a checkout without them; {_REINSTALL}, "
-            "or give the path of an .onnx file"
+            "or give the path of a model"
         )
-    name = index["default"] if model is None else model
-    if name not in index["models"]:
-        raise ModelError(
-            f"there is no model {name!r}; give one of {', '.join(sorted(index['models']))}, "
-            "or the path of an .onnx file"
-        )
-    entry = index["models"][name]
-    return Location(WEIGHTS / entry["file"], entry["sha256"])
+    raise ModelError(
+        f"there is no model {name!r}; give one of {', '.join(sorted(index['models']))}, the path of an .onnx "
+        "file or of a model's folder, or ORG/NAME on the Hub"
+    )
+
+
+def reference(model: str, revision: str | None = None) -> Reference:
+    """Where a model is on the Hub: what this petseg was published with, or what the name says.
+
+    Args:
+        model: NAME, ORG/NAME, or either with @REVISION.
+        revision: branch, tag or commit; None is the newest, or the one this petseg was published with.
+
+    Raises:
+        HubNotFoundError: it is none of these.
+        ModelError: the index is damaged.
+    """
+    published = _read_index()["published"]
+    return (
+        _pinned(published[model])
+        if model in published and revision is None
+        else Reference.parse(model, revision)
+    )
+
+
+def _from_hub(model: str) -> tuple[ModelFile, ...]:
+    try:
+        return _files_of(hub.locate(Reference.parse(model)))
+    except HubNotFoundError as error:
+        raise HubNotFoundError(f"{error}; nor is there a file or folder {model!r}") from error
+
+
+def _pulled(name: str) -> Snapshot | None:
+    """What `petseg pull NAME` brought, if it did."""
+    try:
+        return hub_cache.find(Reference.parse(name))
+    except HubNotFoundError:
+        return None
+
+
+def _pinned(published: dict[str, Any]) -> Reference:
+    return Reference(published["repo"], published["revision"], published["sha256"])
+
+
+def _files_of(snapshot: Snapshot) -> tuple[ModelFile, ...]:
+    files = snapshot.bundle.files
+    return tuple(ModelFile(snapshot.folder / name, files[name].sha256) for name in snapshot.bundle.graphs)
 
 
 def _looks_like_path(model: str) -> bool:
-    separators = {"/", os.sep}
-    return model.lower().endswith(".onnx") or any(separator in model for separator in separators)
+    if model.lower().endswith(".onnx") or (hub_cache.is_reference(model) and os.path.lexists(model)):
+        return True
+    return any(separator in model for separator in ("/", os.sep)) and not hub_cache.is_reference(model)
 
 
 def _info(name: str, entry: dict[str, Any]) -> ModelInfo:
     manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
+    path = WEIGHTS / entry["files"][0]["path"]
     return ModelInfo(
         name=name,
         status="embedded",
-        path=WEIGHTS / entry["file"],
-        bytes=entry["bytes"],
+        path=path if len(entry["files"]) == 1 else path.parent,
+        bytes=sum(file["bytes"] for file in entry["files"]),
         prompts=manifest.prompts,
         parameters=manifest.parameters,
         metrics=manifest.metrics,
         description=f"version {manifest.version}, {manifest.size} px, trained on {manifest.training_data}",
+    )
+
+
+def _hub_info(name: str, folder: Path, listed: Bundle) -> ModelInfo:
+    manifest, sizes = listed.manifest, {name: listed.files[name].bytes for name in listed.graphs}
+    here = all(os.path.isfile(folder / graph) for graph in sizes)  # noqa: PTH113 (never raises)
+    return ModelInfo(
+        name=name,
+        status="cached" if here else "can be pulled",
+        path=folder,
+        bytes=sum(sizes.values()),
+        prompts=manifest.prompts,
+        parameters=manifest.parameters,
+        metrics=manifest.metrics,
+        description=f"version {listed.version}, {manifest.size} px, trained on {manifest.training_data}",
     )
 
 
@@ -115,13 +249,18 @@ def _read_index() -> dict[str, Any]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {"models": {}, "default": None}
+        return {"models": {}, "default": None, "published": {}}
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}); {_REINSTALL}") from error
-    kinds = {"file": str, "sha256": str, "bytes": int, "manifest": dict}
+    kinds = {"path": str, "sha256": str, "bytes": int}
+    pinned = {"repo": str, "revision": str, "sha256": str, "bundle": dict}
     try:
+        published = index.setdefault("published", {}).values()
         entries = index["models"].values()
-        sound = all(isinstance(entry[key], kind) for entry in entries for key, kind in kinds.items())
+        files = [file for entry in entries for file in entry["files"]]
+        sound = all(isinstance(file[key], kind) for file in files for key, kind in kinds.items())
+        sound = sound and all(entry["files"] and isinstance(entry["manifest"], dict) for entry in entries)
+        sound = sound and all(isinstance(one[key], kind) for one in published for key, kind in pinned.items())
         sound = sound and (index["default"] in index["models"] or not index["models"])
     except (KeyError, TypeError, AttributeError):
         sound = False

@@ -1,4 +1,4 @@
-"""The command line: `petseg segment`, `models`, `doctor` and `eval`.
+"""The command line: `petseg segment`, `models`, `pull`, `push`, `doctor` and `eval`.
 
 numpy, Pillow and ONNX Runtime are imported inside the commands, so that help and wrong usage answer
 at once.
@@ -16,8 +16,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from petseg import cli_hub
 from petseg.errors import ImageError, OutputError, PetsegError, PromptError
-from petseg.options import AsJson, Device, Model, Resize, Threads, is_one_file, parse_kinds, parse_prompt
+from petseg.options import (
+    AsJson,
+    Device,
+    Model,
+    Resize,
+    Threads,
+    is_one_file,
+    parse_kinds,
+    parse_prompt,
+    prompt_kinds,
+)
 
 if TYPE_CHECKING:
     from petseg.files import Photo, Saver
@@ -123,7 +134,8 @@ def segment(
     NAME.overlay.jpg and NAME.json; where a.jpg and a.png lie side by side: a.jpg.mask.png and
     a.png.mask.png. Photos are never overwritten.
 
-    Clicks and boxes are pixels of the upright photo, x to the right, for models that take them.
+    Clicks and boxes are pixels of the upright photo, x to the right, and hold for every photo. Without
+    --model, a model that takes them answers for that pet alone.
 
     A photo that fails is reported and skipped, and the exit status is 1 in the end.
     """
@@ -131,7 +143,7 @@ def segment(
     prompt = parse_prompt(point or [], negative or [], box)
     if math.isnan(opacity):
         raise typer.BadParameter("nan is no number from 0 to 1", param_hint="--opacity")
-    from petseg import files
+    from petseg import catalog, files
 
     one_file = is_one_file(photos, out, kinds)
     found, faults = files.find_photos(photos, None if one_file else out)
@@ -140,7 +152,9 @@ def segment(
     failed, count = len(faults), len(found) + len(faults)
     if found:
         kinds = kinds or ["json" if one_file and out.suffix.lower() == ".json" else "mask"]
-        segmenter = _segmenter(model, device, threads, resize.value)
+        asked = prompt_kinds(prompt)
+        segmenter = _segmenter(model or catalog.choose(asked), device, threads, resize.value)
+        segmenter.check_takes(asked)
         results = _answers(segmenter, [photo.path for photo in found], prompt, batch_size)
         saver = files.Saver(out, kinds, found, one_file=one_file, opacity=opacity)
         failed += _save_all(found, results, saver, quiet)
@@ -168,12 +182,6 @@ def _answers(
     """For each photo what the model says, or why it cannot."""
     if not prompt:
         return segmenter.map(paths, batch_size, return_errors=True)
-    for kind, given in (("point", "points" in prompt), ("box", "box" in prompt)):
-        if given and kind not in segmenter.manifest.prompts:
-            raise PromptError(
-                f"model {segmenter.name!r} takes no {kind}; leave it out, or choose another --model "
-                "(petseg models says what each one takes)"
-            )
     return _answers_to_prompt(segmenter, paths, prompt)
 
 
@@ -244,6 +252,10 @@ def models(as_json: AsJson = False) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+app.command()(cli_hub.pull)
+app.command()(cli_hub.push)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from petseg import catalog, runtime
+from petseg.catalog import ModelFile, ModelInfo
 from petseg.errors import ModelError
 from petseg.runtime import Diagnosis, Fault
 
@@ -16,7 +17,7 @@ _REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
 
 @dataclass(frozen=True)
 class Weights:
-    """An embedded model, and what is wrong with its file, if anything."""
+    """An embedded model, and what is wrong with its files, if anything."""
 
     name: str
     path: Path
@@ -81,7 +82,7 @@ def examine() -> Checkup:
     problems = [fault for fault in found.faults if fault != found.cuda or len(found.packages) > 1]
     weights: list[Weights] = []
     try:
-        weights = [_examine_weights(info.name) for info in catalog.list_models()]
+        weights = [_examine_weights(info) for info in catalog.embedded_models()]
         if not weights:
             problems.append(Fault(f"there are no embedded models in {catalog.WEIGHTS}", _REINSTALL))
     except ModelError as error:
@@ -90,20 +91,20 @@ def examine() -> Checkup:
     return Checkup(found, weights, list(dict.fromkeys(problems)))
 
 
-def _examine_weights(name: str) -> Weights:
-    location = catalog.resolve(name)
+def _examine_weights(info: ModelInfo) -> Weights:
+    faults = [_examine_file(info.name, file) for file in catalog.resolve(info.name)]
+    return Weights(info.name, info.path, next(filter(None, faults), None))
+
+
+def _examine_file(name: str, file: ModelFile) -> Fault | None:
     try:
-        sha256 = hashlib.sha256(location.path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(file.path.read_bytes()).hexdigest()
     except OSError as error:
-        fault = Fault(
-            f"the weights of {name!r} cannot be read: {location.path} ({error.strerror})", _REINSTALL
-        )
-        return Weights(name, location.path, fault)
-    if location.sha256 not in (None, sha256):
-        fault = Fault(
-            f"the weights of {name!r} are damaged: {location.path} has sha256 {sha256}, "
-            f"should have {location.sha256}",
+        return Fault(f"the weights of {name!r} cannot be read: {file.path} ({error.strerror})", _REINSTALL)
+    if file.sha256 not in (None, sha256):
+        return Fault(
+            f"the weights of {name!r} are damaged: {file.path} has sha256 {sha256}, "
+            f"should have {file.sha256}",
             _REINSTALL,
         )
-        return Weights(name, location.path, fault)
-    return Weights(name, location.path, None)
+    return None

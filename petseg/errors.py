@@ -30,3 +30,31 @@ class DeviceError(PetsegError):
 
 class OutputError(PetsegError):
     """A result that cannot be written where it was asked to go."""
+
+
+class HubError(PetsegError):
+    """The Hugging Face Hub, or the local cache of what came from it, failed."""
+
+
+class HubNotFoundError(HubError):
+    """There is no such repository, or no such revision of it."""
+
+
+class HubAccessError(HubError):
+    """The Hub wants a token, or this one may not do this."""
+
+
+class HubUnavailableError(HubError):
+    """The Hub did not answer, or is not to be asked (offline): the same may work later.
+
+    Attributes:
+        retry_after: seconds after which the Hub wants to be asked again, if it said so.
+    """
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class HubContentError(HubError):
+    """A repository or a folder to be published is no petseg model, is damaged, or needs a newer petseg."""

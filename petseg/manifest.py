@@ -6,7 +6,7 @@ The document is JSON under the key "petseg" of the model's `metadata_props`.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from petseg.errors import ModelError
 from petseg.metrics import CLASSES
@@ -15,6 +15,12 @@ METADATA_KEY = "petseg"
 EXPORT_AGAIN = "download it again, or export it again (python -m export.export)"
 FORMAT = 1
 """Version of the document; a reader refuses newer ones, whose meaning it cannot know."""
+
+PARTS = ("encoder", "decoder")
+"""The graphs of a promptable model in two files, PART.onnx in one folder."""
+
+FEATURES = "features_"
+"""What goes from encoder to decoder: features_0, features_1, ..."""
 
 
 def _is_count(value: object) -> bool:
@@ -49,6 +55,7 @@ class Manifest:
     """A model's own description, checked.
 
     Attributes:
+        part: "encoder" or "decoder" of a model in two graphs; None is a whole model.
         name, version: of the model.
         size: side S of the square the network sees, in pixels.
         fill: grey (0..255) around the photo in that square.
@@ -68,6 +75,7 @@ class Manifest:
     metrics: dict[str, Any]
     checkpoint_sha256: str
     parameters: int
+    part: str | None = None
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Self:
@@ -105,13 +113,21 @@ class Manifest:
                     f"{source}: {field!r} in its metadata is {document[field]!r}, must be {meaning}; "
                     f"{EXPORT_AGAIN}"
                 )
+        part = document.get("part")
+        if part not in (None, *PARTS) or (part and not document["prompts"]):
+            raise ModelError(
+                f"{source}: 'part' in its metadata is {part!r} with prompts {document['prompts']}; only "
+                f"promptable models have parts, {' and '.join(PARTS)}; {EXPORT_AGAIN}"
+            )
         # classes and fit have only one value each, so there is nothing to keep.
         kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
-        return cls(**kept | {"prompts": tuple(document["prompts"])})
+        return cls(**kept | {"prompts": tuple(document["prompts"]), "part": part})
 
 
 def check_contract(session: Any, source: str) -> Manifest:
-    """Hold a model against the contract: its metadata, and the names, types and shapes it works with.
+    """Hold a graph against the contract: its metadata, and the names, types and shapes it works with.
+
+    The contract is written down in docs/onnx-contract.md.
 
     Args:
         session: an `onnxruntime.InferenceSession`.
@@ -130,23 +146,40 @@ def check_contract(session: Any, source: str) -> Manifest:
         )
     manifest = Manifest.from_json(document, source)
     side = manifest.size
-    inputs = {"image": ("tensor(uint8)", [3, side, side])}
-    if manifest.prompts:
-        inputs["prompt"] = ("tensor(float)", [2, side, side])
-    _check_values("inputs", session.get_inputs(), inputs, source)
-    _check_values("outputs", session.get_outputs(), {"logits": ("tensor(float)", [3, side, side])}, source)
+    image, prompt = ("tensor(uint8)", [3, side, side]), ("tensor(float)", [2, side, side])
+    logits = {"logits": ("tensor(float)", [3, side, side])}
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    expected: tuple[_Values, _Values]
+    if manifest.part == "encoder":
+        expected = {"image": image}, _features(len(outputs))
+    elif manifest.part == "decoder":
+        expected = _features(len(inputs) - 1) | {"prompt": prompt}, logits
+    else:
+        expected = {"image": image} | ({"prompt": prompt} if manifest.prompts else {}), logits
+    _check_values("inputs", inputs, expected[0], source)
+    _check_values("outputs", outputs, expected[1], source)
     return manifest
 
 
-def _check_values(what: str, found: Any, expected: dict[str, tuple[str, list[int]]], source: str) -> None:
+_Values: TypeAlias = Mapping[str, tuple[str, list[int] | None]]
+"""Name -> (element type, shape without the batch; None is any fixed one)."""
+
+
+def _features(count: int) -> dict[str, tuple[str, list[int] | None]]:
+    return {f"{FEATURES}{i}": ("tensor(float)", None) for i in range(max(1, count))}
+
+
+def _check_values(what: str, found: Any, expected: _Values, source: str) -> None:
     names = [value.name for value in found]
     if set(names) != set(expected):
         raise ModelError(f"{source} has {what} {names}, must be {list(expected)}; {EXPORT_AGAIN}")
     for value in found:
         kind, shape = expected[value.name]
         batch, *rest = value.shape or [None]
-        if value.type != kind or rest != shape or isinstance(batch, int):
+        fits = rest == shape if shape else rest and all(isinstance(side, int) for side in rest)
+        if value.type != kind or not fits or isinstance(batch, int):
+            sides = ", ".join(map(str, shape)) if shape else "fixed sides"
             raise ModelError(
                 f"{source}: {value.name!r} is {value.type} {value.shape}, must be {kind} "
-                f"{['batch', *shape]} with a dynamic batch; {EXPORT_AGAIN}"
+                f"['batch', {sides}] with a dynamic batch; {EXPORT_AGAIN}"
             )

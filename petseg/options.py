@@ -23,7 +23,11 @@ class Resize(StrEnum):
 
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME|FILE", help="A name that `petseg models` lists, or an .onnx file."),
+    typer.Option(
+        metavar="NAME|ORG/NAME|PATH",
+        help="A name that `petseg models` lists, a repository on the Hugging Face Hub (with @REVISION, if "
+        "you like), an .onnx file, or the folder of a promptable model.",
+    ),
 ]
 Device = Annotated[
     str, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:N, or auto: a GPU that works, else the CPU.")
@@ -62,6 +66,11 @@ def parse_prompt(points: Sequence[str], negatives: Sequence[str], box: str | Non
             "says what is not wanted; give a --point or --box too", param_hint="--negative"
         )
     return prompt
+
+
+def prompt_kinds(prompt: dict[str, Any]) -> list[str]:
+    """What `parse_prompt` gave: some of "point" and "box"."""
+    return [kind for kind, key in (("point", "points"), ("box", "box")) if key in prompt]
 
 
 def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:

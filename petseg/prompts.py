@@ -17,6 +17,8 @@ from petseg.geometry import Letterbox
 SIGMA = 5.0
 """Spread of a click in model pixels at a side of `SIGMA_SIZE`; it grows with the side."""
 SIGMA_SIZE = 256
+REACH = 6
+"""A click is 0 from this many sigmas on, along x or y, where it would be below 2e-8."""
 
 BOX_EVIDENCE = 0.5
 """Height of a box in both channels: below a click's 1, so that clicks inside a box still show."""
@@ -40,6 +42,11 @@ class Prompt:
     points: NDArray[np.float64]
     positive: NDArray[np.bool_]
     box: NDArray[np.float64] | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is given: "point", "box" or both."""
+        return (["point"] if len(self.points) else []) + (["box"] if self.box is not None else [])
 
 
 def check(
@@ -66,6 +73,59 @@ def check(
     Raises:
         PromptError: malformed, outside the photo, or nothing but unwanted clicks.
     """
+    prompt = _read(width, height, point, points, labels, box)
+    if prompt is not None and prompt.box is None and not prompt.positive.any():
+        raise PromptError("every click has label 0; give one with label 1 on the wanted pet, or a box")
+    return prompt
+
+
+def extend(
+    prompt: Prompt,
+    width: int,
+    height: int,
+    *,
+    point: Point | None = None,
+    label: int = 1,
+    points: Points | None = None,
+    labels: Labels | None = None,
+    box: Box | None = None,
+) -> Prompt:
+    """Add clicks to a prompt, or give it another box.
+
+    Args:
+        prompt: what was asked before.
+        width, height: of the upright photo, in pixels.
+        point: one more click.
+        label: of `point`, 1 (wanted) or 0 (not wanted).
+        points, labels: several more, as in `check`.
+        box: in the place of the one before, if there was one.
+
+    Raises:
+        PromptError: malformed, outside the photo, or nothing is added.
+    """
+    if point is not None and labels is not None:
+        raise PromptError("labels are given with point; give label with point, or labels with points")
+    if point is None and label != 1:
+        raise PromptError("label is given without point; give labels with points")
+    more = _read(width, height, point, points, labels if point is None else [label], box)
+    if more is None:
+        raise PromptError("nothing is added; give a point, points or a box")
+    return Prompt(
+        np.concatenate([prompt.points, more.points]),
+        np.concatenate([prompt.positive, more.positive]),
+        prompt.box if more.box is None else more.box,
+    )
+
+
+def _read(
+    width: int,
+    height: int,
+    point: Point | None,
+    points: Points | None,
+    labels: Labels | None,
+    box: Box | None,
+) -> Prompt | None:
+    """The same as `check`, without asking for a wanted click."""
     if point is not None:
         if points is not None:
             raise PromptError("point and points are both given; give all clicks in points")
@@ -76,17 +136,14 @@ def check(
         return None
     clicks = np.zeros((0, 2)) if points is None else _check_points(points, width, height)
     positive = _check_labels(labels, len(clicks))
-    corners = None if box is None else _check_box(box, width, height)
-    if corners is None and not positive.any():
-        raise PromptError("every click has label 0; give one with label 1 on the wanted pet, or a box")
-    return Prompt(clicks, positive, corners)
+    return Prompt(clicks, positive, None if box is None else _check_box(box, width, height))
 
 
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     try:
         numbers = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise PromptError(f"{name} {values!r} are no numbers; give pixels of the photo") from error
+        raise PromptError(f"{name} {values!r:.100} are no numbers; give pixels of the photo") from error
     if not np.isfinite(numbers).all():
         raise PromptError(f"{name} holds NaN or infinity; give pixels of the photo")
     return numbers
@@ -112,8 +169,8 @@ def _check_labels(labels: Any, count: int) -> NDArray[np.bool_]:
     values = _numbers(labels, "labels")
     if values.shape != (count,):
         raise PromptError(f"labels have shape {values.shape} for {count} points; give one label per point")
-    if not np.isin(values, (0, 1)).all():
-        raise PromptError(f"labels are {values.tolist()}; give 1 for wanted and 0 for not wanted")
+    if not (known := np.isin(values, (0, 1))).all():
+        raise PromptError(f"labels hold {values[~known][0]:g}; give 1 for wanted and 0 for not wanted")
     return values.astype(bool)
 
 
@@ -147,9 +204,11 @@ def encode(prompt: Prompt, letterbox: Letterbox) -> NDArray[np.float32]:
     sigma = SIGMA * size / SIGMA_SIZE
     maps = np.zeros((2, size, size), np.float32)
     centres = np.arange(size) + 0.5
-    for (x, y), positive in zip(letterbox.to_model(prompt.points), prompt.positive, strict=True):
-        channel = maps[0 if positive else 1]
-        np.maximum(channel, _bump(centres - x, centres - y, sigma), out=channel)
+    reach = REACH * sigma
+    for (x, y), positive in zip(letterbox.to_model(prompt.points).tolist(), prompt.positive, strict=True):
+        columns, rows = (slice(max(0, int(at - reach)), int(at + reach) + 1) for at in (x, y))
+        around = maps[0 if positive else 1, rows, columns]
+        np.maximum(around, _bump(centres[columns] - x, centres[rows] - y, sigma), out=around)
     if prompt.box is not None:
         (x0, y0), (x1, y1) = letterbox.to_model(prompt.box.reshape(2, 2))
         beyond_x = np.maximum(np.maximum(x0 - centres, centres - x1), 0)
@@ -161,6 +220,6 @@ def encode(prompt: Prompt, letterbox: Letterbox) -> NDArray[np.float32]:
 
 
 def _bump(dx: NDArray[np.float64], dy: NDArray[np.float64], sigma: float) -> NDArray[np.float32]:
-    """Gaussian of height 1 from distances along x (columns) and y (rows), (S, S) float32."""
+    """Gaussian of height 1 from distances along x (columns) and y (rows), (rows, columns) float32."""
     fall_x, fall_y = (np.exp(-0.5 * (d / sigma) ** 2).astype(np.float32) for d in (dx, dy))
     return np.outer(fall_y, fall_x)

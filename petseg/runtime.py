@@ -11,16 +11,17 @@ import re
 import stat
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petseg import cuda, onnxfile
 from petseg.errors import DeviceError, ModelError
-from petseg.manifest import EXPORT_AGAIN, Manifest, check_contract
+from petseg.manifest import EXPORT_AGAIN, FEATURES, Manifest, check_contract
 
 MAX_THREADS = 1024
 _REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
@@ -30,13 +31,13 @@ class DeviceWarning(UserWarning):
     """A GPU is there and `device="auto"` could not use it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Session:
-    """A loaded model. It keeps no state between runs, so any number of threads may share it.
+    """A loaded graph. It keeps no state between runs, so any number of threads may share it.
 
     Attributes:
         path: the file it came from.
-        manifest: what the model says about itself.
+        manifest: what the graph says about itself.
         device: where it really runs: "cpu" or "cuda:N".
     """
 
@@ -45,35 +46,37 @@ class Session:
     device: str
     _session: Any = field(repr=False)
 
-    def run(
-        self, images: NDArray[np.uint8], prompts: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Run the network.
+    @property
+    def features(self) -> dict[str, list[int]]:
+        """Name -> shape without the batch of what an encoder gives or a decoder takes."""
+        values = (*self._session.get_inputs(), *self._session.get_outputs())
+        return {value.name: value.shape[1:] for value in values if value.name.startswith(FEATURES)}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """Run the graph.
 
         Args:
-            images: (B, 3, S, S) uint8 RGB.
-            prompts: (B, 2, S, S) float32, for promptable models only.
+            inputs: name -> (B, ...), as the contract says for this part of a model.
 
         Returns:
-            Logits, (B, 3, S, S) float32: background, cat, dog.
+            Name -> (B, ...) float32, for every output.
 
         Raises:
             DeviceError: the device gave up, for want of memory say.
             ModelError: the network answered with NaN or infinity.
         """
-        inputs: dict[str, NDArray[Any]] = {"image": images}
-        if prompts is not None:
-            inputs["prompt"] = prompts
+        names = [value.name for value in self._session.get_outputs()]
         try:
-            (logits,) = self._session.run(["logits"], inputs)
+            outputs = dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
         except Exception as error:
+            batch = len(next(iter(inputs.values()), ()))
             raise DeviceError(
-                f"{self.path} failed on {self.device} with a batch of {len(images)}: {cuda.one_line(error)}; "
+                f"{self.path} failed on {self.device} with a batch of {batch}: {cuda.one_line(error)}; "
                 "try a smaller batch, or device='cpu'"
             ) from error
-        if not np.isfinite(logits).all():
+        if not all(np.isfinite(values).all() for values in outputs.values()):
             raise ModelError(f"{self.path} answered with NaN or infinity on {self.device}; {EXPORT_AGAIN}")
-        return cast("NDArray[np.float32]", logits)
+        return outputs
 
 
 @dataclass
@@ -93,7 +96,7 @@ _warned = False
 def open_session(
     path: str | os.PathLike[str], device: str = "auto", threads: int = 0, *, sha256: str | None = None
 ) -> Session:
-    """Open a model, or take the session that is open already.
+    """Open a graph, or take the session that is open already. `petseg.network` opens whole models.
 
     Args:
         path: an .onnx file that keeps the contract.

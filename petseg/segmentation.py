@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -18,6 +19,7 @@ from petseg import polygons
 from petseg.errors import OutputError
 from petseg.geometry import Letterbox
 from petseg.metrics import CLASSES, species_of
+from petseg.prompts import Prompt
 
 Resize: TypeAlias = Literal["smooth", "nearest"]
 Kind: TypeAlias = Literal["mask", "cutout", "overlay", "json"]
@@ -42,6 +44,21 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a promptable model was asked, and about what: all that is needed to go on from its answer.
+
+    Attributes:
+        prompt: in pixels of the photo.
+        square: (S, S, 3) uint8: the photo as the model saw it.
+        fill: grey around the photo in that square.
+    """
+
+    prompt: Prompt
+    square: NDArray[np.uint8]
+    fill: int
+
+
 class Segmentation:
     """Where the cats and dogs of one photo are.
 
@@ -49,7 +66,9 @@ class Segmentation:
 
     Attributes:
         size: (width, height) of the upright photo, in pixels.
+        photo: (H, W, 3) uint8 RGB, upright, read-only.
         model: name of the model that answered.
+        asked: what it was asked, None for a model that finds all pets.
     """
 
     def __init__(
@@ -59,6 +78,7 @@ class Segmentation:
         photo: NDArray[np.uint8],
         model: str,
         *,
+        asked: Asked | None = None,
         resize: Resize = "smooth",
     ) -> None:
         """Keep what the network said.
@@ -68,6 +88,7 @@ class Segmentation:
             letterbox: where the photo lies in the square of side S.
             photo: (H, W, 3) uint8 RGB, upright.
             model: name of the model.
+            asked: what the network was asked, if it takes prompts.
             resize: how the mask gets its size: "smooth" resizes the logits before the best class is
                 taken, "nearest" afterwards: cheaper, with edges as coarse as the model's pixels.
 
@@ -76,16 +97,22 @@ class Segmentation:
         """
         check_resize(resize)
         self.size = letterbox.width, letterbox.height
+        self.photo = photo
         self.model = model
+        self.asked = asked
         self._logits = logits
         self._letterbox = letterbox
-        self._photo = photo
         self._resize = resize
 
     def __repr__(self) -> str:
         """Label, score, size and model on one line."""
         width, height = self.size
         return f"<Segmentation {self.label} {self.score:.3f}, {width} x {height}, model {self.model!r}>"
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The clicks and the box that were answered, None for a model that finds all pets."""
+        return self.asked.prompt if self.asked else None
 
     @cached_property
     def _margins(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -155,7 +182,7 @@ class Segmentation:
             raise OutputError(f"opacity is {opacity!r}; give a number from 0 to 1")
         tint = Image.fromarray(_palette(colors)[self.mask])
         strength = np.where(self.mask != 0, np.uint8(round(255 * opacity)), np.uint8(0))
-        return Image.composite(tint, Image.fromarray(self._photo), Image.fromarray(strength))
+        return Image.composite(tint, Image.fromarray(self.photo), Image.fromarray(strength))
 
     def cutout(self) -> Image.Image:
         """The pets on a transparent ground, as an RGBA image with a soft edge.
@@ -164,7 +191,7 @@ class Segmentation:
         is solid: a network that is only fairly sure shall leave no ghosts and no holes.
         """
         opacity = np.clip(self.alpha * 2 - 0.5, 0, 1)
-        return Image.fromarray(np.dstack([self._photo, (opacity * 255 + 0.5).astype(np.uint8)]))
+        return Image.fromarray(np.dstack([self.photo, (opacity * 255 + 0.5).astype(np.uint8)]))
 
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
         """The outlines of the mask's regions, largest first.

@@ -2,32 +2,36 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
-from typing import Literal, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import catalog, prompts, runtime
+from petseg import catalog, prompts
 from petseg.errors import DeviceError, ImageError, PetsegError, PromptError
 from petseg.geometry import Letterbox
 from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.manifest import Manifest
+from petseg.network import open_network
 from petseg.prompts import Box, Labels, Point, Points, Prompt
-from petseg.segmentation import Resize, Segmentation, check_resize
+from petseg.segmentation import Asked, Resize, Segmentation, check_resize
 
 
 class Segmenter:
     """A model, ready to run; one may be shared by any number of threads.
 
     Segmenters of the same model, device and number of threads share one session, so making another one
-    is cheap.
+    is cheap. What a promptable model saw in the last photos is kept, so that another click costs little.
 
     Example:
         >>> segmenter = petseg.Segmenter()
         >>> for result in segmenter.map(["cat.jpg", "dog.jpg"]):
         ...     print(result.label, result.score)
+        >>> segmenter = petseg.Segmenter("prompt")
+        >>> result = segmenter.segment("both.jpg", (120, 80))
+        >>> result = segmenter.refine(result, (300, 90), label=0)
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class Segmenter:
         """Find and load the model.
 
         Args:
-            model: name of an embedded model or path of an .onnx file; None is the default model.
+            model: name of a model, ORG/NAME or ORG/NAME@REVISION on the Hugging Face Hub, or path of an
+                .onnx file or of the folder of a promptable model; None is the default model, which finds
+                all pets.
             device: "cpu", "cuda", "cuda:N", or "auto": the GPU if there is one that works, else the CPU.
             threads: for the CPU; 0 is the runtime's own choice, all cores.
             max_pixels: photos with more are refused before they are decoded.
@@ -50,13 +56,28 @@ class Segmenter:
 
         Raises:
             ModelError: no such model, or it is damaged or keeps no contract.
+            HubError: it is to come from the Hub, and does not.
             DeviceError: unknown device, or CUDA was asked for and did not start, with the cause.
         """
         check_resize(resize)
-        location = catalog.resolve(model)
-        self._session = runtime.open_session(location.path, device, threads, sha256=location.sha256)
+        self._network = open_network(catalog.resolve(model), device, threads)
         self._max_pixels = max_pixels
         self._resize = resize
+
+    @classmethod
+    def from_pretrained(cls, model: str, revision: str | None = None, **options: Any) -> Self:
+        """A model from the Hugging Face Hub, from the cache if it was pulled before.
+
+        Args:
+            model: ORG/NAME; a name alone is one of petseg's own.
+            revision: branch, tag or commit; None is the newest that was pulled, or else the newest.
+            **options: as for `Segmenter`.
+
+        Raises:
+            HubError: what was wrong, and what to do about it.
+            ModelError, DeviceError: as for `Segmenter`.
+        """
+        return cls(model if revision is None else f"{model}@{revision}", **options)
 
     def __repr__(self) -> str:
         """Model and device on one line."""
@@ -65,7 +86,7 @@ class Segmenter:
     @property
     def manifest(self) -> Manifest:
         """What the model says about itself."""
-        return self._session.manifest
+        return self._network.manifest
 
     @property
     def name(self) -> str:
@@ -75,7 +96,7 @@ class Segmenter:
     @property
     def device(self) -> str:
         """Where the model really runs: "cpu" or "cuda:N"."""
-        return self._session.device
+        return self._network.device
 
     def __call__(
         self,
@@ -116,10 +137,54 @@ class Segmenter:
         photo = load(image, max_pixels=self._max_pixels)
         height, width = photo.shape[:2]
         prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
-        self._check_taken(prompt)
-        letterbox = Letterbox.fit(width, height, self.manifest.size)
-        fed = None if prompt is None else prompts.encode(prompt, letterbox)[None]
-        return self._run([photo], [letterbox], fed)[0]
+        return self._answer(photo, prompt)
+
+    def refine(
+        self,
+        previous: Segmentation,
+        point: Point | None = None,
+        label: int = 1,
+        *,
+        points: Points | None = None,
+        labels: Labels | None = None,
+        box: Box | None = None,
+    ) -> Segmentation:
+        """Go on from an answer: the same photo, and clicks besides those it was given for.
+
+        The photo is not read again, nor looked at again by the network if it is one of the last
+        `petseg.network.KEPT`. The answer is the one that `segment` gives for all clicks at once.
+
+        Args:
+            previous: an answer to a point or a box, of this model or of another one.
+            point: one more click `(x, y)` in pixels of the upright photo.
+            label: of `point`: 1 (wanted) or 0 (not wanted).
+            points: several more clicks, (N, 2).
+            labels: for each of them 1 (the default) or 0.
+            box: `(x0, y0, x1, y1)`, in the place of the box before.
+
+        Raises:
+            PromptError: nothing to add, malformed, outside the photo, or for a model that takes none; or
+                `previous` is no answer to a point or a box.
+            DeviceError: the device gave up.
+        """
+        if not isinstance(previous, Segmentation):
+            raise PromptError(
+                f"previous is of type {type(previous).__name__}; give the Segmentation to go on from"
+            )
+        if previous.asked is None:
+            raise PromptError(
+                f"model {previous.model!r} gave this answer without a point or a box; call segment with one"
+            )
+        prompt = prompts.extend(
+            previous.asked.prompt,
+            *previous.size,
+            point=point,
+            label=label,
+            points=points,
+            labels=labels,
+            box=box,
+        )
+        return self._answer(previous.photo, prompt, previous.asked)
 
     @overload
     def map(
@@ -152,7 +217,7 @@ class Segmenter:
         one_array = isinstance(images, np.ndarray) and images.ndim < 4
         if one_array or isinstance(images, str | bytes | os.PathLike):
             raise ImageError("map takes many photos and got one; put it into a list, or use segment")
-        self._check_taken(None)
+        self.check_takes(())
         return self._batches(iter(images), batch_size, return_errors)
 
     def _batches(
@@ -161,10 +226,11 @@ class Segmenter:
         while batch := [self._load_or_error(image) for image in islice(images, batch_size)]:
             photos = [loaded for loaded in batch if not isinstance(loaded, PetsegError)]
             boxes = [Letterbox.fit(photo.shape[1], photo.shape[0], self.manifest.size) for photo in photos]
-            results = deque(self._run(photos, boxes) if photos else [])
+            squares = [box.apply(photo, self.manifest.fill) for photo, box in zip(photos, boxes, strict=True)]
+            results = deque(self._run(photos, boxes, squares) if photos else [])
             errors = deque(loaded if isinstance(loaded, PetsegError) else None for loaded in batch)
             # Only what is still to come stays in memory: full-size results are large.
-            del batch, photos
+            del batch, photos, squares
             while errors:
                 if (error := errors.popleft()) is None:
                     yield results.popleft()
@@ -179,36 +245,47 @@ class Segmenter:
         except PetsegError as error:
             return error
 
+    def _answer(
+        self, photo: NDArray[np.uint8], prompt: Prompt | None, before: Asked | None = None
+    ) -> Segmentation:
+        self.check_takes(prompt.kinds if prompt else ())
+        size, fill = self.manifest.size, self.manifest.fill
+        letterbox = Letterbox.fit(photo.shape[1], photo.shape[0], size)
+        if before is not None and (len(before.square), before.fill) == (size, fill):
+            square = before.square  # to shrink a large photo again would cost more than the network
+        else:
+            square = letterbox.apply(photo, fill)
+        asked = Asked(prompt, square, fill) if prompt else None
+        return self._run([photo], [letterbox], [square], asked)[0]
+
     def _run(
         self,
         photos: list[NDArray[np.uint8]],
         letterboxes: list[Letterbox],
-        fed: NDArray[np.float32] | None = None,
+        squares: list[NDArray[np.uint8]],
+        asked: Asked | None = None,
     ) -> list[Segmentation]:
-        squares = [
-            box.apply(photo, self.manifest.fill) for photo, box in zip(photos, letterboxes, strict=True)
-        ]
         images = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
-        logits = self._session.run(images, fed)
+        fed = np.stack([prompts.encode(asked.prompt, box) for box in letterboxes]) if asked else None
         return [
-            Segmentation(answer, box, photo, self.name, resize=self._resize)
-            for answer, box, photo in zip(logits, letterboxes, photos, strict=True)
+            Segmentation(answer, box, photo, self.name, asked=asked, resize=self._resize)
+            for answer, box, photo in zip(self._network.run(images, fed), letterboxes, photos, strict=True)
         ]
 
-    def _check_taken(self, prompt: Prompt | None) -> None:
-        """Raise `PromptError` unless the model takes this prompt, or needs none."""
+    def check_takes(self, kinds: Collection[str]) -> None:
+        """Raise `PromptError` unless the model takes prompts of these kinds, some of "point" and "box".
+
+        One that takes prompts needs them: none at all are refused as well.
+        """
         takes = self.manifest.prompts
-        if prompt is None:
-            if takes:
-                raise PromptError(
-                    f"model {self.name!r} answers for what is pointed at; give a {' or a '.join(takes)}"
-                )
-            return
-        given = (["point"] if len(prompt.points) else []) + (["box"] if prompt.box is not None else [])
-        for kind in given:
+        if takes and not kinds:
+            raise PromptError(
+                f"model {self.name!r} answers for what is pointed at; give a {' or a '.join(takes)}"
+            )
+        for kind in kinds:
             if kind not in takes:
-                able = [info.name for info in catalog.list_models() if kind in info.prompts]
-                fix = f"use model={' or '.join(map(repr, able))}" if able else "no installed model takes one"
+                able = " or ".join(map(repr, catalog.takers(kind)))
+                fix = f"use the model {able}" if able else "no installed model takes one"
                 raise PromptError(f"model {self.name!r} takes no {kind}; leave it out, or {fix}")
 
 
@@ -225,12 +302,17 @@ def segment(
 ) -> Segmentation:
     """Find the pets of one photo, or the one that is pointed at.
 
-    The model stays loaded for the next call. See `Segmenter` for `model`, `device` and `threads`, and
+    Without a model, the default one finds all pets, and one that takes points and boxes answers those.
+    Models stay loaded for the next call. See `Segmenter` for `model`, `device` and `threads`, and
     `Segmenter.segment` for the rest.
 
     Example:
         >>> result = petseg.segment("dog.jpg")
         >>> result.save("mask.png")
+        >>> result = petseg.segment("two dogs.jpg", (120, 80))
     """
+    if model is None:
+        clicked = point is not None or points is not None
+        model = catalog.choose(["point"] * clicked + ["box"] * (box is not None))
     segmenter = Segmenter(model, device=device, threads=threads)
     return segmenter.segment(image, point, points=points, labels=labels, box=box)

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hub_fixtures import hub, release  # noqa: F401
 from numpy.typing import NDArray
-from tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest
+from tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest, save_parts
 
 from petseg import catalog
+from petseg.manifest import PARTS
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +24,8 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prompt_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models") / "tiny-prompt.onnx"
-    onnx.save(build_model(prompts=True), path)
-    return path
+    """A folder with encoder.onnx and decoder.onnx."""
+    return save_parts(tmp_path_factory.mktemp("models") / "tiny-prompt")
 
 
 @pytest.fixture
@@ -32,21 +33,16 @@ def weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_path: Path, prompt_model_path: Path
 ) -> Path:
     """A weights folder with both tiny models, in the place of the package's own."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    models = {}
-    for source, document in (
-        (model_path, manifest()),
-        (prompt_model_path, PROMPTABLE),
-    ):
-        data = source.read_bytes()
-        (folder / source.name).write_bytes(data)
-        models[source.stem] = {
-            "file": source.name,
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-            "manifest": document,
-        }
+    folder, models = tmp_path / "weights", {}
+    (folder / "tiny-prompt").mkdir(parents=True)
+    parts = {f"tiny-prompt/{part}.onnx": prompt_model_path / f"{part}.onnx" for part in PARTS}
+    for document, sources in ((manifest(), {"tiny.onnx": model_path}), (PROMPTABLE, parts)):
+        files = []
+        for path, source in sources.items():
+            data = source.read_bytes()
+            (folder / path).write_bytes(data)
+            files.append({"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
+        models[document["name"]] = {"files": files, "manifest": document}
     (folder / "index.json").write_text(json.dumps({"models": models, "default": "tiny"}))
     monkeypatch.setattr(catalog, "WEIGHTS", folder)
     return folder

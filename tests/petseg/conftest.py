@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the command line."""
+"""Fixtures that several of these tests share, most of them for the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from petseg import cli
+from petseg import cli, runtime
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files whose graphs ran, in order."""
+    names: list[str] = []
+    run = runtime.Session.run
+
+    def spy(self: runtime.Session, inputs: Any) -> Any:
+        names.append(self.path.stem)
+        return run(self, inputs)
+
+    monkeypatch.setattr(runtime.Session, "run", spy)
+    return names
 
 
 @pytest.fixture

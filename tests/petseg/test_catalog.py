@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from petseg import catalog
-from petseg.errors import ModelError
+from petseg.errors import ModelError, PromptError
 
 
 def test_models_are_listed_default_first(weights: Path) -> None:
@@ -15,23 +15,55 @@ def test_models_are_listed_default_first(weights: Path) -> None:
     assert first.path == weights / "tiny.onnx"
     assert first.bytes == first.path.stat().st_size
     assert (first.prompts, models[1].prompts) == ((), ("point", "box"))
+    assert models[1].path == weights / "tiny-prompt"
+    assert models[1].bytes == sum(path.stat().st_size for path in models[1].path.iterdir())
     assert first.parameters == 12
     assert first.metrics == {"miou": 0.5}
     assert "64 px" in first.description
 
 
 @pytest.mark.parametrize(
-    ("model", "file"), [(None, "tiny"), ("tiny", "tiny"), ("tiny-prompt", "tiny-prompt")]
+    ("model", "paths"),
+    [
+        (None, ["tiny.onnx"]),
+        ("tiny", ["tiny.onnx"]),
+        ("tiny-prompt", ["tiny-prompt/encoder.onnx", "tiny-prompt/decoder.onnx"]),
+    ],
 )
-def test_names(weights: Path, model: str | None, file: str) -> None:
-    location = catalog.resolve(model)
-    assert location.path == weights / f"{file}.onnx"
-    assert location.sha256 is not None
+def test_names(weights: Path, model: str | None, paths: list[str]) -> None:
+    files = catalog.resolve(model)
+    assert [file.path for file in files] == [weights / path for path in paths]
+    assert all(file.sha256 is not None for file in files)
 
 
-@pytest.mark.parametrize("model", ["my.onnx", "MY.ONNX", "folder/model", Path("model")])
+@pytest.mark.parametrize("model", ["my.onnx", "MY.ONNX", "./folder/model", Path("model"), "a\0b.onnx"])
 def test_paths(weights: Path, model: str | Path) -> None:
-    assert catalog.resolve(model) == catalog.Location(Path(model))
+    assert catalog.resolve(model) == (catalog.ModelFile(Path(model)),)
+
+
+def test_a_folder_holds_two_graphs(tmp_path: Path) -> None:
+    for model in (tmp_path, f"{tmp_path}/"):
+        assert catalog.resolve(model) == (
+            catalog.ModelFile(tmp_path / "encoder.onnx"),
+            catalog.ModelFile(tmp_path / "decoder.onnx"),
+        )
+
+
+def test_who_takes_what_and_who_is_asked(weights: Path) -> None:
+    assert catalog.takers("point") == catalog.takers("box") == ["tiny-prompt"]
+    assert catalog.choose([]) is None
+    assert catalog.choose(["point"]) == catalog.choose(["point", "box"]) == "tiny-prompt"
+
+
+def test_nobody_takes_a_point(weights: Path) -> None:
+    index = json.loads((weights / "index.json").read_text())
+    index["models"]["tiny-prompt"]["manifest"]["prompts"] = ["box"]
+    (weights / "index.json").write_text(json.dumps(index))
+    assert catalog.choose(["box"]) == "tiny-prompt"
+    with pytest.raises(
+        PromptError, match="no installed model takes a point and a box; leave it out, or give"
+    ):
+        catalog.choose(["point", "box"])
 
 
 def test_unknown_name_lists_the_known(weights: Path) -> None:
@@ -50,7 +82,8 @@ def test_checkout_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for model in (None, "unet"):
         with pytest.raises(ModelError, match=r"holds no weights.*reinstall petseg"):
             catalog.resolve(model)
-    assert catalog.resolve("my.onnx").path == Path("my.onnx")
+    assert catalog.choose(["point"]) is None  # so that asking for it says what is missing
+    assert catalog.resolve("my.onnx") == (catalog.ModelFile(Path("my.onnx")),)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +94,16 @@ def test_checkout_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "{}",
         '{"models": {"a": {}}, "default": "a"}',
         '{"models": [], "default": null}',
-        '{"models": {"a": {"file": 1, "sha256": "", "bytes": 1, "manifest": {}}}, "default": "a"}',
-        '{"models": {"a": {"file": "", "sha256": "", "bytes": 1, "manifest": {}}}, "default": "b"}',
+        '{"models": {"a": {"files": [], "manifest": {}}}, "default": "a"}',
+        '{"models": {"a": {"files": [{}], "manifest": {}}}, "default": "a"}',
+        '{"models": {"a": {"files": [FILE], "manifest": 1}}, "default": "a"}',
+        '{"models": {"a": {"files": [FILE], "manifest": {}}}, "default": "b"}',
+        '{"models": {"a": {"files": [FILE, {"path": 1}], "manifest": {}}}, "default": "a"}',
     ],
 )
 def test_damaged_index(weights: Path, text: str) -> None:
-    (weights / "index.json").write_text(text)
+    file = '{"path": "a.onnx", "sha256": "", "bytes": 1}'
+    (weights / "index.json").write_text(text.replace("FILE", file))
     for ask in (catalog.list_models, catalog.resolve):
         with pytest.raises(ModelError, match="reinstall petseg"):
             ask()

@@ -153,8 +153,9 @@ def test_auto_warns_once_with_the_cause_and_goes_on(
     cuda_is: str, model_path: Path, prompt_model_path: Path, fake: Callable[..., FakeRuntime]
 ) -> None:
     fake(cuda_is)
+    other_path = prompt_model_path / "encoder.onnx"
     with pytest.warns(DeviceWarning, match=r"CUDA cannot be used: .+; .+ Going on with the CPU") as caught:
-        session, *_ = (open_session(path, "auto") for path in (model_path, model_path, prompt_model_path))
+        session, *_ = (open_session(path, "auto") for path in (model_path, model_path, other_path))
     assert len(caught) == 1
     assert session.device == "cpu"
     assert open_session(model_path, "cpu") is session

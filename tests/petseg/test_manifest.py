@@ -51,6 +51,14 @@ def test_wrong_fields_are_named(field: str, value: object) -> None:
         Manifest.from_document(manifest(**{field: value}), "it")
 
 
+@pytest.mark.parametrize(
+    ("part", "prompts"), [("head", ["point"]), (1, ["point"]), (["encoder"], ["point"]), ("encoder", [])]
+)
+def test_wrong_part(part: object, prompts: list[str]) -> None:
+    with pytest.raises(ModelError, match=r"it: 'part' in its metadata is .*only promptable models"):
+        Manifest.from_document(manifest(part=part, prompts=prompts), "it")
+
+
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
 def test_no_json(text: str) -> None:
     with pytest.raises(ModelError, match="no JSON"):
@@ -77,6 +85,11 @@ PROMPT = value("prompt", "tensor(float)", [None, 2, 64, 64])
 CHANNELS_LAST = value("image", "tensor(uint8)", ["batch", 64, 64, 3])
 OTHER_NAME = value("x", "tensor(uint8)", ["batch", 3, 64, 64])
 LOGITS = value("logits", "tensor(float)", ["batch", 3, 64, 64])
+FEATURES = [
+    value("features_0", "tensor(float)", ["b", 8, 4, 4]),
+    value("features_1", "tensor(float)", [None, 5]),
+]
+ENCODER, DECODER = ({"prompts": ["point"], "part": part} for part in ("encoder", "decoder"))
 
 
 def check(inputs: list[object], outputs: list[object], **changes: object) -> Manifest:
@@ -92,6 +105,9 @@ def check(inputs: list[object], outputs: list[object], **changes: object) -> Man
 def test_contract_kept() -> None:
     assert check([IMAGE], [LOGITS]).prompts == ()
     assert check([PROMPT, IMAGE], [LOGITS], prompts=["box"]).prompts == ("box",)
+    encoder = check([IMAGE], FEATURES, prompts=["box"], part="encoder")
+    decoder = check([PROMPT, *FEATURES], [LOGITS], prompts=["box"], part="decoder")
+    assert (encoder.part, decoder.part) == ("encoder", "decoder")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +136,17 @@ def test_contract_kept() -> None:
         ([IMAGE], [value("logits", "tensor(float16)", ["b", 3, 64, 64])], {}, "'logits' is tensor.float16."),
         ([IMAGE], [value("logits", "tensor(float)", ["b", 1, 64, 64])], {}, "'logits' is"),
         ([IMAGE], [value("logits", "tensor(float)", ["b", 3, "h", "w"])], {}, "'logits' is"),
+        ([IMAGE], [], ENCODER, r"outputs \[\], must be \['features_0'\]"),
+        ([IMAGE, PROMPT], FEATURES, ENCODER, r"must be \['image'\]"),
+        ([IMAGE], FEATURES[1:], ENCODER, r"outputs \['features_1'\], must be \['features_0'\]"),
+        ([IMAGE], [value("features_0", "tensor(float)", ["b", 8, "h", 4])], ENCODER, "'batch', fixed sides"),
+        ([IMAGE], [value("features_0", "tensor(float)", ["b"])], ENCODER, "'batch', fixed sides"),
+        ([IMAGE], [value("features_0", "tensor(float)", [1, 8, 4, 4])], ENCODER, "dynamic batch"),
+        ([PROMPT], [LOGITS], DECODER, r"must be \['features_0', 'prompt'\]"),
+        (FEATURES, [LOGITS], DECODER, r"must be \['features_0', 'prompt'\]"),
+        ([*FEATURES, IMAGE], [LOGITS], DECODER, r"must be \['features_0', 'features_1', 'prompt'\]"),
+        ([FEATURES[0], value("prompt", "tensor(float)", ["b", 2, 32, 32])], [LOGITS], DECODER, "'prompt' is"),
+        ([*FEATURES, PROMPT], FEATURES, DECODER, r"must be \['logits'\]"),
     ],
 )
 def test_contract_broken(

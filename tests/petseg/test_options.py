@@ -119,6 +119,32 @@ def test_a_model_without_prompts_says_so_once(run: Run, put, folder: Path, argum
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("weights")
+def test_the_model_follows_from_what_is_asked(put, folder: Path, weights: Path) -> None:
+    def ask(*arguments: str) -> Any:
+        words = ["segment", str(put(folder / "x.png")), "-o", str(out), "--device", "cpu", *arguments]
+        return CliRunner().invoke(cli.app, words)
+
+    out = folder.parent / "y.json"
+    for arguments, model in (
+        ([], "tiny"),
+        (["--point", "25,30"], "tiny-prompt"),
+        (["--box", "8,12,44,48"], "tiny-prompt"),
+    ):
+        assert ask(*arguments).exit_code == 0
+        assert json.loads(out.read_text())["model"] == model
+    result = ask("--point", "25,30", "--model", "tiny")
+    assert result.exit_code == 1
+    assert "'tiny' takes no point; leave it out, or use the model 'tiny-prompt'" in result.stderr
+    index = json.loads((weights / "index.json").read_text())
+    del index["models"]["tiny-prompt"]
+    (weights / "index.json").write_text(json.dumps(index))
+    result = ask("--point", "25,30")
+    assert result.exit_code == 1
+    assert "no installed model takes a point; leave it out" in result.stderr
+    assert ask().exit_code == 0
+
+
 def test_a_model_that_needs_a_prompt_says_so(run: Run, put, folder: Path, prompt_model_path: Path) -> None:
     put(folder / "a.png")
     result = run("segment", folder, "-o", folder.parent / "out", "--model", prompt_model_path)

@@ -3,7 +3,7 @@ import pytest
 
 from petseg.errors import PromptError
 from petseg.geometry import Letterbox
-from petseg.prompts import BOX_EVIDENCE, SIGMA, check, encode
+from petseg.prompts import BOX_EVIDENCE, SIGMA, check, encode, extend
 
 
 def test_nothing_given_is_no_prompt() -> None:
@@ -44,6 +44,24 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"point": (1, 2), "points": [(1, 2)]}, "give all clicks in points"),
         ({"labels": [1]}, "give points too"),
         ({"points": [(1, 2)], "labels": [1, 0]}, "one label per point"),
+        ({"points": [(1, 2), (3, 4)], "labels": [1]}, r"labels have shape \(1,\) for 2 points"),
+        ({"points": [(1, 2)], "labels": 1}, "one label per point"),
+        ({"points": [(1, 2)], "labels": []}, "one label per point"),
+        ({"points": [(1, 2)], "labels": [0.5]}, "labels hold 0.5; give 1 for wanted and 0"),
+        ({"points": [(1, 2)], "labels": [float("nan")]}, "labels holds NaN"),
+        ({"points": [(1, 2)], "labels": ["yes"]}, "labels .* are no numbers"),
+        ({"points": [(1, 2), (3, 4)], "labels": [0, 0]}, "every click has label 0; .*or a box"),
+        ({"points": np.zeros((0, 2))}, r"give \(N, 2\)"),
+        ({"points": np.zeros((2, 1, 2))}, r"shape \(2, 1, 2\)"),
+        ({"points": [(1, None)]}, "points holds NaN"),
+        ({"points": [(1, 2)], "box": (5, 5, 5, 5)}, "does not fit"),
+        ({"point": (200, 1), "box": (0, 0, 9, 9)}, "outside the photo"),
+        ({"labels": [1], "box": (0, 0, 9, 9)}, "give points too"),
+        ({"box": [(0, 0), (9, 9)]}, r"box has shape \(2, 2\)"),
+        ({"box": ()}, r"box has shape \(0,\)"),
+        ({"box": (100, 0, 110, 10)}, "does not fit"),
+        ({"box": (9, 9, 0, 0)}, "does not fit"),
+        ({"box": "0,0,9,9"}, "are no numbers"),
         ({"points": [(1, 2)], "labels": [2]}, "give 1 for wanted and 0"),
         ({"points": [(1, 2)], "labels": [0]}, "give one with label 1"),
         ({"box": (1, 2, 3)}, r"give \(x0, y0, x1, y1\)"),
@@ -61,6 +79,53 @@ def test_bad_prompts(given: dict[str, object], message: str) -> None:
 
 def test_the_whole_photo_is_a_box() -> None:
     assert check(100, 60, box=(0, 0, 100, 60)) is not None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"points": ["here"] * 10_000}, {"box": "x" * 10_000}, {"labels": [7] * 9_999}]
+)
+def test_messages_stay_short(wrong: dict[str, object]) -> None:
+    with pytest.raises(PromptError) as error:
+        check(100, 60, **{"points": [(1, 1)] * 9_999} | wrong)
+    assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("given", "kinds"),
+    [
+        ({"point": (1, 2)}, ["point"]),
+        ({"box": (1, 2, 3, 4)}, ["box"]),
+        ({"points": [(1, 2), (3, 4)], "labels": [1, 0]}, ["point"]),
+        ({"points": [(1, 2)], "labels": [0], "box": (1, 2, 3, 4)}, ["point", "box"]),
+        ({"point": (1, 2), "labels": [True], "box": np.array([1, 2, 3, 4])}, ["point", "box"]),
+    ],
+)
+def test_combinations(given: dict[str, object], kinds: list[str]) -> None:
+    prompt = check(100, 60, **given)
+    assert prompt is not None
+    assert prompt.kinds == kinds
+    assert len(prompt.points) == len(prompt.positive)
+
+
+def test_extending_adds_clicks_and_replaces_the_box() -> None:
+    first = check(100, 60, point=(1, 2), box=(0, 0, 9, 9))
+    assert first is not None
+    second = extend(first, 100, 60, point=(3, 4), label=0)
+    assert second.points.tolist() == [[1, 2], [3, 4]]
+    assert second.positive.tolist() == [True, False]
+    assert second.box is first.box
+    third = extend(second, 100, 60, points=[(5, 6), (7, 8)], labels=[0, 1], box=(1, 1, 8, 8))
+    assert third.points.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert third.positive.tolist() == [True, False, False, True]
+    assert third.box is not None
+    assert third.box.tolist() == [1, 1, 8, 8]
+    assert len(first.points) == 1
+
+
+def test_unwanted_clicks_alone_can_be_added() -> None:
+    boxed = check(100, 60, box=(0, 0, 9, 9))
+    assert boxed is not None
+    assert extend(boxed, 100, 60, points=[(1, 1), (2, 2)], labels=[0, 0]).positive.tolist() == [False, False]
 
 
 def encoded(size: int = 256, **given: object) -> np.ndarray:
@@ -82,6 +147,15 @@ def test_a_click_is_a_gaussian_where_it_lands() -> None:
     assert maps[0, y, 200] < 1e-6
     assert maps[1, y, 200] == 1
     assert maps[1, y, x] < 1e-6
+
+
+def test_a_click_reaches_as_far_as_it_matters() -> None:
+    maps = encoded(point=(200, 128))
+    exact = np.exp(-0.5 * ((np.arange(256) + 0.5 - 100) / SIGMA) ** 2)
+    np.testing.assert_allclose(maps[0, 128], exact * maps[0, 128].max() / exact.max(), rtol=1e-6, atol=2e-8)
+    assert maps[0, 0, 100] == 0
+    for corner in ((0, 0), (511.9, 255.9)):
+        assert encoded(point=corner)[0].max() > 0.9
 
 
 def test_clicks_take_their_maximum() -> None:

@@ -35,7 +35,7 @@ def test_a_session_runs(model_path: Path) -> None:
     session = open_session(model_path, "cpu")
     assert session.device == "cpu"
     assert session.manifest.name == "tiny"
-    logits = session.run(IMAGES)
+    (logits,) = session.run({"image": IMAGES}).values()
     assert (logits.shape, logits.dtype) == ((2, 3, SIZE, SIZE), np.float32)
 
 
@@ -173,7 +173,7 @@ def test_verification_is_not_skipped_for_an_open_session(model_path: Path) -> No
 
 def test_a_run_that_fails(model_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"failed on cpu with a batch of 2.*smaller batch"):
-        open_session(model_path, "cpu").run(IMAGES[:, :, :5])
+        open_session(model_path, "cpu").run({"image": IMAGES[:, :, :5]})
 
 
 def test_an_answer_of_nan(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_an_answer_of_nan(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("Log", ["colour"], ["logits"]))
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="answered with NaN"):
-        open_session(tmp_path / "model.onnx", "cpu").run(IMAGES)
+        open_session(tmp_path / "model.onnx", "cpu").run({"image": IMAGES})
 
 
 def test_without_onnxruntime(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,16 @@
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_models import BLUE, GREY, RED, SIZE
+from tiny_models import BLUE, GREY, RED, SIZE, build_model
 
 import petseg
 from petseg import runtime
@@ -70,9 +72,9 @@ def test_properties() -> None:
     assert repr(segmenter) == "<Segmenter 'tiny' on cpu>"
 
 
-def test_a_file_is_a_model_too(prompt_model_path: Path, photo: Pixels) -> None:
-    assert Segmenter(prompt_model_path).name == "tiny-prompt"
-    assert Segmenter(str(prompt_model_path)).name == "tiny-prompt"
+def test_files_and_folders_are_models_too(model_path: Path, prompt_model_path: Path, photo: Pixels) -> None:
+    for path in (model_path, prompt_model_path):
+        assert Segmenter(path).name == Segmenter(str(path)).name == path.stem
 
 
 def test_embedded_weights_are_verified(weights: Path) -> None:
@@ -127,11 +129,17 @@ def test_negative_clicks_and_boxes_reach_the_network(photo: Pixels) -> None:
     assert not (boxed.mask == 2).any()
 
 
+def test_a_promptable_model_in_one_graph(photo: Pixels, tmp_path: Path) -> None:
+    onnx.save(build_model(prompts=True), tmp_path / "one.onnx")
+    one, two = Segmenter(tmp_path / "one.onnx"), Segmenter("tiny-prompt")
+    np.testing.assert_array_equal(one(photo, (25, 30)).probabilities, two(photo, (25, 30)).probabilities)
+
+
 @pytest.mark.parametrize(
     ("model", "prompt", "message"),
     [
-        ("tiny", {"point": (5, 5)}, "'tiny' takes no point; leave it out, or use model='tiny-prompt'"),
-        ("tiny", {"box": (5, 5, 9, 9)}, "'tiny' takes no box; .* model='tiny-prompt'"),
+        ("tiny", {"point": (5, 5)}, "'tiny' takes no point; leave it out, or use the model 'tiny-prompt'"),
+        ("tiny", {"box": (5, 5, 9, 9)}, "'tiny' takes no box; .* the model 'tiny-prompt'"),
         ("tiny", {"point": (500, 5)}, "outside the photo of 100 x 60"),
         ("tiny-prompt", {}, "'tiny-prompt' answers for what is pointed at; give a point or a box"),
         ("tiny-prompt", {"point": (100, 5)}, "outside the photo of 100 x 60"),
@@ -179,9 +187,9 @@ def test_map_gives_what_single_calls_give_in_order(batch_size: int) -> None:
 def test_map_really_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     batches, run = [], runtime.Session.run
 
-    def spy(self: Any, images: Any, prompts: Any = None) -> Any:
-        batches.append(len(images))
-        return run(self, images, prompts)
+    def spy(self: Any, inputs: Any) -> Any:
+        batches.append(len(inputs["image"]))
+        return run(self, inputs)
 
     monkeypatch.setattr(runtime.Session, "run", spy)
     assert len(list(Segmenter().map(photos(7), batch_size=3))) == 7
@@ -257,7 +265,7 @@ def test_threads_share_one_session_and_get_what_one_would() -> None:
         segmenter = Segmenter(threads=1)
         found = [segmenter(image) for image in given]
         with lock:
-            opened.append(segmenter._session)
+            opened.append(segmenter._network.decoder)
             answers[number] = found
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
@@ -290,3 +298,28 @@ def test_segment_passes_everything_on(photo: Pixels, prompt_model_path: Path) ->
     assert (clicked.label, clicked.model) == ("dog", "tiny-prompt")
     boxed = segment(photo, points=[(25, 30)], labels=[1], box=(8, 12, 44, 48), model="tiny-prompt")
     assert boxed.label == "cat"
+
+
+def test_segment_chooses_the_model_by_what_is_asked(photo: Pixels) -> None:
+    assert segment(photo).model == "tiny"
+    for asked in ({"point": (25, 30)}, {"points": [(25, 30)]}, {"box": (8, 12, 44, 48)}):
+        answer = segment(photo, **asked)
+        assert (answer.model, answer.label) == ("tiny-prompt", "cat")
+    with pytest.raises(
+        PromptError, match="'tiny' takes no point; leave it out, or use the model 'tiny-prompt'"
+    ):
+        segment(photo, (25, 30), model="tiny")
+    with pytest.raises(PromptError, match="labels are given without points"):
+        segment(photo, labels=[1])
+
+
+def test_segment_without_a_promptable_model(photo: Pixels, weights: Path) -> None:
+    index = json.loads((weights / "index.json").read_text())
+    del index["models"]["tiny-prompt"]
+    (weights / "index.json").write_text(json.dumps(index))
+    assert segment(photo).label == "cat"
+    with pytest.raises(PromptError, match="no installed model takes a point; leave it out, or give the path"):
+        segment(photo, (25, 30))
+    (weights / "index.json").unlink()
+    with pytest.raises(ModelError, match="holds no weights"):
+        segment(photo, (25, 30))

@@ -1,0 +1,150 @@
+"""A whole model, in one graph or in two, and the features of the photos that it saw last.
+
+A promptable model has an encoder, which sees the photo, and a decoder, which answers one prompt, so that
+another click on the same photo costs the decoder alone.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petseg import runtime
+from petseg.catalog import ModelFile
+from petseg.errors import ModelError
+from petseg.manifest import EXPORT_AGAIN, PARTS, Manifest
+
+Features: TypeAlias = dict[str, NDArray[Any]]
+"""Name -> (B, ...): the decoder's inputs, less the prompt. A whole model takes the photo itself."""
+
+KEPT = 16
+"""Photos whose features are kept, by all models of the process together: about 2 MB each at 256 pixels."""
+
+
+class FeatureCache:
+    """The features of the last photos. Any number of threads may share it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, Features] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many photos are kept."""
+        return len(self._kept)
+
+    def get(self, key: object, encode: Callable[[], Features]) -> Features:
+        """What is kept under this key, else what `encode` gives, in the place of the one unused for longest.
+
+        Two threads that ask for the same new photo at the same time both encode it: the result is the same.
+        """
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        features = encode()
+        with self._lock:
+            self._kept[key] = features
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._limit:
+                self._kept.popitem(last=False)
+        return features
+
+
+_features = FeatureCache(KEPT)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A loaded model; any number of threads may share it.
+
+    Attributes:
+        manifest: what the model says about itself.
+        decoder: the graph that answers; the only one of a whole model.
+        encoder: the graph that sees the photo, where there are two.
+    """
+
+    manifest: Manifest
+    decoder: runtime.Session
+    encoder: runtime.Session | None = None
+
+    @property
+    def device(self) -> str:
+        """Where the model really runs: "cpu" or "cuda:N"."""
+        return self.decoder.device
+
+    def run(
+        self, images: NDArray[np.uint8], prompts: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Answer for photos.
+
+        Args:
+            images: (B, 3, S, S) uint8 RGB.
+            prompts: (B, 2, S, S) float32, for promptable models only.
+
+        Returns:
+            Logits, (B, 3, S, S) float32: background, cat, dog.
+
+        Raises:
+            DeviceError: the device gave up, for want of memory say.
+            ModelError: the network answered with NaN or infinity.
+        """
+        inputs = self.encode(images)
+        return self.decoder.run(inputs if prompts is None else inputs | {"prompt": prompts})["logits"]
+
+    def encode(self, images: NDArray[np.uint8]) -> Features:
+        """What the decoder needs to know of photos (B, 3, S, S) uint8, worked out or kept from before."""
+        encoder, inputs = self.encoder, {"image": images}
+        if encoder is None:
+            return inputs
+        key = encoder, hashlib.sha256(np.ascontiguousarray(images).data).digest()
+        return _features.get(key, lambda: encoder.run(inputs))
+
+
+def open_network(files: Sequence[ModelFile], device: str = "auto", threads: int = 0) -> Network:
+    """Open a model, or take what is open already.
+
+    Args:
+        files: one, or encoder and decoder, as `petseg.catalog.resolve` gives them.
+        device, threads: see `petseg.runtime.open_session`.
+
+    Raises:
+        DeviceError: unknown device or number of threads, or CUDA did not start.
+        ModelError: a file is missing, damaged or breaks the contract, or two do not belong together.
+    """
+    sessions: list[runtime.Session] = []
+    for file in files:
+        where = sessions[0].device if sessions else device
+        sessions.append(runtime.open_session(file.path, where, threads, sha256=file.sha256))
+    *encoders, decoder = sessions
+    if not encoders:
+        if decoder.manifest.part is not None:
+            raise ModelError(
+                f"{decoder.path} is only the {decoder.manifest.part} of a model; give the folder with "
+                f"{' and '.join(f'{part}.onnx' for part in PARTS)}"
+            )
+        return Network(decoder.manifest, decoder)
+    check_pair(encoders[0], decoder)
+    return Network(replace(decoder.manifest, part=None), decoder, encoders[0])
+
+
+def check_pair(encoder: runtime.Session, decoder: runtime.Session) -> None:
+    """Raise `ModelError` unless the two graphs make up one model."""
+    for session, part in zip((encoder, decoder), PARTS, strict=True):
+        if session.manifest.part != part:
+            is_one = f"part {session.manifest.part!r}" if session.manifest.part else "a whole model"
+            raise ModelError(f"{session.path} says that it is {is_one}, must be the {part}; {EXPORT_AGAIN}")
+    if replace(encoder.manifest, part="decoder") != decoder.manifest:
+        raise ModelError(
+            f"{encoder.path} and {decoder.path} are of different models or exports; {EXPORT_AGAIN}"
+        )
+    if encoder.features != decoder.features:
+        raise ModelError(
+            f"{encoder.path} gives features {encoder.features}, {decoder.path} takes {decoder.features}; "
+            f"{EXPORT_AGAIN}"
+        )
