@@ -1,0 +1,209 @@
+"""petseg beside DeepLabv3-MobileNetV2 in one run: `python -m benchmarks.peer`.
+
+The peer is a quantised Pascal VOC network for TensorFlow Lite, and it is only charged for its network;
+petseg is charged for everything from the uint8 photo to the full-size mask.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import skimage.data
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+from PIL import Image
+
+from petseg.errors import PetsegError
+from petseg.evaluation import Predictor, evaluate, format_report
+from petseg.geometry import Letterbox
+from petseg.pairs import Pair, read_pairs
+from petseg.segmenter import Segmenter
+
+ROOT = Path(__file__).parents[1]
+PEER = ROOT / "../shared/weights/peers/deeplabv3_mnv2_pascal_quant.tflite"
+VOC_CLASSES = {8: 1, 12: 2}
+"""Pascal VOC's cat and dog -> petseg's."""
+
+Photo = NDArray[np.uint8]
+
+
+class Peer:
+    """The TensorFlow Lite network.
+
+    Args:
+        path: the .tflite file.
+        threads: for the CPU.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._interpreter = Interpreter(str(path), num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self.size = int(self._input["shape"][1])
+
+    def feed(self, square: Photo) -> None:
+        """Hand over an (S, S, 3) uint8 photo."""
+        self._interpreter.set_tensor(self._input["index"], square[None])
+
+    def run(self) -> None:
+        """Run the network alone, on what was fed last."""
+        self._interpreter.invoke()
+
+    def classes(self, square: Photo) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8 -> (S, S) uint8 of petseg's classes."""
+        self.feed(square)
+        self.run()
+        table = np.zeros(256, np.uint8)
+        table[list(VOC_CLASSES)] = list(VOC_CLASSES.values())
+        return table[self._interpreter.get_tensor(self._output)[0]]
+
+    def letterboxed(self, photo: Photo) -> NDArray[np.uint8]:
+        """Mask at the photo's size, its aspect ratio kept on the way."""
+        box = Letterbox.fit(photo.shape[1], photo.shape[0], self.size)
+        return box.restore_labels(self.classes(box.apply(photo)))
+
+    def stretched(self, photo: Photo) -> NDArray[np.uint8]:
+        """Mask at the photo's size, the photo stretched to the square on the way."""
+        image = Image.fromarray(photo)
+        square = image.resize((self.size, self.size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        classes = Image.fromarray(self.classes(np.asarray(square)))
+        return np.asarray(classes.resize(image.size, Image.Resampling.NEAREST))
+
+
+def machine() -> str:
+    """The processor, as the system calls it, and how many cores there are."""
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    name = found[1] if found else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def sample_photo() -> Photo:
+    """scikit-image's cat, (375, 500, 3) uint8."""
+    return np.asarray(Image.fromarray(skimage.data.chelsea()).resize((500, 375), Image.Resampling.BICUBIC))
+
+
+def time_once(segmenter: Segmenter, peer: Peer, photo: Photo) -> dict[str, float]:
+    """Seconds of petseg, of its stages and of the peer's network, one after the other.
+
+    The fit is timed by itself once more, and "run" is what it leaves of the way from photo to logits.
+    """
+    start = perf_counter()
+    result = segmenter(photo)
+    answered = perf_counter()
+    _ = result.mask
+    restored = perf_counter()
+    Letterbox.fit(photo.shape[1], photo.shape[0], segmenter.manifest.size).apply(photo)
+    fitted = perf_counter()
+    peer.run()
+    return {
+        "petseg": restored - start,
+        "fit": fitted - restored,
+        "run": (answered - start) - (fitted - restored),
+        "restore": restored - answered,
+        "peer": perf_counter() - fitted,
+    }
+
+
+def measure(segmenter: Segmenter, peer: Peer, photo: Photo, rounds: int) -> dict[str, Any]:
+    """Latencies in milliseconds, after a warm-up.
+
+    Returns:
+        "petseg" and "peer" with "median" and "p95", "stages" with the same for each, and "ratio", petseg's
+        median over the peer's.
+    """
+    peer.feed(Letterbox.fit(photo.shape[1], photo.shape[0], peer.size).apply(photo))
+    for _ in range(max(3, rounds // 10)):
+        time_once(segmenter, peer, photo)
+    seconds = [time_once(segmenter, peer, photo) for _ in range(rounds)]
+    figures = {}
+    for name in seconds[0]:
+        median, p95 = np.percentile([1000 * timing[name] for timing in seconds], [50, 95])
+        figures[name] = {"median": float(median), "p95": float(p95)}
+    return {
+        "petseg": figures["petseg"],
+        "stages": {stage: figures[stage] for stage in ("fit", "run", "restore")},
+        "peer": figures["peer"],
+        "ratio": figures["petseg"]["median"] / figures["peer"]["median"],
+    }
+
+
+def compare_accuracy(segmenter: Segmenter, peer: Peer, pairs: list[Pair]) -> dict[str, dict[str, Any]]:
+    """`Evaluation.report` of both; the peer's is the better of two ways to fit a photo, named "fit"."""
+
+    def report(predict: Predictor) -> dict[str, Any]:
+        return evaluate(pairs, predict)[0].report()
+
+    ways = {"letterboxed": peer.letterboxed, "stretched": peer.stretched}
+    reports = [{"fit": way, **report(predict)} for way, predict in ways.items()]
+    return {
+        "petseg": report(lambda photo: segmenter(photo).mask),
+        "peer": max(reports, key=lambda each: each["miou"]),
+    }
+
+
+def print_results(results: dict[str, Any]) -> None:
+    """The tables for people."""
+    latency = results["latency"]
+    rows = {
+        "petseg, photo to mask": latency["petseg"],
+        **{f"  {stage}": figures for stage, figures in latency["stages"].items()},
+        "peer, network alone": latency["peer"],
+    }
+    print(f"{results['photo']} photo, {results['threads']} threads, {results['rounds']} rounds")
+    print(f"{'':<24}{'median ms':>10}{'p95 ms':>10}")
+    for name, figures in rows.items():
+        print(f"{name:<24}{figures['median']:>10.2f}{figures['p95']:>10.2f}")
+    print(f"{'ratio of medians':<24}{latency['ratio']:>10.2f}")
+    for name, report in results.get("accuracy", {}).items():
+        fit = f", photos {report['fit']}" if "fit" in report else ""
+        print(f"\n{name}{fit}\n{format_report(report)}")
+
+
+def main() -> int:
+    """Measure as the command line says; 1 if something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description=__doc__)
+    parser.add_argument("--model", help="name or .onnx file; default: petseg's default model")
+    parser.add_argument("--peer", type=Path, default=PEER, help="its .tflite file")
+    parser.add_argument("--threads", type=int, default=2, help="for each of the two")
+    parser.add_argument("--rounds", type=int, default=100, help="measurements of each")
+    parser.add_argument("--data", type=Path, help="also evaluate both on this folder of photos with masks")
+    parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    options = parser.parse_args()
+    photo = sample_photo()
+    try:
+        segmenter = Segmenter(options.model, device="cpu", threads=options.threads)
+        peer = Peer(options.peer, options.threads)
+        pairs = read_pairs(options.data, options.split) if options.data else []
+    except (PetsegError, OSError, ValueError) as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        return 1
+    results: dict[str, Any] = {
+        "model": segmenter.name,
+        "machine": machine(),
+        "photo": f"{photo.shape[1]} x {photo.shape[0]}",
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "latency": measure(segmenter, peer, photo, options.rounds),
+    }
+    if pairs:
+        results["accuracy"] = compare_accuracy(segmenter, peer, pairs)
+    print_results(results)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Checkpoint to ONNX: `python -m export.export train/checkpoints/unet -o unet.onnx`.
+
+A promptable model becomes a folder: `python -m export.export train/checkpoints/prompt -o prompt` writes
+prompt/encoder.onnx and prompt/decoder.onnx. What is written keeps docs/onnx-contract.md, and the same
+checkpoint always gives the same bytes.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch.export import Dim
+
+from export.describe import describe, petseg_version, read_metrics
+from export.graph import store_half, strip_origin
+from export.parts import WHOLE, ExportError, Part, split
+from petseg import catalog
+from petseg.errors import PetsegError
+from petseg.manifest import METADATA_KEY
+from train.checkpoint import load_checkpoint
+
+OPSET, IR_VERSION = 18, 10
+"""What torch writes without converting, and what onnxruntime 1.20 and later loads."""
+
+EMBEDDED_LIMIT = 24_000_000
+"""Bytes that the weights inside the package may have together."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model that keeps the ONNX contract.
+
+    Attributes:
+        document: what it says about itself.
+        graphs: "model", or "encoder" and "decoder" -> the bytes of the file.
+    """
+
+    document: dict[str, Any]
+    graphs: dict[str, bytes]
+
+    @property
+    def is_split(self) -> bool:
+        """Whether it has two graphs, which are written to a folder."""
+        return WHOLE not in self.graphs
+
+    def write(self, path: Path) -> None:
+        """Write the file, or encoder.onnx and decoder.onnx into the folder `path`.
+
+        Raises:
+            ExportError: two graphs, and a name that is meant to be one file.
+        """
+        if self.is_split and path.suffix.lower() == ".onnx":
+            raise ExportError(
+                f"{path} is to be a file, but the model has two graphs; give the name of a folder"
+            )
+        files = {path / f"{part}.onnx" if self.is_split else path: data for part, data in self.graphs.items()}
+        for file, data in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+
+
+@torch.no_grad()
+def to_onnx(part: Part, *, half: bool = True) -> onnx.ModelProto:
+    """The graph of a part, optimised, normalisation inside, batch normalisation folded.
+
+    Args:
+        part: see `export.parts.split`.
+        half: store weights as fp16; see `export.graph.store_half`.
+    """
+    # torch sees by itself that all inputs share the batch, and warns if it is named twice.
+    batches = ["batch"] + [Dim.DYNAMIC] * (len(part.inputs) - 1)
+    program = torch.onnx.export(
+        part.module,
+        part.arrange(part.inputs.values()),
+        input_names=list(part.inputs),
+        output_names=list(part.outputs),
+        dynamic_shapes=part.arrange({0: batch} for batch in batches),
+        opset_version=OPSET,
+        dynamo=True,
+        optimize=True,  # folds constants, and batch normalisation into the convolution before it
+        external_data=False,
+        verbose=False,
+    )
+    graph = program.model_proto
+    strip_origin(graph)
+    del graph.graph.value_info[:]  # shapes in between, which every runtime infers by itself
+    if half:
+        store_half(graph)
+    graph.ir_version = IR_VERSION
+    graph.producer_name, graph.producer_version = "petseg", petseg_version()
+    return graph
+
+
+def export(
+    checkpoint: Path,
+    *,
+    name: str | None = None,
+    size: int | None = None,
+    metrics: Path | None = None,
+    half: bool = True,
+) -> Exported:
+    """Export a checkpoint folder.
+
+    Args:
+        checkpoint: the folder.
+        name: of the model; the config's name by default.
+        size: side of the model's square; the one it was trained at by default.
+        metrics: JSON of `python -m train.evaluate --json`, to be carried along.
+        half: store weights as fp16.
+
+    Raises:
+        FileNotFoundError: the folder is not a checkpoint.
+        ValueError: the size does not fit the model, or the metrics are about other checkpoints.
+        ExportError: the logits have another shape than the contract says.
+    """
+    model, config = load_checkpoint(checkpoint)
+    size = size or config.data.size
+    figures = read_metrics(metrics, checkpoint) if metrics else {}
+    document = describe(checkpoint, model, config, name=name or config.name, size=size, metrics=figures)
+    graphs = {}
+    for part in split(model, size):
+        graph = to_onnx(part, half=half)
+        carried = document if part.name == WHOLE else document | {"part": part.name}
+        onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(carried, allow_nan=False)})
+        onnx.checker.check_model(graph)
+        graphs[part.name] = graph.SerializeToString(deterministic=True)
+    return Exported(document, graphs)
+
+
+def embed(model: Exported, folder: Path) -> Path:
+    """Put an exported model among embedded weights, and into the index that `petseg.catalog` reads.
+
+    Args:
+        model: its name becomes that of its file or folder.
+        folder: of the weights, `petseg.catalog.WEIGHTS` say.
+
+    Returns:
+        The file, or the folder of two.
+
+    Raises:
+        ExportError: a name that is no file name, or too much weight.
+    """
+    name = model.document["name"]
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise ExportError(f"name {name!r} cannot be embedded; use lower-case letters, digits, - and _")
+    path, index_path = folder / (name if model.is_split else f"{name}.onnx"), folder / "index.json"
+    index = {"models": {}, "default": name}
+    if index_path.is_file():
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+    files = [
+        {
+            "path": f"{name}/{part}.onnx" if model.is_split else path.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+        }
+        for part, data in model.graphs.items()
+    ]
+    index["models"][name] = {"files": files, "manifest": model.document}
+    index["models"] = dict(sorted(index["models"].items()))
+    if index["models"][index["default"]]["manifest"]["prompts"]:
+        index["default"] = name  # a default that needs no prompt is better
+    total = sum(file["bytes"] for entry in index["models"].values() for file in entry["files"])
+    if total > EMBEDDED_LIMIT:
+        raise ExportError(
+            f"with {name} the embedded weights would have {total:,} bytes, more than {EMBEDDED_LIMIT:,}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    model.write(path)
+    index_path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export as the command line says; 1 if it cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m export.export", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.onnx|FOLDER")
+    parser.add_argument("--name", help="of the model; default: the name in its config")
+    parser.add_argument("--size", type=int, help="model square; default: the one it was trained at")
+    parser.add_argument("--metrics", type=Path, help="JSON of python -m train.evaluate --json")
+    parser.add_argument("--float32", action="store_true", help="store weights as float32, not fp16")
+    parser.add_argument("--embed", action="store_true", help="put it into petseg/weights/")
+    options = parser.parse_args(arguments)
+    if not (options.output or options.embed):
+        parser.error("give -o FILE.onnx (a folder for a promptable model), or --embed")
+    try:
+        model = export(
+            options.checkpoint,
+            name=options.name,
+            size=options.size,
+            metrics=options.metrics,
+            half=not options.float32,
+        )
+        written = [embed(model, catalog.WEIGHTS)] if options.embed else []
+        if options.output:
+            model.write(options.output)
+            written.append(options.output)
+    except (ExportError, PetsegError, OSError, ValueError, RuntimeError) as error:
+        print(f"{options.checkpoint} was not exported: {error}", file=sys.stderr)
+        return 1
+    weight = sum(map(len, model.graphs.values()))
+    for path in written:
+        print(f"{path}: {model.document['name']}, {model.document['size']} px, {weight / 1e6:.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""A trained model to the Hugging Face Hub: `python -m export.publish model NAME ORG/NAME`.
+
+Puts a folder together (the ONNX files and petseg.json, the card as README.md, the checkpoint with its config
+and history, the measurements, the figures) and pushes it in one commit. Without verified parity, metrics and
+a card it refuses; `petseg.publishing.check` says what else must hold.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export import card
+from petseg import bundle, catalog, hub, publishing
+from petseg.errors import PetsegError
+from petseg.manifest import METADATA_KEY
+from train.checkpoint import CONFIG, WEIGHTS
+
+KINDS = (".json", ".safetensors", ".csv", ".png")
+"""Files of a checkpoint folder that are published."""
+
+
+class PublishError(Exception):
+    """A folder that cannot be put together."""
+
+
+def assemble(
+    name: str,
+    folder: Path,
+    *,
+    model: Path | None = None,
+    checkpoint: Path | None = None,
+    readme: Path | None = None,
+) -> Path:
+    """Put together what is published of a model.
+
+    Args:
+        name: of the model.
+        folder: to be made; it may be there if it is empty.
+        model: its .onnx file, or the folder of two; the embedded model of this name by default.
+        checkpoint: with weights, config, measurements and figures; train/checkpoints/NAME by default.
+        readme: its card; made from the measurements by default, see `export.card`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PublishError: the folder is in use, or something is missing.
+        CardError: the card cannot be made.
+        PetsegError: there is no such model, or it is none of petseg's.
+    """
+    checkpoint = checkpoint or card.ROOT / "train" / "checkpoints" / name
+    for needed in (WEIGHTS, CONFIG, publishing.PARITY):
+        if not (checkpoint / needed).is_file():
+            raise PublishError(f"{checkpoint / needed} is missing; model_cards/README.md says what makes it")
+    graphs = [file.path for file in catalog.resolve(model or name)]
+    text = readme.read_text(encoding="utf-8") if readme else card.make(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise PublishError(f"{folder} is not empty; choose another folder")
+    for target, source in zip(bundle.GRAPHS[len(graphs) - 1], graphs, strict=True):
+        shutil.copyfile(source, folder / target)
+    for source in sorted(checkpoint.iterdir()):
+        if source.suffix in KINDS:
+            shutil.copyfile(source, folder / source.name)
+    # In the repository on the Hub the figures lie beside the card.
+    text = text.replace(f"../train/checkpoints/{name}/", "")
+    (folder / publishing.CARD).write_text(text, encoding="utf-8")
+    described = bundle.describe(folder, read_document(graphs[0]))
+    (folder / bundle.FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def read_document(graph: Path) -> dict[str, Any]:
+    """What a model says about itself, as a whole, in whichever of its graphs.
+
+    Raises:
+        PublishError: it is no petseg model.
+    """
+    properties = {entry.key: entry.value for entry in onnx.load(graph).metadata_props}
+    if METADATA_KEY not in properties:
+        raise PublishError(f"{graph} has no metadata of petseg; export it: python -m export.export")
+    document = dict(json.loads(properties[METADATA_KEY]))
+    document.pop("part", None)
+    return document
+
+
+def pin(name: str, repo: str, commit: str, folder: Path) -> None:
+    """Let this petseg know a published model: from now on its name means this very commit.
+
+    Args:
+        name: that people will ask for.
+        repo, commit: where it was pushed.
+        folder: what was pushed.
+    """
+    path = catalog.WEIGHTS / "index.json"
+    index = {"models": {}, "default": None}
+    if path.is_file():
+        index = json.loads(path.read_text(encoding="utf-8"))
+    listed = folder / bundle.FILE
+    entry = {
+        "repo": repo,
+        "revision": commit,
+        "sha256": bundle.digest(listed),
+        "bundle": json.loads(listed.read_text(encoding="utf-8")),
+    }
+    index["published"] = dict(sorted((index.get("published", {}) | {name: entry}).items()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def publish_model(options: argparse.Namespace) -> None:
+    """Assemble, check, and push unless it is a dry run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = assemble(
+            options.name,
+            options.folder or Path(scratch) / options.name,
+            model=options.model,
+            checkpoint=options.checkpoint,
+            readme=options.card,
+        )
+        listed, files = publishing.check(folder)
+        for name, path in files.items():
+            print(f"{path.stat().st_size:>12,}  {name}")
+        if options.dry_run:
+            print(f"{listed.name} {listed.version} would become {options.repo}, tagged v{listed.version}")
+            return
+        pushed = hub.push(folder, options.repo, private=options.private)
+        print(f"{pushed.url}: {pushed.tag} at {pushed.commit}{'' if pushed.changed else ', as before'}")
+        if options.pin:
+            pin(options.name, options.repo, pushed.commit, folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish as the command line says; 1 if it cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m export.publish", description=__doc__)
+    kinds = parser.add_subparsers(required=True, metavar="WHAT")
+    model = kinds.add_parser("model", help="weights, card and checkpoint")
+    model.set_defaults(publish=publish_model)
+    model.add_argument("name", help="of the model")
+    model.add_argument("repo", metavar="ORG/NAME")
+    model.add_argument("--model", type=Path, help="its ONNX file or folder; default: the embedded one")
+    model.add_argument("--checkpoint", type=Path, help="default: train/checkpoints/NAME")
+    model.add_argument("--card", type=Path, help="default: made from what was measured")
+    model.add_argument("--folder", type=Path, help="keep what is published here; it must be new or empty")
+    model.add_argument("--dry-run", action="store_true", help="check and list, but push nothing")
+    model.add_argument("--private", action="store_true", help="make a new repository private")
+    model.add_argument("--pin", action="store_true", help="let petseg pull this very commit by NAME")
+    options = parser.parse_args(arguments)
+    try:
+        options.publish(options)
+    except (PublishError, card.CardError, PetsegError, OSError, ValueError) as error:
+        print(f"not published: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""From a checkpoint to the Hub and back: what is pulled is what was trained."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from hub_fixtures import REPO
+from hub_server import HubServer
+from numpy.typing import NDArray
+
+import petseg
+from export import publish, verify
+from export.export import export
+from export.publish import PublishError, assemble, main
+from petseg import bundle, catalog
+from petseg.errors import HubContentError
+from petseg.hub import pull
+from train.checkpoint import load_checkpoint
+from train.models import from_pretrained
+
+CARD = "---\nlibrary_name: petseg\n---\n![](../train/checkpoints/plain/robustness.png)\n"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="session")
+def proven(checkpoint: Path, oxford: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with history, metrics and figures, beside its export, and proof that they agree."""
+    folder = tmp_path_factory.mktemp("proven")
+    shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+    (folder / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    (folder / "metrics.json").write_text(json.dumps({"plain": {"miou": 0.5}}))
+    (folder / "robustness.png").write_bytes(b"\x89PNG")
+    (folder / "state.pt").write_bytes(b"never published")
+    export(folder, metrics=folder / "metrics.json").write(folder / "model.onnx")
+    prove(folder, folder / "model.onnx", oxford)
+    return folder
+
+
+@pytest.fixture
+def trained(proven: Path, tmp_path: Path) -> Path:
+    """A copy of it to play with."""
+    return shutil.copytree(proven, tmp_path / "checkpoint")
+
+
+@pytest.fixture
+def sources(trained: Path, tmp_path: Path) -> list[str]:
+    """Arguments of `main`: the checkpoint, its verified export, and a card."""
+    model, card = trained / "model.onnx", tmp_path / "card.md"
+    card.write_text(CARD)
+    return ["model", "plain", REPO, "--model", str(model), "--checkpoint", str(trained), "--card", str(card)]
+
+
+def prove(checkpoint: Path, model: Path, photos: Path) -> None:
+    arguments = [
+        str(checkpoint),
+        str(model),
+        "--data",
+        str(photos),
+        "--json",
+        str(checkpoint / "parity.json"),
+    ]
+    assert verify.main(arguments) == 0
+
+
+def test_there_and_back(
+    hub: HubServer, sources: list[str], trained: Path, photo: NDArray, capsys: Captured
+) -> None:
+    version = publish.read_document(trained / "model.onnx")["version"]
+    assert main([*sources, "--dry-run"]) == 0
+    assert f"tiny {version} would become {REPO}, tagged v{version}" in capsys.readouterr().out
+    assert hub.requests == []
+    assert main(sources) == 0
+    files = hub.files(REPO)
+    assert set(files) == {
+        ".gitattributes",
+        "README.md",
+        "config.json",
+        "history.csv",
+        "metrics.json",
+        "model.onnx",
+        "model.safetensors",
+        "parity.json",
+        "petseg.json",
+        "robustness.png",
+    }
+    assert b"(robustness.png)" in files["README.md"]
+    local = petseg.segment(photo, model=trained / "model.onnx", device="cpu").mask
+    assert (petseg.segment(photo, model=REPO, device="cpu").mask == local).all()
+    expected, actual = load_checkpoint(trained)[0].state_dict(), from_pretrained(REPO).state_dict()
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    capsys.readouterr()
+    assert main(sources) == 0
+    assert "as before" in capsys.readouterr().out
+    assert len(hub.repositories[REPO].commits) == 2
+
+
+def test_without_parity(hub: HubServer, sources: list[str], trained: Path, capsys: Captured) -> None:
+    (trained / "parity.json").unlink()
+    assert main(sources) == 1
+    assert "parity.json is missing" in capsys.readouterr().err
+    (trained / "parity.json").write_text("{}")
+    assert main(sources) == 1
+    assert "not about its ONNX files" in capsys.readouterr().err
+    assert hub.requests == []
+
+
+def test_without_metrics(
+    sources: list[str], exported: Path, oxford: Path, trained: Path, capsys: Captured
+) -> None:
+    sources[sources.index("--model") + 1] = str(exported)
+    prove(trained, exported, oxford)
+    assert main(sources) == 1
+    assert "carry no metrics" in capsys.readouterr().err
+
+
+def test_without_a_card(hub: HubServer, sources: list[str], capsys: Captured) -> None:
+    assert main(sources[: sources.index("--card")]) == 1
+    assert "plain.toml cannot be read" in capsys.readouterr().err
+    assert hub.requests == []
+
+
+def test_pinned_for_the_next_release(
+    hub: HubServer, sources: list[str], weights: Path, tmp_path: Path, photo: NDArray
+) -> None:
+    folder = tmp_path / "kept"
+    assert main([*sources, "--folder", str(folder), "--pin"]) == 0
+    known = [(info.name, info.status) for info in catalog.list_models()]
+    assert known == [("tiny", "embedded"), ("tiny-prompt", "embedded"), ("plain", "can be pulled")]
+    local = petseg.segment(photo, model=folder, device="cpu").mask
+    assert (petseg.segment(photo, model="plain", device="cpu").mask == local).all()
+    assert pull("plain").name == hub.repositories[REPO].branches["main"]
+    index = json.loads((weights / "index.json").read_text())
+    assert index["published"]["plain"]["sha256"] == bundle.digest(folder / "petseg.json")
+
+
+def test_a_folder_in_use(sources: list[str], trained: Path) -> None:
+    with pytest.raises(PublishError, match="is not empty"):
+        assemble("plain", trained, model=trained / "model.onnx", checkpoint=trained, readme=Path(sources[-1]))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_half_a_checkpoint(trained: Path, tmp_path: Path, name: str) -> None:
+    (trained / name).unlink()
+    with pytest.raises(PublishError, match=f"{name} is missing"):
+        assemble("plain", tmp_path / "out", model=trained / "model.onnx", checkpoint=trained)
+
+
+def test_a_model_of_someone_elses(sources: list[str], trained: Path, tmp_path: Path) -> None:
+    graph = onnx.load(trained / "model.onnx")
+    del graph.metadata_props[:]
+    onnx.save(graph, trained / "model.onnx")
+    with pytest.raises(PublishError, match="no metadata of petseg"):
+        assemble(
+            "plain",
+            tmp_path / "out",
+            model=trained / "model.onnx",
+            checkpoint=trained,
+            readme=Path(sources[-1]),
+        )
+
+
+def test_loading_is_strict(hub: HubServer, sources: list[str], trained: Path) -> None:
+    assert main(sources) == 0
+    expected = load_checkpoint(trained)[0].state_dict().keys()
+    for model in (pull(REPO), str(trained)):
+        assert from_pretrained(model).state_dict().keys() == expected
+    commit = hub.put(REPO, hub.files(REPO) | {"model.safetensors": b"other"})
+    with pytest.raises(HubContentError, match="wrong sha256"):
+        from_pretrained(REPO, commit)
