@@ -1,0 +1,67 @@
+"""The models that come with the package, on real photos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import chelsea
+
+import petseg
+from export.verify import main as verify
+from petseg.evaluation import evaluate
+from petseg.pairs import Pair, read_pairs
+from petseg.segmenter import Segmenter
+
+ROOT = Path(__file__).parents[1]
+OXFORD = ROOT / "../shared/data/oxford-iiit-pet"
+
+FLOORS = {"unet": {"miou": 0.955, "pet_iou": 0.95}}
+"""Model -> the least it reaches on the test list, border ignored."""
+
+
+def test_default_model_finds_the_cat() -> None:
+    photo = chelsea()
+    result = petseg.segment(photo)
+    assert result.mask.shape == photo.shape[:2]
+    assert result.label == "cat"
+    assert result.score > 0.9
+    # The face lies in the middle, the cloth in the upper left corner.
+    assert (result.mask[100:200, 200:260] == 1).all()
+    assert 0.3 < (result.mask == 1).mean() < 0.9
+    assert np.asarray(result.cutout())[150, 230, 3] == 255
+
+
+def test_a_photo_turned_by_exif_gives_the_turned_mask(tmp_path: Path) -> None:
+    upright = Image.fromarray(chelsea())
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise, so it is stored turned the other way
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    turned = petseg.segment(tmp_path / "turned.png")
+    assert (turned.mask == petseg.segment(upright).mask).all()
+
+
+@pytest.fixture(scope="session")
+def test_list() -> list[Pair]:
+    if not OXFORD.is_dir():
+        pytest.skip(f"{OXFORD} is not here: the photos are not part of the repository")
+    return read_pairs(OXFORD, "test")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("model", sorted(FLOORS))
+def test_accuracy_on_the_test_list(model: str, test_list: list[Pair]) -> None:
+    segmenter = Segmenter(model)
+    report = evaluate(test_list, lambda photo: segmenter(photo).mask, progress=False)[0].report()
+    published = segmenter.manifest.metrics
+    for figure, floor in FLOORS[model].items():
+        assert report[figure] >= floor
+        assert report[figure] == pytest.approx(published[figure], abs=0.002), "the metadata tell the truth"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("model", sorted(FLOORS))
+def test_export_agrees_with_its_checkpoint(model: str, test_list: list[Pair]) -> None:
+    weights = ROOT / "petseg" / "weights" / f"{model}.onnx"
+    arguments = [str(ROOT / "train" / "checkpoints" / model), str(weights), "--data", str(OXFORD)]
+    assert verify([*arguments, "--photos", "32"]) == 0
