@@ -155,7 +155,7 @@ def _front(name: str, facts: Facts | None = None) -> ModelCardData:
         pipeline_tag="image-segmentation",
         tags=["cat", "dog", "pet", "onnx", "background-removal"],
         datasets=[OXFORD] if any(folder.startswith("oxford-iiit-pet") for folder in folders) else None,
-        model_name=f"petseg {name}",
+        model_name=f"petseg {name}" if facts else None,
         eval_results=list(_results(facts)) if facts else None,
     )
 

@@ -89,8 +89,8 @@ def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str
 
 - Answers with one of background, cat and dog for every pixel of a photo{takes}; ONNX, float32 arithmetic.
 - Architecture: {kind}, {manifest.parameters:,} parameters.
-- Sees the photo at {manifest.size} x {manifest.size} pixels, fitted with its aspect ratio kept; the mask
-  has the photo's own size.
+- Sees the photo at {manifest.size} x {manifest.size} pixels, fitted with its aspect ratio kept; the mask has
+  the photo's own size.
 - Version {manifest.version}.
 
 {_table(("file", "size", "sha256"), rows)}"""

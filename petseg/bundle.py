@@ -89,14 +89,14 @@ class Bundle:
                 f"{source} has a {FILE} of format {version}, this petseg reads up to {FORMAT}; "
                 "upgrade petseg: pip install --upgrade petseg"
             )
-        texts = [document.get("name"), document.get("version")]
-        if not all(isinstance(text, str) and _WORD.fullmatch(text) for text in texts):
+        name, release = document.get("name"), document.get("version")
+        if not all(isinstance(text, str) and _WORD.fullmatch(text) for text in (name, release)):
             raise HubContentError(f"{source} is no petseg model: its {FILE} has no name or no version")
         try:
             manifest = Manifest.from_document(document.get("manifest"), source)
         except ModelError as error:
             raise HubContentError(str(error)) from error
-        return cls(*texts, _read_files(document.get("files"), source), manifest)
+        return cls(name, release, _read_files(document.get("files"), source), manifest)
 
     @property
     def graphs(self) -> tuple[str, ...]:

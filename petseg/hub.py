@@ -137,11 +137,16 @@ def _obtain(pinned: Reference, name: str, check: Callable[[Path], T]) -> T:
             return check(cached)
         except HubContentError:
             hub_cache.remove(cached)
-    options = {"library_name": "petseg", "library_version": version()}
     path = Path(
         ask(
             f"{name} of {pinned}",
-            lambda: hf_hub_download(pinned.repo, name, revision=pinned.revision, **options),
+            lambda: hf_hub_download(
+                pinned.repo,
+                name,
+                revision=pinned.revision,
+                library_name="petseg",
+                library_version=version(),
+            ),
         )
     )
     try:

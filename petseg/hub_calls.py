@@ -56,9 +56,7 @@ def explain(about: str, error: Exception) -> HubError:
 
     causes = list(_causes(error))
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
-        return HubUnavailableError(
-            f"{about} is not in the cache and HF_HUB_OFFLINE is set; unset it, or pull the model before"
-        )
+        return HubUnavailableError(f"{about}: HF_HUB_OFFLINE is set, so the Hub is not asked; unset it")
     if isinstance(error, HFValidationError):
         return HubNotFoundError(f"{about} is no name of a repository: {error}")
     for cause in causes:

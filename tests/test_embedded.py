@@ -16,7 +16,7 @@ from petseg.segmenter import Segmenter
 ROOT = Path(__file__).parents[1]
 OXFORD = ROOT / "../shared/data/oxford-iiit-pet"
 
-FLOORS = {"unet": {"miou": 0.955, "pet_iou": 0.95}}
+FLOORS = {"unet": {"miou": 0.945, "pet_iou": 0.94}}
 """Model -> the least it reaches on the test list, border ignored."""
 
 

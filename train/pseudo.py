@@ -1,7 +1,7 @@
 """Masks for photos that have none, from a trained model (self-training).
 
-`python -m train.pseudo CHECKPOINT --images FOLDER --output FOLDER` writes one PNG a photo: 0 background, 1 cat,
-2 dog, 255 where the model is unsure. The species is not guessed: it stands in the Oxford photo's name.
+`python -m train.pseudo CHECKPOINT --images FOLDER --output FOLDER` writes one PNG a photo: 0 background,
+1 cat, 2 dog, 255 where the model is unsure. The species is not guessed: it stands in the Oxford photo's name.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from tiny_models import GREY, PROMPTABLE, RED, build_model, manifest, save_parts
 
 from petseg import network, runtime
 from petseg.errors import PromptError
+from petseg.geometry import Letterbox
 from petseg.network import FeatureCache
 from petseg.segmentation import Segmentation
 from petseg.segmenter import Segmenter, segment
@@ -102,6 +103,22 @@ def test_the_network_looks_once_at_each_photo(photo: Pixels, tmp_path: Path, run
             assert segment(image, point).prompt is not None
     assert runs.count("encoder") == 1
     assert runs.count("decoder") == 6
+
+
+def test_refining_shrinks_the_photo_no_second_time(
+    segmenter: Segmenter, photo: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrunk, apply = [], Letterbox.apply
+
+    def spy(self: Letterbox, image: Pixels, fill: int) -> Pixels:
+        shrunk.append(image.shape)
+        return apply(self, image, fill)
+
+    monkeypatch.setattr(Letterbox, "apply", spy)
+    answer = segmenter(photo, CAT)
+    for point in (DOG, NOTHING):
+        answer = segmenter.refine(answer, point)
+    assert shrunk == [photo.shape]
 
 
 def test_what_is_kept_is_bounded(segmenter: Segmenter, runs: list[str]) -> None:

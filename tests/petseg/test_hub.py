@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 import petseg
 from petseg import bundle, hub_cache
 from petseg import hub as hub_module
+from petseg.bundle import Bundle
 from petseg.errors import (
     HubAccessError,
     HubContentError,
@@ -20,24 +22,54 @@ from petseg.errors import (
     HubNotFoundError,
     HubUnavailableError,
 )
-from petseg.hub import pull, push
+from petseg.hub import Pushed, pull, push
 
 READ = {"petseg.json", "model.onnx", "model.safetensors", "config.json", "parity.json"}
 
 
-def test_push_pull_segment(hub: HubServer, release: Path, photo: NDArray[np.uint8]) -> None:
-    pushed = push(release, REPO)
-    assert (pushed.tag, pushed.changed, pushed.url) == ("v1.0", True, f"{hub.url}/{REPO}")
-    assert set(hub.files(REPO)) == {*READ, "README.md", "history.csv", "history.png", ".gitattributes"}
-    assert len(hub.repositories[REPO].commits) == 2, "one commit behind the empty one"
-    folder = pull(REPO)
+def check_round_trip(release: Path, repo: str, photo: NDArray[np.uint8]) -> Pushed:
+    """What is pulled gives the masks of what was pushed; the same again changes nothing."""
+    pushed = push(release, repo, private=True)
+    assert pushed.changed
+    assert pushed.tag == f"v{Bundle.read(release / bundle.FILE, 'release').version}"
+    folder = pull(repo)
+    assert folder.name == pushed.commit
     assert set(contents(folder)) == READ
-    assert folder.name == pushed.commit == hub.repositories[REPO].tags["v1.0"]
+    assert contents(folder).items() <= contents(release).items()
     local = petseg.segment(photo, model=release / "model.onnx", device="cpu").mask
     assert set(np.unique(local)) == {0, 1, 2}
-    for model in (folder, REPO, f"{REPO}@v1.0", f"{REPO}@{pushed.commit}"):
+    for model in (folder, repo, f"{repo}@{pushed.tag}", f"{repo}@{pushed.commit}"):
         assert (petseg.segment(photo, model=model, device="cpu").mask == local).all()
-    assert (petseg.Segmenter.from_pretrained(REPO, "v1.0", device="cpu")(photo).mask == local).all()
+    assert (petseg.Segmenter.from_pretrained(repo, pushed.tag, device="cpu")(photo).mask == local).all()
+    again = push(release, repo)
+    assert (again.commit, again.changed) == (pushed.commit, False)
+    return pushed
+
+
+def test_push_pull_segment(hub: HubServer, release: Path, photo: NDArray[np.uint8]) -> None:
+    pushed = check_round_trip(release, REPO, photo)
+    assert pushed.url == f"{hub.url}/{REPO}"
+    assert hub.repositories[REPO].tags == {"v1.0": pushed.commit}
+    assert set(hub.files(REPO)) == {*READ, "README.md", "history.csv", "history.png", ".gitattributes"}
+    assert len(hub.repositories[REPO].commits) == 2, "one commit behind the empty one"
+
+
+@pytest.mark.skipif(
+    not (os.environ.get("PETSEG_HUB_TEST_REPO") and os.environ.get("HF_TOKEN")),
+    reason="set PETSEG_HUB_TEST_REPO to an ORG/NAME to publish at, and HF_TOKEN to a token that may",
+)
+def test_round_trip_on_the_real_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]
+) -> None:
+    from huggingface_hub import constants
+
+    repo = os.environ["PETSEG_HUB_TEST_REPO"]
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    check_round_trip(make_release(tmp_path / "release", version=f"0.{time.time_ns()}"), repo, photo)
+    with pytest.raises(HubNotFoundError, match="no such revision"):
+        pull(repo, "v-none")
+    with pytest.raises(HubNotFoundError, match="no such repository"):
+        pull(f"{repo}-none")
 
 
 def test_no_token_leaves_for_other_hosts(hub: HubServer, release: Path) -> None:
@@ -46,13 +78,6 @@ def test_no_token_leaves_for_other_hosts(hub: HubServer, release: Path) -> None:
     tokens = {token for _, path, token in hub.requests if path.startswith(("/cdn", "/lfs/"))}
     assert tokens == {None}
     assert {token for _, path, token in hub.requests if path.startswith("/api")} == {f"Bearer {TOKEN}"}
-
-
-def test_the_same_again_makes_no_commit(hub: HubServer, release: Path) -> None:
-    first, again = push(release, REPO), push(release, REPO)
-    assert not again.changed
-    assert again.commit == first.commit
-    assert len(hub.repositories[REPO].commits) == 2
 
 
 def test_a_new_card_goes_behind_the_tag(hub: HubServer, release: Path) -> None:
@@ -156,6 +181,15 @@ def test_offline(hub: HubServer, release: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(HubUnavailableError, match="not whole in the cache"):
         pull(REPO)
     petseg.Segmenter(REPO, device="cpu")
+    assert hub.requests == []
+
+
+def test_push_offline(hub: HubServer, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubUnavailableError, match="HF_HUB_OFFLINE is set, so the Hub is not asked"):
+        push(release, REPO)
     assert hub.requests == []
 
 

@@ -205,8 +205,8 @@ def test_full_disk(published: HubServer, monkeypatch: pytest.MonkeyPatch, number
     real = Path.open
 
     def full(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        written = self.suffix == ".incomplete" and "w" in mode
-        return Full(self, "w") if written else real(self, mode, *arguments, **options)
+        written = self.suffix == ".incomplete" and mode[0] in "wa"
+        return Full(self, mode[0]) if written else real(self, mode, *arguments, **options)
 
     with monkeypatch.context() as disk:
         disk.setattr(Path, "open", full)
