@@ -21,7 +21,7 @@ from transformers import get_cosine_schedule_with_warmup
 from petseg.metrics import confusion_matrix, iou, mean, pixel_accuracy
 from train.checkpoint import HISTORY, load_weights, save_checkpoint, without_start
 from train.config import Config, OptimConfig
-from train.data import PhotoDataset, read_splits
+from train.data import PhotoDataset, Sample, read_splits
 from train.losses import build_loss
 from train.models import build
 from train.plots import plot_history
@@ -91,12 +91,17 @@ class Trainer:
             load_weights(model, config.start)
         return model
 
+    def splits(self) -> tuple[list[Sample], list[Sample]]:
+        """What `train.data.read_splits` gives, whose validation part may not be empty."""
+        training, validation = read_splits(self.config.data)
+        if not validation:
+            raise ValueError("no validation photos: set `validation` of at least one source")
+        return training, validation
+
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
         config, data = self.config, self.config.data
-        training, validation = read_splits(data)
-        if not validation:
-            raise ValueError("no validation photos: set `validation` of at least one source")
+        training, validation = self.splits()
         train_set = PhotoDataset(
             training, data.size, cache_side=data.cache_side, augment=config.augment, seed=config.seed
         )

@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 
 from petseg.metrics import binary_iou, species_of
 from train.checkpoint import load_weights
-from train.data import read_splits
 from train.instances import HeldOutScenes, SceneCache, SceneDataset
 from train.loop import Trainer
 from train.models.prompt import Features, PromptConfig
@@ -36,9 +35,7 @@ class PromptTrainer(Trainer):
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         """Scenes of one and of several animals; the split is that of every other model."""
         config, data = self.config, self.config.data
-        training, validation = read_splits(data)
-        if not validation:
-            raise ValueError("no validation photos: set `validation` of at least one source")
+        training, validation = self.splits()
         sides = (data.cache_side, config.prompting.multi_cache_side)
         scenes = SceneCache(training, *sides)
         return (

@@ -80,13 +80,12 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="names or .onnx files")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
     parser.add_argument("--split", default="test")
-    parser.add_argument("--last-only", action="store_true", help="only the clean photo and the last level")
+    parser.add_argument("--levels", type=int, nargs="+", default=range(1, LEVELS + 1), help="1 comes first")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     pairs = read_pairs(options.data, options.split)
-    levels = [1, LEVELS] if options.last_only else range(1, LEVELS + 1)
-    curves = {model: measure(Segmenter(model), pairs, levels) for model in options.models}
+    curves = {model: measure(Segmenter(model), pairs, options.levels) for model in options.models}
     for model, rows in curves.items():
         print(f"{model:<18}{'clean':>8}{'last':>8}{'kept':>8}")
         for kind, row in rows.items():
