@@ -98,18 +98,6 @@ class Segmenter:
         """Where the model really runs: "cpu" or "cuda:N"."""
         return self._network.device
 
-    def __call__(
-        self,
-        image: ImageInput,
-        point: Point | None = None,
-        *,
-        points: Points | None = None,
-        labels: Labels | None = None,
-        box: Box | None = None,
-    ) -> Segmentation:
-        """The same as `segment`."""
-        return self.segment(image, point, points=points, labels=labels, box=box)
-
     def segment(
         self,
         image: ImageInput,
@@ -138,6 +126,8 @@ class Segmenter:
         height, width = photo.shape[:2]
         prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
         return self._answer(photo, prompt)
+
+    __call__ = segment
 
     def refine(
         self,

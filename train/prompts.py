@@ -90,12 +90,6 @@ def anywhere(mask: Mask, generator: np.random.Generator) -> tuple[float, float]:
     return column + 0.5, row + 0.5
 
 
-def deep(mask: Mask, generator: np.random.Generator) -> tuple[float, float]:
-    """x, y of a random place at least half as deep inside as the deepest."""
-    depths = depth(mask)
-    return anywhere(depths >= depths.max() / 2, generator)
-
-
 def jittered(
     point: tuple[float, float], mask: Mask, generator: np.random.Generator, share: float = JITTER
 ) -> tuple[float, float]:
