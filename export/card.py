@@ -18,6 +18,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from export import card_text as text
+from export.click_figures import click_figures, is_simulation
 from petseg.manifest import Manifest
 from petseg.metrics import CLASSES
 
@@ -88,8 +89,14 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
         if what == "metrics" or (folder / f"{what}.json").is_file()
     }
     manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
+    figures = measured["metrics"]
+    if is_simulation(figures):
+        try:
+            figures = click_figures(figures)
+        except ValueError as error:
+            raise CardError(f"{folder / 'metrics.json'}: {error}") from error
     for figure, value in manifest.metrics.items():
-        said = measured["metrics"].get(figure)
+        said = figures.get(figure)
         if isinstance(value, float) and not (isinstance(said, float) and math.isclose(value, said)):
             raise CardError(
                 f"{name}: {figure} is {value} in the model and {said} in {folder / 'metrics.json'}; "
@@ -188,7 +195,10 @@ def _sections(facts: Facts) -> Iterator[str]:
     yield text.what_it_is(manifest, facts.config, facts.files)
     yield text.usage(facts.name, manifest.prompts)
     yield text.training_data(_folders(facts), manifest.training_data)
-    yield text.metrics(measured["metrics"], CLASSES)
+    if is_simulation(measured["metrics"]):
+        yield text.clicks(measured["metrics"])
+    else:
+        yield text.metrics(measured["metrics"], CLASSES)
     yield text.robustness(measured.get("robustness"), facts.name, "robustness.png" in facts.figures)
     yield text.speed(measured.get("speed"))
     yield text.limits(facts.words["limits"], facts.words["failures"], measured["metrics"])

@@ -80,7 +80,9 @@ def _commands(lines: Sequence[str]) -> str:
 def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str, Any]) -> str:
     """Inputs, outputs, size, architecture and files."""
     model = config.get("model", {})
-    kind = " with ".join(str(part) for part in (model.get("family", "unet"), model.get("encoder")) if part)
+    # A dual encoder goes by the place it was trained in, which says nothing to a reader.
+    encoder = "a frozen mobilenet_v2" if model.get("backend") == "dual" else model.get("encoder")
+    kind = " with ".join(str(part) for part in (model.get("family", "unet"), encoder) if part)
     takes = f" and {' or '.join(f'a {prompt}' for prompt in manifest.prompts)}" if manifest.prompts else ""
     rows = [
         (f"`{path}`", f"{file['bytes'] / 1e6:.2f} MB", f"`{file['sha256']}`") for path, file in files.items()
@@ -139,6 +141,41 @@ def metrics(report: Mapping[str, Any], classes: Sequence[str]) -> str:
         _table(("class", "IoU", "Dice"), by_class),
     ]
     return "\n\n".join([*parts, _table(("other figure", "value"), others)] if others else parts)
+
+
+def clicks(report: Mapping[str, Any]) -> str:
+    """IoU by simulated clicks and boxes, on photos of one and of several animals."""
+    definitions = report["definitions"]
+    parts = [
+        "## Metrics",
+        f"By simulated clicks, as defined below: at most {report['max_clicks']} for an animal, seed "
+        f"{report['seed']}.",
+    ]
+    head = (
+        "animals",
+        "clicks",
+        "number",
+        *(f"IoU after {n}" for n in (1, 2, 3, 5)),
+        "NoC@85",
+        "NoC@90",
+        "right species",
+        "IoU, box",
+    )
+    for name, animals in report["sets"].items():
+        method = next(iter(animals["methods"].values()))
+        groups = {f"all of {name}": method} | (method["by_size"] if name == "multi" else {})
+        rows = [
+            (group, way, figures[way]["animals"], *_click_row(figures[way]), _number(figures["box_iou"]))
+            for group, figures in groups.items()
+            for way in ("exact", "jittered")
+        ]
+        parts += [f"**{name.capitalize()}**: {definitions[name]}.", _table(head, rows)]
+    return "\n\n".join([*parts, _bullets([f"{key}: {value}" for key, value in definitions.items()])])
+
+
+def _click_row(figures: Mapping[str, Any]) -> list[str]:
+    values = [figures["iou"].get(str(n)) for n in (1, 2, 3, 5)]
+    return [_number(value) for value in [*values, *figures["noc"].values(), figures.get("species")]]
 
 
 def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -209,9 +246,15 @@ def limits(said: Sequence[str], failures: Sequence[str], report: Mapping[str, An
 def reproduce(name: str, train: Sequence[str], manifest: Manifest, parity: Mapping[str, Any] | None) -> str:
     """The commands, and what proves that the ONNX files are the checkpoint's."""
     checkpoint, weights = f"train/checkpoints/{name}", f"petseg/weights/{name}"
+    measure = [f"python -m train.evaluate {checkpoint} --json {checkpoint}/metrics.json"]
+    if manifest.prompts:  # measured as exported, since close-ups belong to petseg and not to the network
+        measure = [
+            f"python -m export.export {checkpoint} --embed",
+            f"python -m train.evaluate {name} --clicks --json {checkpoint}/metrics.json",
+        ]
     commands = [
         *train,
-        f"python -m train.evaluate {checkpoint} --json {checkpoint}/metrics.json",
+        *measure,
         f"python -m export.export {checkpoint} --metrics {checkpoint}/metrics.json --embed",
         f"python -m export.verify {checkpoint} {weights}{'' if manifest.prompts else '.onnx'} "
         f"--json {checkpoint}/parity.json",

@@ -8,12 +8,15 @@ from typing import Any
 
 from torch import nn
 
+from export.click_figures import click_figures, is_simulation
 from petseg.geometry import FILL
 from petseg.manifest import FORMAT, Manifest
 from petseg.metrics import CLASSES
 from train.checkpoint import checkpoint_sha256
 from train.config import Config
 from train.models import parameter_count
+from train.models.autoencoder import AutoencoderConfig
+from train.models.clip import ClipConfig
 from train.models.prompt import PromptConfig
 
 _DATASETS = {
@@ -55,6 +58,8 @@ def describe(
         "fit": "letterbox",
         "fill": FILL,
         "prompts": list(getattr(model, "prompts", ())),
+        # Only a model that saw close-ups in training makes sense of them.
+        "zoom": isinstance(config.model, PromptConfig) and config.prompting.closeup > 0,
         "training_data": training_data(config),
         "metrics": metrics,
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
@@ -72,22 +77,27 @@ def petseg_version() -> str:
 
 def training_data(config: Config) -> str:
     """The sources in words, and what the run started from; a folder that is not known goes by its name."""
-    folders = [PurePath(source.path).name for source in config.data.sources]
-    parts = list(dict.fromkeys(_DATASETS.get(folder, folder) for folder in folders))
+    paths = [*(source.path for source in config.data.sources), *config.reconstruction.photos]
+    parts = list(dict.fromkeys(_DATASETS.get(name, name) for name in (PurePath(path).name for path in paths)))
     model = config.model
-    prompt = isinstance(model, PromptConfig)
-    start = config.start or (model.unet_checkpoint if prompt else None)
-    weights = model.unet.weights if prompt else model.weights
+    start = config.start or (model.unet_checkpoint if isinstance(model, PromptConfig) else None)
+    weights = model.unet.weights if isinstance(model, PromptConfig) else getattr(model, "weights", None)
     if start:
         parts.append(f"continued from {'/'.join(PurePath(start).parts[-2:])}")
     elif weights:
         name = PurePath(weights).name
         parts.append(f"encoder started from {_STARTS.get(name, name)}")
+    elif isinstance(model, ClipConfig) and model.encoder:
+        parts.append(f"frozen encoder {'/'.join(PurePath(model.encoder).parts[-2:])}")
+    elif isinstance(model, AutoencoderConfig):
+        parts.append("encoder trained by reconstruction alone")
     return ", ".join(parts)
 
 
 def read_metrics(path: Path, checkpoint: Path) -> dict[str, Any]:
     """The plain figures and the IoU of each class from what `python -m train.evaluate --json` wrote.
+
+    Of simulated clicks (`--clicks`), the headline figures.
 
     Args:
         path: the JSON file, checkpoint folder -> report.
@@ -105,6 +115,8 @@ def read_metrics(path: Path, checkpoint: Path) -> dict[str, Any]:
         if len(reports) != 1:
             raise ValueError(f"{path} reports on {', '.join(reports) or 'nothing'}, not on {checkpoint}")
         (report,) = reports.values()
+    if is_simulation(report):
+        return _finite(click_figures(report))
     return _finite(report) | {"iou": _finite(report.get("iou", {}))}
 
 

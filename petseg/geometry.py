@@ -5,6 +5,7 @@ from (i, j) to (i + 1, j + 1), so its centre is at (i + 0.5, j + 0.5).
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,20 @@ from PIL import Image
 FILL = 127
 """Grey that pads the square: the value closest to the middle of 0..255."""
 
+Region: TypeAlias = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels of the photo, ends exclusive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """A photo scaled to fit a square and centred in it, its aspect ratio kept.
+    """A photo, or a region of it, scaled to fit a square and centred in it, its aspect ratio kept.
 
     Attributes:
         width, height: the photo, in pixels.
         size: side of the square, in model pixels.
-        left, top: upper left corner of the photo inside the square, in model pixels.
-        inner_width, inner_height: the scaled photo, in model pixels, at least 1 each.
+        left, top: upper left corner of the region inside the square, in model pixels.
+        inner_width, inner_height: the scaled region, in model pixels, at least 1 each.
+        region: what of the photo the square shows.
     """
 
     width: int
@@ -32,29 +37,49 @@ class Letterbox:
     top: int
     inner_width: int
     inner_height: int
+    region: Region
 
     @classmethod
-    def fit(cls, width: int, height: int, size: int) -> "Letterbox":
-        """The letterbox of a `width` x `height` photo in a `size` x `size` square."""
+    def fit(cls, width: int, height: int, size: int, region: Region | None = None) -> "Letterbox":
+        """The letterbox of a `width` x `height` photo, or a region of it, in a `size` x `size` square.
+
+        Raises:
+            ValueError: a length below 1, or a region that is empty or not inside the photo.
+        """
         if min(width, height, size) < 1:
             raise ValueError(f"width, height and size must be positive, got {width}, {height}, {size}")
-        scale = size / max(width, height)
-        inner_width = max(1, round(width * scale))
-        inner_height = max(1, round(height * scale))
+        x0, y0, x1, y1 = region = region or (0, 0, width, height)
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise ValueError(f"region {region} does not fit a photo of {width} x {height} pixels")
+        scale = size / max(x1 - x0, y1 - y0)
+        inner_width = max(1, round((x1 - x0) * scale))
+        inner_height = max(1, round((y1 - y0) * scale))
         left, top = (size - inner_width) // 2, (size - inner_height) // 2
-        return cls(width, height, size, left, top, inner_width, inner_height)
+        return cls(width, height, size, left, top, inner_width, inner_height, region)
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """(rows, columns) of the square that the photo covers."""
+        """(rows, columns) of the square that show the region."""
         return (
             slice(self.top, self.top + self.inner_height),
             slice(self.left, self.left + self.inner_width),
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether the square shows the whole photo."""
+        return self.region == (0, 0, self.width, self.height)
+
+    def contains(self, points: NDArray[np.float64]) -> bool:
+        """Whether all of these (N, 2) points of the photo lie in the region."""
+        x0, y0, x1, y1 = self.region
+        return bool(((points >= (x0, y0)) & (points <= (x1, y1))).all())
+
     def apply(self, image: NDArray[np.uint8], fill: int = FILL) -> NDArray[np.uint8]:
-        """Scale and pad an (H, W, 3) uint8 photo to (size, size, 3) uint8."""
+        """Cut the region out of an (H, W, 3) uint8 photo, scale and pad it to (size, size, 3) uint8."""
         square = np.full((self.size, self.size, *image.shape[2:]), fill, np.uint8)
+        x0, y0, x1, y1 = self.region
+        image = image[y0:y1, x0:x1]
         # reducing_gap lets Pillow halve large photos with its fast box filter first.
         resized = Image.fromarray(image).resize(
             (self.inner_width, self.inner_height), Image.Resampling.BILINEAR, reducing_gap=2.0
@@ -62,27 +87,45 @@ class Letterbox:
         square[self.inner] = resized
         return square
 
-    def restore(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut the photo out of one (size, size) float32 plane and scale it, bilinear, to (height, width)."""
+    def restore(self, plane: NDArray[np.float32], outside: float = 0.0) -> NDArray[np.float32]:
+        """Scale what one (size, size) float32 plane says of the region, bilinear, to the photo's pixels.
+
+        Args:
+            plane: one value for each pixel of the square.
+            outside: the value of pixels of the photo that the square does not show.
+
+        Returns:
+            (height, width) float32.
+        """
         inner = np.ascontiguousarray(plane[self.inner], dtype=np.float32)
-        return np.asarray(Image.fromarray(inner).resize((self.width, self.height), Image.Resampling.BILINEAR))
+        return self._place(Image.fromarray(inner), Image.Resampling.BILINEAR, np.float32(outside))
 
     def restore_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The same for a (size, size) uint8 map of labels, by nearest neighbour."""
+        """The same for a (size, size) uint8 map of labels, by nearest neighbour, 0 outside."""
         inner = np.ascontiguousarray(labels[self.inner])
-        return np.asarray(Image.fromarray(inner).resize((self.width, self.height), Image.Resampling.NEAREST))
+        return self._place(Image.fromarray(inner), Image.Resampling.NEAREST, np.uint8(0))
+
+    def _place(self, inner: Image.Image, method: Image.Resampling, outside: Any) -> NDArray[Any]:
+        x0, y0, x1, y1 = self.region
+        resized = np.asarray(inner.resize((x1 - x0, y1 - y0), method))
+        if self.whole:
+            return resized
+        result = np.full((self.height, self.width), outside)
+        result[y0:y1, x0:x1] = resized
+        return result
 
     def to_model(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (N, 2) points of the photo to the square."""
-        return points * self._scale + self._offset
+        return (points - self.region[:2]) * self._scale + self._offset
 
     def to_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (N, 2) points of the square to the photo; the inverse of `to_model`."""
-        return (points - self._offset) / self._scale
+        return (points - self._offset) / self._scale + self.region[:2]
 
     @property
     def _scale(self) -> NDArray[np.float64]:
-        return np.array([self.inner_width / self.width, self.inner_height / self.height])
+        x0, y0, x1, y1 = self.region
+        return np.array([self.inner_width / (x1 - x0), self.inner_height / (y1 - y0)])
 
     @property
     def _offset(self) -> NDArray[np.float64]:

@@ -60,6 +60,7 @@ class Manifest:
         size: side S of the square the network sees, in pixels.
         fill: grey (0..255) around the photo in that square.
         prompts: what the model takes besides the photo: none, or some of "point" and "box".
+        zoom: whether it is to look at a small animal a second time, closely (see `petseg.zoom`).
         training_data: what it learned from.
         metrics: figures as `petseg.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
@@ -76,6 +77,7 @@ class Manifest:
     checkpoint_sha256: str
     parameters: int
     part: str | None = None
+    zoom: bool = False
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Self:
@@ -119,9 +121,15 @@ class Manifest:
                 f"{source}: 'part' in its metadata is {part!r} with prompts {document['prompts']}; only "
                 f"promptable models have parts, {' and '.join(PARTS)}; {EXPORT_AGAIN}"
             )
+        zoom = document.get("zoom", False)
+        if not isinstance(zoom, bool) or (zoom and not document["prompts"]):
+            raise ModelError(
+                f"{source}: 'zoom' in its metadata is {zoom!r} with prompts {document['prompts']}; it must "
+                f"be true or false, and only promptable models zoom; {EXPORT_AGAIN}"
+            )
         # classes and fit have only one value each, so there is nothing to keep.
         kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
-        return cls(**kept | {"prompts": tuple(document["prompts"]), "part": part})
+        return cls(**kept | {"prompts": tuple(document["prompts"]), "part": part, "zoom": zoom})
 
 
 def check_contract(session: Any, source: str) -> Manifest:

@@ -194,8 +194,9 @@ def encode(prompt: Prompt, letterbox: Letterbox) -> NDArray[np.float32]:
     off like a click around it, and the rest is as much evidence against.
 
     Args:
-        prompt: in pixels of the photo.
-        letterbox: where the photo lies in the model's square of side S.
+        prompt: in pixels of the photo; what lies outside the letterbox's region leaves no trace but the
+            fringe of a click near its edge.
+        letterbox: what of the photo lies where in the model's square of side S.
 
     Returns:
         (2, S, S) float32 in 0..1: channel 0 evidence for, channel 1 evidence against.
@@ -206,6 +207,8 @@ def encode(prompt: Prompt, letterbox: Letterbox) -> NDArray[np.float32]:
     centres = np.arange(size) + 0.5
     reach = REACH * sigma
     for (x, y), positive in zip(letterbox.to_model(prompt.points).tolist(), prompt.positive, strict=True):
+        if not (-reach < min(x, y) and max(x, y) < size + reach):
+            continue  # in a part of the photo that the square does not show
         columns, rows = (slice(max(0, int(at - reach)), int(at + reach) + 1) for at in (x, y))
         around = maps[0 if positive else 1, rows, columns]
         np.maximum(around, _bump(centres[columns] - x, centres[rows] - y, sigma), out=around)

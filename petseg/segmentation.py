@@ -6,7 +6,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -27,6 +27,9 @@ Kind: TypeAlias = Literal["mask", "cutout", "overlay", "json"]
 Color: TypeAlias = tuple[int, int, int]
 COLORS: dict[str, Color] = {"background": (0, 0, 0), "cat": (255, 140, 0), "dog": (0, 114, 255)}
 """Class -> RGB; orange and blue stay apart for colour-blind eyes too."""
+
+OUTSIDE = -1e4
+"""By how much a pet exceeds background where it is ruled out (`petseg.zoom`, `petseg.animal`)."""
 
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "mask": (".png",),
@@ -50,11 +53,13 @@ class Asked:
 
     Attributes:
         prompt: in pixels of the photo.
-        square: (S, S, 3) uint8: the photo as the model saw it.
+        letterbox: the photo, or the region of it, that the model saw last.
+        square: (S, S, 3) uint8: that, as the model saw it.
         fill: grey around the photo in that square.
     """
 
     prompt: Prompt
+    letterbox: Letterbox
     square: NDArray[np.uint8]
     fill: int
 
@@ -69,6 +74,7 @@ class Segmentation:
         photo: (H, W, 3) uint8 RGB, upright, read-only.
         model: name of the model that answered.
         asked: what it was asked, None for a model that finds all pets.
+        threshold: how probable a pet must be at a pixel; None where the most likely class decides.
     """
 
     def __init__(
@@ -80,26 +86,31 @@ class Segmentation:
         *,
         asked: Asked | None = None,
         resize: Resize = "smooth",
+        threshold: float | None = None,
     ) -> None:
         """Keep what the network said.
 
         Args:
             logits: (3, S, S) float32, background, cat, dog.
-            letterbox: where the photo lies in the square of side S.
+            letterbox: what of the photo lies where in the square of side S.
             photo: (H, W, 3) uint8 RGB, upright.
             model: name of the model.
             asked: what the network was asked, if it takes prompts.
             resize: how the mask gets its size: "smooth" resizes the logits before the best class is
                 taken, "nearest" afterwards: cheaper, with edges as coarse as the model's pixels.
+            threshold: see `with_threshold`.
 
         Raises:
-            OutputError: `resize` is neither.
+            OutputError: `resize` is neither, or a threshold outside 0..1.
         """
         check_resize(resize)
+        if threshold is not None and not 0 < threshold < 1:
+            raise OutputError(f"threshold is {threshold!r}; give a number between 0 and 1, or None")
         self.size = letterbox.width, letterbox.height
         self.photo = photo
         self.model = model
         self.asked = asked
+        self.threshold = threshold
         self._logits = logits
         self._letterbox = letterbox
         self._resize = resize
@@ -114,6 +125,63 @@ class Segmentation:
         """The clicks and the box that were answered, None for a model that finds all pets."""
         return self.asked.prompt if self.asked else None
 
+    def with_threshold(self, threshold: float | None) -> "Segmentation":
+        """The same answer, stricter or laxer about what is a pet.
+
+        Mask, label, score, overlay, cutout, polygons and files follow; `probabilities` and `alpha` stay
+        what the network said. The network does not run again.
+
+        Args:
+            threshold: a pixel is pet, of the likelier of the two, where the probabilities of cat and dog
+                together reach this, 0..1 without the ends; None: where cat or dog is the most likely class.
+
+        Raises:
+            OutputError: a threshold outside 0..1.
+        """
+        return self._copy(self._letterbox, self.photo, self.asked, threshold)
+
+    def thumbnail(self, side: int) -> "Segmentation":
+        """The same answer for a smaller copy of the photo: for screens, where the full size is waste.
+
+        It is for looking at, and says nothing of what was asked: to go on, keep the answer itself.
+
+        Args:
+            side: longest side in pixels; a photo that is no larger is taken as it is.
+
+        Raises:
+            OutputError: a side below 1.
+        """
+        if side < 1:
+            raise OutputError(f"side is {side!r}; give a number of pixels, 1 or more")
+        longest = max(self.size)
+        if longest <= side:
+            return self
+        width, height = (max(1, round(length * side / longest)) for length in self.size)
+        image = Image.fromarray(self.photo)
+        photo = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+        scale = (width / self.size[0], height / self.size[1]) * 2
+        x0, y0, x1, y1 = (round(edge * by) for edge, by in zip(self._letterbox.region, scale, strict=True))
+        region = (min(x0, width - 1), min(y0, height - 1), max(x1, x0 + 1), max(y1, y0 + 1))
+        letterbox = replace(self._letterbox, width=width, height=height, region=region)
+        return self._copy(letterbox, photo, None, self.threshold)
+
+    def _copy(
+        self,
+        letterbox: Letterbox,
+        photo: NDArray[np.uint8],
+        asked: Asked | None,
+        threshold: float | None,
+    ) -> "Segmentation":
+        return Segmentation(
+            self._logits,
+            letterbox,
+            photo,
+            self.model,
+            asked=asked,
+            resize=self._resize,
+            threshold=threshold,
+        )
+
     @cached_property
     def _margins(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """By how much cat and dog exceed background, two (H, W) float32.
@@ -122,18 +190,30 @@ class Segmentation:
         instead of three.
         """
         background, cat, dog = self._logits
-        return self._letterbox.restore(cat - background), self._letterbox.restore(dog - background)
+        restore = self._letterbox.restore
+        return restore(cat - background, OUTSIDE), restore(dog - background, OUTSIDE)
 
     @cached_property
     def mask(self) -> NDArray[np.uint8]:
         """(H, W) uint8 at the photo's size: 0 background, 1 cat, 2 dog."""
         if self._resize == "nearest":
-            return self._letterbox.restore_labels(self._logits.argmax(0).astype(np.uint8)).copy()
-        cat, dog = self._margins
+            background, cat, dog = self._logits
+            return self._letterbox.restore_labels(self._classify(cat - background, dog - background)).copy()
+        return self._classify(*self._margins)
+
+    def _classify(self, cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Class by pixel, uint8, from by how much cat and dog exceed background."""
         best = (dog > cat).view(np.uint8)
         best += 1
-        best *= (cat > 0) | (dog > 0)  # twenty times faster than to pick pixels by this
+        best *= self._is_pet(cat, dog)  # twenty times faster than to pick pixels by this
         return best
+
+    def _is_pet(self, cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.bool_]:
+        if self.threshold is None:
+            return (cat > 0) | (dog > 0)
+        # p >= t where the odds p / (1 - p) reach t / (1 - t), and the odds are exp(cat) + exp(dog).
+        with np.errstate(over="ignore"):  # so sure that it is infinite is above any threshold
+            return np.asarray(np.exp(cat) + np.exp(dog) >= self.threshold / (1 - self.threshold))
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
@@ -188,9 +268,15 @@ class Segmentation:
         """The pets on a transparent ground, as an RGBA image with a soft edge.
 
         Opacity follows the probability of a pet, stretched so that up to 1/4 is clear and from 3/4 on
-        is solid: a network that is only fairly sure shall leave no ghosts and no holes.
+        is solid: a network that is only fairly sure shall leave no ghosts and no holes. A threshold t moves
+        the middle of that from 1/2 to t, by dividing the odds of a pet by those of t.
         """
-        opacity = np.clip(self.alpha * 2 - 0.5, 0, 1)
+        alpha = self.alpha
+        if self.threshold is not None:
+            pet = alpha * np.float32(1 - self.threshold)
+            other = (1 - alpha) * np.float32(self.threshold)
+            np.divide(pet, pet + other, out=alpha)
+        opacity = np.clip(alpha * 2 - 0.5, 0, 1)
         return Image.fromarray(np.dstack([self.photo, (opacity * 255 + 0.5).astype(np.uint8)]))
 
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
@@ -235,7 +321,8 @@ class Segmentation:
         Args:
             path: where to; folders are made, a file that is there is replaced.
             kind: "mask" (PNG with values 0, 1, 2 and a palette), "cutout", "overlay" or "json" (label,
-                score, scores, size, model, polygons). By default .png is the mask and .json the JSON.
+                score, scores, size, model, threshold, polygons). By default .png is the mask and .json
+                the JSON.
             opacity: of an overlay, 0..1.
 
         Raises:
@@ -274,6 +361,7 @@ class Segmentation:
             "scores": self.scores,
             "size": list(self.size),
             "model": self.model,
+            "threshold": self.threshold,
             "polygons": self.polygons(),
         }
 

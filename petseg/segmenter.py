@@ -3,13 +3,15 @@
 import os
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import catalog, prompts
+from petseg import catalog, prompts, zoom
+from petseg.animal import one_animal
 from petseg.errors import DeviceError, ImageError, PetsegError, PromptError
 from petseg.geometry import Letterbox
 from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
@@ -217,10 +219,11 @@ class Segmenter:
             photos = [loaded for loaded in batch if not isinstance(loaded, PetsegError)]
             boxes = [Letterbox.fit(photo.shape[1], photo.shape[0], self.manifest.size) for photo in photos]
             squares = [box.apply(photo, self.manifest.fill) for photo, box in zip(photos, boxes, strict=True)]
-            results = deque(self._run(photos, boxes, squares) if photos else [])
+            answers = self._network.run(_planes(squares)) if photos else ()
+            results = deque(map(self._result, answers, boxes, photos))
             errors = deque(loaded if isinstance(loaded, PetsegError) else None for loaded in batch)
             # Only what is still to come stays in memory: full-size results are large.
-            del batch, photos, squares
+            del batch, photos, squares, answers
             while errors:
                 if (error := errors.popleft()) is None:
                     yield results.popleft()
@@ -239,28 +242,56 @@ class Segmenter:
         self, photo: NDArray[np.uint8], prompt: Prompt | None, before: Asked | None = None
     ) -> Segmentation:
         self.check_takes(prompt.kinds if prompt else ())
+        height, width = photo.shape[:2]
         size, fill = self.manifest.size, self.manifest.fill
-        letterbox = Letterbox.fit(photo.shape[1], photo.shape[0], size)
-        if before is not None and (len(before.square), before.fill) == (size, fill):
-            square = before.square  # to shrink a large photo again would cost more than the network
+        whole = Letterbox.fit(width, height, size)
+        if prompt is None:
+            logits = self._network.run(_planes([whole.apply(photo, fill)]))[0]
+            return self._result(logits, whole, photo)
+        wanted = zoom.wanted(prompt)
+        if before is None or (len(before.square), before.fill) != (size, fill):
+            asked = self._close_up(photo, prompt, wanted if prompt.box is not None else wanted[:0])
+            asked = asked or Asked(prompt, whole, whole.apply(photo, fill), fill)
+        elif before.letterbox.contains(wanted):
+            asked = replace(before, prompt=prompt)  # to shrink a photo again costs more than the network
         else:
-            square = letterbox.apply(photo, fill)
-        asked = Asked(prompt, square, fill) if prompt else None
-        return self._run([photo], [letterbox], [square], asked)[0]
+            asked = Asked(prompt, whole, whole.apply(photo, fill), fill)
+        logits = self._ask(asked)
+        if asked.letterbox.whole and len(found := zoom.found(logits, whole)):
+            closer = self._close_up(photo, prompt, np.concatenate([wanted, found]))
+            if closer:
+                asked, logits = closer, self._ask(closer)
+        if np.count_nonzero(prompt.positive) <= 1:  # one animal is meant
+            logits = one_animal(logits)
+        return self._result(logits, asked.letterbox, photo, asked)
 
-    def _run(
+    def _close_up(
+        self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64]
+    ) -> Asked | None:
+        """The question about a close-up of what lies between these points, None if it is not worth it."""
+        height, width = photo.shape[:2]
+        if not self.manifest.zoom or not len(corners):
+            return None
+        region = zoom.close_up(width, height, corners)
+        if region is None:
+            return None
+        letterbox = Letterbox.fit(width, height, self.manifest.size, region)
+        return Asked(prompt, letterbox, letterbox.apply(photo, self.manifest.fill), self.manifest.fill)
+
+    def _ask(self, asked: Asked) -> NDArray[np.float32]:
+        """The network's answer, (3, S, S) float32."""
+        fed = prompts.encode(asked.prompt, asked.letterbox)[None]
+        logits: NDArray[np.float32] = self._network.run(_planes([asked.square]), fed)[0]
+        return logits
+
+    def _result(
         self,
-        photos: list[NDArray[np.uint8]],
-        letterboxes: list[Letterbox],
-        squares: list[NDArray[np.uint8]],
+        logits: NDArray[np.float32],
+        letterbox: Letterbox,
+        photo: NDArray[np.uint8],
         asked: Asked | None = None,
-    ) -> list[Segmentation]:
-        images = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
-        fed = np.stack([prompts.encode(asked.prompt, box) for box in letterboxes]) if asked else None
-        return [
-            Segmentation(answer, box, photo, self.name, asked=asked, resize=self._resize)
-            for answer, box, photo in zip(self._network.run(images, fed), letterboxes, photos, strict=True)
-        ]
+    ) -> Segmentation:
+        return Segmentation(logits, letterbox, photo, self.name, asked=asked, resize=self._resize)
 
     def check_takes(self, kinds: Collection[str]) -> None:
         """Raise `PromptError` unless the model takes prompts of these kinds, some of "point" and "box".
@@ -277,6 +308,11 @@ class Segmenter:
                 able = " or ".join(map(repr, catalog.takers(kind)))
                 fix = f"use the model {able}" if able else "no installed model takes one"
                 raise PromptError(f"model {self.name!r} takes no {kind}; leave it out, or {fix}")
+
+
+def _planes(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """(S, S, 3) each -> (B, 3, S, S)."""
+    return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
 
 
 def segment(

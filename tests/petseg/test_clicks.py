@@ -10,7 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_models import GREY, PROMPTABLE, RED, build_model, manifest, save_parts
+from tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest, save_parts
 
 from petseg import network, runtime
 from petseg.errors import PromptError
@@ -179,6 +179,28 @@ def test_a_model_that_takes_points_only(photo: Pixels, tmp_path: Path) -> None:
         points.refine(points(photo, CAT), box=(8, 12, 44, 48))
     with pytest.raises(PromptError, match="'points' takes no box"):
         points.refine(segment(photo, box=(8, 12, 44, 48)), CAT)
+
+
+def test_one_animal_is_of_one_species(segmenter: Segmenter) -> None:
+    photo = np.full((60, 100, 3), GREY, np.uint8)
+    photo[20:40, 40:54], photo[20:40, 54:60] = RED, BLUE
+    one = segmenter(photo, (52, 30))
+    assert set(np.unique(one.mask)) == {0, 1}
+    assert one.mask[30, 56] == 1
+    assert one.probabilities[2].max() == 0
+    np.testing.assert_allclose(one.probabilities.sum(0), 1, atol=1e-5)
+    two = segmenter.refine(one, (58, 30))  # two wanted clicks may mean two animals
+    assert set(np.unique(two.mask)) == {0, 1, 2}
+    np.testing.assert_array_equal(one.mask > 0, one.alpha > 0.5)
+
+
+def test_crumbs_are_no_part_of_one_animal(segmenter: Segmenter) -> None:
+    photo = np.full((64, 64, 3), GREY, np.uint8)
+    photo[20:40, 20:40] = photo[20:26, 44:50] = photo[42:44, 30:32] = RED
+    one = segmenter(photo, box=(18, 18, 52, 46))
+    assert one.mask[30, 30] == one.mask[23, 47] == 1
+    assert one.mask[42:44, 30:32].max() == 0
+    assert segmenter.refine(one, points=[(30, 30), (31, 43)]).mask[42:44, 30:32].min() == 1
 
 
 def test_a_click_on_the_background(segmenter: Segmenter, photo: Pixels) -> None:

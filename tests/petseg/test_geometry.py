@@ -54,6 +54,30 @@ def test_smooth_upscaling_is_bilinear() -> None:
     np.testing.assert_allclose(up[40, 5:75], np.arange(5, 75) / 10 + 0.05 - 0.5, atol=1e-4)
 
 
+def test_a_region_is_cut_out_and_put_back() -> None:
+    photo = np.arange(60 * 100 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 100, 3)
+    box = Letterbox.fit(100, 60, 32, (50, 10, 82, 42))
+    assert not box.whole
+    np.testing.assert_array_equal(box.apply(photo), photo[10:42, 50:82])
+    plane = np.arange(32 * 32, dtype=np.float32).reshape(32, 32)
+    back = box.restore(plane, outside=-5)
+    np.testing.assert_array_equal(back[10:42, 50:82], plane)
+    back[10:42, 50:82] = -5
+    assert (back == -5).all()
+    assert np.count_nonzero(box.restore_labels(np.full((32, 32), 2, np.uint8))) == 32 * 32
+    points = np.array([[50, 10], [82, 42], [66, 12.5]])
+    np.testing.assert_allclose(box.to_model(points), [[0, 0], [32, 32], [16, 2.5]])
+    np.testing.assert_allclose(box.to_image(box.to_model(points)), points)
+    assert box.contains(points)
+    assert not box.contains(np.array([[60, 20], [49, 20.0]]))
+
+
+@pytest.mark.parametrize("region", [(5, 5, 5, 9), (-1, 0, 5, 5), (0, 0, 101, 5), (0, 9, 5, 3)])
+def test_regions_must_lie_in_the_photo(region: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="does not fit a photo of 100 x 60"):
+        Letterbox.fit(100, 60, 32, region)
+
+
 @pytest.mark.parametrize("sizes", [(0, 5, 64), (5, 0, 64), (5, 5, 0), (-1, 5, 64)])
 def test_sizes_must_be_positive(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="must be positive"):

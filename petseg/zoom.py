@@ -1,0 +1,56 @@
+"""Looking closer: which region of a photo shows a small animal well.
+
+A promptable model first sees the whole photo. Where its answer, or the box it was given, is small, it looks
+once more, at a close-up, in which the animal has many more pixels (after f-BRS, arXiv:2001.10331).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petseg.geometry import Letterbox, Region
+from petseg.prompts import Prompt
+
+MARGIN = 1.6
+"""Side of a close-up over the longer side of what it shows: room for what the first look missed."""
+WORTH = 0.7
+"""Largest side of a close-up over the longer side of the photo: above, the first look was as good."""
+SMALLEST = 48
+"""Smallest side of a close-up, in pixels of the photo: below, there is nothing to see but a blur."""
+
+
+def wanted(prompt: Prompt) -> NDArray[np.float64]:
+    """The points (N, 2) that a close-up must not leave out: wanted clicks and the corners of the box."""
+    clicks = prompt.points[prompt.positive]
+    return clicks if prompt.box is None else np.concatenate([clicks, prompt.box.reshape(2, 2)])
+
+
+def found(logits: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float64]:
+    """The corners (2, 2) of what an answer (3, S, S) calls pet, in pixels of the photo; (0, 2) if nothing."""
+    pet = np.maximum(logits[1], logits[2])[letterbox.inner] > logits[0][letterbox.inner]
+    columns, rows = np.flatnonzero(pet.any(0)), np.flatnonzero(pet.any(1))
+    if not len(columns):
+        return np.zeros((0, 2))
+    corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float64)
+    return letterbox.to_image(corners + np.array([letterbox.left, letterbox.top]))
+
+
+def close_up(width: int, height: int, corners: NDArray[np.float64]) -> Region | None:
+    """The region of a `width` x `height` photo that shows what lies between some points (N, 2) well.
+
+    Returns:
+        A square, cut where the photo is narrower; None if it would show hardly less than the whole.
+    """
+    low, high = corners.min(0), corners.max(0)
+    side = max(MARGIN * float((high - low).max()), SMALLEST)
+    if side > WORTH * max(width, height):
+        return None
+    left, right = _stretch((low[0] + high[0]) / 2, side, width)
+    top, bottom = _stretch((low[1] + high[1]) / 2, side, height)
+    return left, top, right, bottom
+
+
+def _stretch(centre: float, side: float, limit: int) -> tuple[int, int]:
+    """A stretch of about this length around the centre, moved and cut to lie in 0..limit."""
+    length = min(limit, round(side))
+    start = min(max(0, round(centre - length / 2)), limit - length)
+    return start, start + length

@@ -1,0 +1,124 @@
+"""Small animals get a second, closer look from models that ask for it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_models import BLUE, GREY, PROMPTABLE, RED, save_parts
+
+from petseg import network, runtime
+from petseg.metrics import binary_iou
+from petseg.network import FeatureCache
+from petseg.segmenter import Segmenter
+from petseg.zoom import MARGIN, SMALLEST, WORTH, close_up
+
+CAT, DOG = (slice(40, 58), slice(303, 321)), (slice(200, 290), slice(20, 110))
+ON_CAT, ON_DOG, NOTHING = (312, 49), (65, 245), (200, 100)
+AROUND_CAT = (303, 40, 321, 58)
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """(300, 400, 3): a cat of 18 x 18 pixels and a dog of 90 x 90."""
+    pixels = np.full((300, 400, 3), GREY, np.uint8)
+    pixels[CAT], pixels[DOG] = RED, BLUE
+    return pixels
+
+
+def segmenter(folder: Path, *, zoom: bool) -> Segmenter:
+    return Segmenter(save_parts(folder / str(zoom), PROMPTABLE | {"zoom": zoom}), device="cpu", threads=1)
+
+
+@pytest.fixture
+def zooming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
+    monkeypatch.setattr(runtime, "_slots", {})
+    monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
+    return segmenter(tmp_path, zoom=True)
+
+
+def iou(mask: NDArray[np.uint8], area: tuple[slice, slice]) -> float:
+    truth = np.zeros(mask.shape, bool)
+    truth[area] = True
+    return binary_iou(truth, mask > 0)
+
+
+def test_a_small_animal_is_seen_closely(zooming: Segmenter, photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    asked = {"point": ON_CAT, "box": AROUND_CAT}
+    answer = zooming(photo, **asked)
+    assert answer.label == "cat"
+    assert iou(answer.mask, CAT) > 0.95
+    assert iou(segmenter(tmp_path, zoom=False)(photo, **asked).mask, CAT) < 0.85
+    assert answer.mask.shape == answer.alpha.shape == (300, 400)
+    np.testing.assert_allclose(answer.probabilities.sum(0), 1, atol=1e-5)
+    assert answer.alpha[245, 65] == 0  # outside the close-up
+    assert np.isfinite(answer.score)
+    (outline,) = answer.polygons()
+    assert np.abs(np.array(outline["exterior"]).mean(0) - (312, 49)).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "looks"),
+    [
+        ({"point": ON_CAT}, 2),
+        ({"box": AROUND_CAT}, 1),
+        ({"box": (10, 10, 390, 290)}, 1),
+        ({"point": NOTHING}, 1),
+        ({"points": [ON_CAT, ON_DOG]}, 1),  # both at once: hardly less than the whole
+    ],
+)
+def test_how_often_it_looks(
+    zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str], asked: Any, looks: int
+) -> None:
+    zooming(photo, **asked)
+    assert runs == ["encoder", "decoder"] * looks
+
+
+def test_refining_stays_close(zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str]) -> None:
+    answer = zooming(photo, ON_CAT)
+    del runs[:]
+    answer = zooming.refine(answer, (305, 42))
+    answer = zooming.refine(answer, NOTHING, label=0)  # outside the close-up, and nothing to do with it
+    assert runs == ["decoder", "decoder"]
+    assert answer.label == "cat"
+    spilt = answer.mask > 0
+    spilt[CAT] = False
+    assert not spilt.any()  # the whole photo's pixels, six times as coarse, would spill
+
+
+def test_a_wanted_click_elsewhere_steps_back(zooming: Segmenter, photo: NDArray[np.uint8]) -> None:
+    answer = zooming.refine(zooming(photo, ON_CAT), ON_DOG)
+    assert answer.mask[245, 65] == 2
+    assert answer.mask[49, 312] == 1
+
+
+def test_an_answer_to_nothing_is_refined_to_a_close_one(
+    zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str]
+) -> None:
+    answer = zooming.refine(zooming(photo, NOTHING), ON_CAT)
+    assert answer.label == "cat"
+    assert runs == ["encoder", "decoder", "decoder", "encoder", "decoder"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (4000, 100), (60, 60)])
+def test_close_ups_hold_what_they_are_made_for(width: int, height: int) -> None:
+    generator = np.random.default_rng(0)
+    shown = 0
+    for _ in range(200):
+        corners = generator.random((2, 2)) * (width, height) * generator.random()
+        region = close_up(width, height, corners)
+        longest = np.ptp(corners, axis=0).max()
+        if region is None:
+            assert max(MARGIN * longest, SMALLEST) > WORTH * max(width, height)
+            continue
+        shown += 1
+        x0, y0, x1, y1 = region
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+        assert (corners >= (x0 - 0.5, y0 - 0.5)).all()
+        assert (corners <= (x1 + 0.5, y1 + 0.5)).all()
+        side = max(MARGIN * longest, SMALLEST)
+        assert x1 - x0 == pytest.approx(min(width, side), abs=1)
+        assert y1 - y0 == pytest.approx(min(height, side), abs=1)
+    assert bool(shown) == (width > 60)
