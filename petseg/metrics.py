@@ -1,11 +1,12 @@
 """The numbers petseg reports, defined once, in numpy.
 
-Everything derives from one confusion matrix over a whole split: rows are the truth, columns the
-prediction, classes 0 background, 1 cat, 2 dog. Pixels whose truth is `BORDER` are ignored, unless a
+Figures of whole photos derive from one confusion matrix over a whole split: rows are the truth, columns
+the prediction, classes 0 background, 1 cat, 2 dog. Pixels whose truth is `BORDER` are ignored, unless a
 figure says otherwise. A class that occurs neither in truth nor in prediction has no IoU or Dice
-(nan) and is left out of the means.
+(nan) and is left out of the means. Figures of clicks are means over animals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,13 @@ from numpy.typing import NDArray
 CLASSES = ("background", "cat", "dog")
 BORDER = 255
 """Label of pixels that belong to no class: the trimap's border, or an unsure pseudo-mask."""
+
+CLICKS = (1, 2, 3, 5)
+"""Numbers of clicks after which the IoU of a clicked animal is reported."""
+TARGETS = (0.85, 0.90)
+"""IoUs for which the number of clicks is reported (NoC@85, NoC@90)."""
+CLICK_LIMIT = 20
+"""Clicks after which a simulated person gives up."""
 
 
 def confusion_matrix(
@@ -146,4 +154,65 @@ class Evaluation:
             "species_confusion": self.confused / self.animals if self.animals else float("nan"),
             "missed": self.missed,
             "confusion_matrix": self.matrix.tolist(),
+        }
+
+
+def clicks_needed(ious: Sequence[float], target: float) -> int | None:
+    """The first click, from 1, whose answer has an IoU of at least `target`; None if there is none."""
+    return next((click for click, value in enumerate(ious, 1) if value >= target), None)
+
+
+@dataclass
+class ClickEvaluation:
+    """Figures of simulated clicks at animals: `add` each animal, then `report`.
+
+    The number of clicks (NoC) follows arXiv:2102.06583: the first click that reaches the target, and the
+    limit for an animal that never does; the share of those stands beside it.
+
+    Attributes:
+        limit: clicks that an animal gets at most.
+        ious: for each animal its IoU after each click.
+        right: for each animal whether its species was right after the first click.
+    """
+
+    limit: int = CLICK_LIMIT
+    ious: list[Sequence[float]] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
+
+    def add(self, ious: Sequence[float], right: bool) -> None:
+        """Count one animal.
+
+        Args:
+            ious: after each click, at least one; fewer than the limit if nothing was left to correct or
+                to find out: the last value stands for the clicks that were not made.
+            right: whether the species was right after the first click.
+
+        Raises:
+            ValueError: no click, or more than the limit.
+        """
+        if not 1 <= len(ious) <= self.limit:
+            raise ValueError(f"an animal has {len(ious)} clicks, must have 1 to {self.limit}")
+        self.ious.append(ious)
+        self.right.append(right)
+
+    def report(self) -> dict[str, Any]:
+        """All figures as plain numbers, ready for JSON; nan without animals.
+
+        Returns:
+            "animals", "species" (share right after the first click), "iou" by number of clicks, and "noc" and
+            "never" (share that did not reach it) by target in per cent. Numbers of clicks beyond the limit
+            have no "iou", and a limit of one click no "noc".
+        """
+        after = {
+            str(click): mean(np.array([ious[min(click, len(ious)) - 1] for ious in self.ious]))
+            for click in CLICKS
+            if click <= self.limit
+        }
+        report = {"animals": len(self.ious), "species": mean(np.array(self.right, float)), "iou": after}
+        if self.limit == 1:
+            return report
+        needed = {f"{100 * t:.0f}": [clicks_needed(ious, t) for ious in self.ious] for t in TARGETS}
+        return report | {
+            "noc": {name: mean(np.array([n or self.limit for n in row])) for name, row in needed.items()},
+            "never": {name: mean(np.array([n is None for n in row], float)) for name, row in needed.items()},
         }

@@ -71,10 +71,13 @@ def draw_target(
     return make_target(instances, species, 0)
 
 
-def depth(mask: Mask) -> NDArray[np.float32]:
-    """Distance of each true pixel to the nearest other one, the edge of the square counting as outside."""
+def depth(mask: Mask, *, exact: bool = False) -> NDArray[np.float32]:
+    """Distance of each true pixel to the nearest other one, the edge of the square counting as outside.
+
+    Unless `exact` it is the 5 x 5 approximation, good to about 2 % and twice as fast.
+    """
     padded = np.pad(mask.astype(np.uint8), 1)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE if exact else 5)[1:-1, 1:-1]
 
 
 def deepest(mask: Mask) -> tuple[float, float]:

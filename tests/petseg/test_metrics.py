@@ -12,7 +12,7 @@ from torchmetrics.classification import (
 )
 
 from petseg import metrics
-from petseg.metrics import BORDER, Evaluation
+from petseg.metrics import BORDER, ClickEvaluation, Evaluation
 
 RNG = np.random.default_rng(0)
 
@@ -103,3 +103,43 @@ def test_binary_iou() -> None:
 def test_bad_labels(truth: np.ndarray, prediction: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metrics.confusion_matrix(truth, prediction)
+
+
+@pytest.mark.parametrize(
+    ("ious", "target", "needed"),
+    [([0.5, 0.9, 0.8], 0.9, 2), ([0.85], 0.85, 1), ([0.5, 0.84], 0.85, None), ([], 0.85, None)],
+)
+def test_clicks_needed(ious: list[float], target: float, needed: int | None) -> None:
+    assert metrics.clicks_needed(ious, target) == needed
+
+
+def test_click_figures_by_hand() -> None:
+    evaluation = ClickEvaluation()
+    evaluation.add([0.6, 0.8, 0.86, 0.7, 0.92], True)  # 85 after 3, 90 after 5
+    evaluation.add([0.5] * 20, False)  # neither
+    evaluation.add([0.9, 1.0], True)  # both after 1; nothing was left to correct
+    report = evaluation.report()
+    assert report["animals"] == 3
+    assert report["iou"] == pytest.approx({"1": 2 / 3, "2": 2.3 / 3, "3": 2.36 / 3, "5": 2.42 / 3})
+    assert report["noc"] == pytest.approx({"85": (3 + 20 + 1) / 3, "90": (5 + 20 + 1) / 3})
+    assert report["never"] == pytest.approx({"85": 1 / 3, "90": 1 / 3})
+    assert report["species"] == pytest.approx(2 / 3)
+    json.dumps(report, allow_nan=False)
+
+
+def test_click_figures_keep_to_their_limit() -> None:
+    evaluation = ClickEvaluation(limit=3)
+    evaluation.add([0.5, 0.6, 0.7], True)
+    report = evaluation.report()
+    assert list(report["iou"]) == ["1", "2", "3"]
+    assert report["noc"] == {"85": 3, "90": 3}
+    once = ClickEvaluation(limit=1)
+    once.add([0.95], True)
+    assert "noc" not in once.report()
+    assert math.isnan(ClickEvaluation().report()["iou"]["1"])
+
+
+@pytest.mark.parametrize("ious", [[], [0.5] * 4])
+def test_wrong_numbers_of_clicks(ious: list[float]) -> None:
+    with pytest.raises(ValueError, match=f"{len(ious)} clicks, must have 1 to 3"):
+        ClickEvaluation(limit=3).add(ious, True)
