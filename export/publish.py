@@ -1,8 +1,10 @@
-"""A trained model to the Hugging Face Hub: `python -m export.publish model NAME ORG/NAME`.
+"""To the Hugging Face Hub: `python -m export.publish model NAME ORG/NAME`, or `... space ORG/NAME`.
 
-Puts a folder together (the ONNX files and petseg.json, the card as README.md, the checkpoint with its config
-and history, the measurements, the figures) and pushes it in one commit. Without verified parity, metrics and
-a card it refuses; `petseg.publishing.check` says what else must hold.
+For a model, puts a folder together (the ONNX files and petseg.json, the card as README.md, the checkpoint
+with its config and history, the measurements, the figures) and pushes it in one commit. Without verified
+parity, metrics and a card it refuses; `petseg.publishing.check` says what else must hold.
+
+For the page, does the same with what `export.space` puts together, once it has been seen to work.
 """
 
 import argparse
@@ -15,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-from export import card
+from export import card, space
+from export.space_trial import SpaceError
 from petseg import bundle, catalog, hub, publishing
 from petseg.errors import PetsegError
+from petseg.hub_cache import Reference
+from petseg.hub_calls import ask
 from petseg.manifest import METADATA_KEY
+from petseg.runtime import version
 from train.checkpoint import CONFIG, WEIGHTS
 
 KINDS = (".json", ".safetensors", ".csv", ".png")
@@ -126,8 +133,7 @@ def publish_model(options: argparse.Namespace) -> None:
             readme=options.card,
         )
         listed, files = publishing.check(folder)
-        for name, path in files.items():
-            print(f"{path.stat().st_size:>12,}  {name}")
+        list_files(files)
         if options.dry_run:
             print(f"{listed.name} {listed.version} would become {options.repo}, tagged v{listed.version}")
             return
@@ -135,6 +141,62 @@ def publish_model(options: argparse.Namespace) -> None:
         print(f"{pushed.url}: {pushed.tag} at {pushed.commit}{'' if pushed.changed else ', as before'}")
         if options.pin:
             pin(options.name, options.repo, pushed.commit, folder)
+
+
+def publish_space(options: argparse.Namespace) -> None:
+    """Assemble, check, try out, and push unless it is a dry run."""
+    if Reference.parse(options.repo).repo != options.repo:
+        raise PublishError(f"{options.repo!r} is no place to publish; give ORG/NAME")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = space.assemble(options.folder or Path(scratch) / "space")
+        files = space.check(folder)
+        list_files(files)
+        space.prove(folder)
+        if options.dry_run:
+            print(f"this would become the Space {options.repo}; it was installed, and works")
+            return
+        url, commit, changed = push_space(files, options.repo, private=options.private)
+        print(f"{url}: {commit}{'' if changed else ', as before'}")
+
+
+def push_space(files: dict[str, Path], repo: str, *, private: bool) -> tuple[str, str, bool]:
+    """Let a Space hold these files and no others, in one commit; it is made if there is none.
+
+    Args:
+        files: path in the repository -> file.
+        repo: ORG/NAME.
+        private: make a new Space private.
+
+    Returns:
+        Its address, its newest commit, and whether that is new.
+
+    Raises:
+        PublishError: the Space holds something else than petseg's page.
+        HubError: one of its subclasses; what was wrong, and what to do about it.
+    """
+    about, kind = f"Space {repo}", "space"
+    api = HfApi(library_name="petseg", library_version=version())
+    url = ask(
+        about,
+        lambda: api.create_repo(repo, repo_type=kind, space_sdk="gradio", private=private, exist_ok=True),
+    )
+    before = ask(about, lambda: api.space_info(repo)).sha
+    present = set(ask(about, lambda: api.list_repo_files(repo, repo_type=kind))) - {".gitattributes"}
+    # The Hub gives a new Space a README.md.
+    if present - {space.README} and f"{space.PACKAGE}/__init__.py" not in present:
+        raise PublishError(f"{about} holds something else than petseg's page; choose another name")
+    operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items()]
+    operations += [CommitOperationDelete(name, is_folder=False) for name in sorted(present - set(files))]
+    # With its parent named, nothing is lost that someone else has pushed since it was looked at.
+    what = {"commit_message": f"petseg {version()}", "repo_type": kind, "parent_commit": before}
+    commit = ask(about, lambda: api.create_commit(repo, operations, **what)).oid
+    return str(url), commit, commit != before
+
+
+def list_files(files: dict[str, Path]) -> None:
+    """Print what would be, or is, published."""
+    for name, path in files.items():
+        print(f"{path.stat().st_size:>12,}  {name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,14 +210,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model.add_argument("--model", type=Path, help="its ONNX file or folder; default: the embedded one")
     model.add_argument("--checkpoint", type=Path, help="default: train/checkpoints/NAME")
     model.add_argument("--card", type=Path, help="default: made from what was measured")
-    model.add_argument("--folder", type=Path, help="keep what is published here; it must be new or empty")
-    model.add_argument("--dry-run", action="store_true", help="check and list, but push nothing")
-    model.add_argument("--private", action="store_true", help="make a new repository private")
     model.add_argument("--pin", action="store_true", help="let petseg pull this very commit by NAME")
+    page = kinds.add_parser("space", help="the page, once it has been installed and started to try it out")
+    page.set_defaults(publish=publish_space)
+    page.add_argument("repo", metavar="ORG/NAME")
+    for kind in (model, page):
+        kind.add_argument("--folder", type=Path, help="keep what is published here; it must be new or empty")
+        kind.add_argument("--dry-run", action="store_true", help="check and list, but push nothing")
+        kind.add_argument("--private", action="store_true", help="make a new repository private")
     options = parser.parse_args(arguments)
     try:
         options.publish(options)
-    except (PublishError, card.CardError, PetsegError, OSError, ValueError) as error:
+    except (PublishError, card.CardError, SpaceError, PetsegError, OSError, ValueError) as error:
         print(f"not published: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,7 +1,8 @@
 """A small Hugging Face Hub on the loopback, for an unchanged huggingface_hub, with faults on demand.
 
-It speaks what huggingface_hub calls for models: create, validate-yaml, preupload, LFS batch, upload and
-verify, commit, tag, refs, info, tree, and resolve with its redirect to a "CDN" (a second port) for LFS files.
+It speaks what huggingface_hub calls for models and Spaces (their repositories are called spaces/ORG/NAME
+here): create, validate-yaml, preupload, LFS batch, upload and verify, commit, tag, refs, info, tree, and
+resolve with its redirect to a "CDN" (a second port) for LFS files.
 """
 
 import base64
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
 from hub_storage import Blob, Repository
 
 TOKEN = "hf_test"
@@ -206,26 +208,39 @@ class _Handler(BaseHTTPRequestHandler):
 
     def create(self, body: bytes) -> Any:
         asked = json.loads(body)
+        kind = asked.get("type", "model")
         repo = f"{asked['organization']}/{asked['name']}"
+        repo = f"spaces/{repo}" if kind == "space" else repo
         url = f"{self.hub.url}/{repo}"
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise Problem(401, message="Invalid username or password.")
         if repo in self.hub.repositories:
-            answer = self._json({"error": "You already created this model repo", "url": url})
+            answer = self._json({"error": f"You already created this {kind} repo", "url": url})
             return 409, *answer[1:]
         private = asked.get("private") or asked.get("visibility") == "private"
         repository = self.hub.repositories[repo] = Repository(bool(private))
-        repository.commit({".gitattributes": Blob(b"*.onnx filter=lfs\n", False)}, "initial commit")
+        files = {".gitattributes": Blob(b"*.onnx filter=lfs\n", False)}
+        if kind == "space":
+            files["README.md"] = Blob(f"---\nsdk: {asked['sdk']}\n---\n".encode(), False)
+        repository.commit(files, "initial commit")
         return self._json({"url": url})
 
     def validate_yaml(self, body: bytes) -> Any:
-        return self._json({"errors": [], "warnings": []})
+        asked = json.loads(body)
+        errors = space_faults(asked["content"]) if asked["repoType"] == "space" else []
+        answer = self._json({"errors": [{"message": error} for error in errors], "warnings": []})
+        return 400 if errors else 200, *answer[1:]
 
     def info(self, repo: str, revision: str | None = None) -> Any:
         repository = self._repository(repo)
         commit = self._commit_of(repository, revision or "main")
         siblings = [{"rfilename": path} for path in repository.commits[commit]]
-        info = {"id": repo, "sha": commit, "private": repository.private, "siblings": siblings}
+        info = {
+            "id": repo.removeprefix("spaces/"),
+            "sha": commit,
+            "private": repository.private,
+            "siblings": siblings,
+        }
         return self._json(info | {"tags": [], "likes": 0, "downloads": 0})
 
     def tree(self, repo: str, revision: str) -> Any:
@@ -285,6 +300,8 @@ class _Handler(BaseHTTPRequestHandler):
             value = row["value"]
             if row["key"] == "header":
                 message = value["summary"]
+                if value.get("parentCommit") not in (None, repository.find(revision)):
+                    raise Problem(412, message="A commit has happened since. Please refresh and try again.")
             elif row["key"] == "file":
                 tree[value["path"]] = Blob(base64.b64decode(value["content"]), False)
             elif row["key"] == "lfsFile":
@@ -330,17 +347,39 @@ class _Handler(BaseHTTPRequestHandler):
         return 206, headers | {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}, data[start:]
 
 
-_REPO = r"([^/]+/[^/]+)"
+def space_faults(readme: str) -> list[str]:
+    """What the Hub would say against the settings of a Space."""
+    settings = yaml.safe_load(readme.split("---\n")[1])
+    rules = {
+        "title": r".+",
+        "emoji": r"[^\x00-\x7f]+",
+        "colorFrom": "red|yellow|green|blue|indigo|purple|pink|gray",
+        "colorTo": "red|yellow|green|blue|indigo|purple|pink|gray",
+        "sdk": "gradio|docker|static",
+        "sdk_version": r"\d+\.\d+\.\d+",
+        "python_version": r"3\.\d+(\.\d+)?",
+        "app_file": r".+\.py",
+        "short_description": r".{1,60}",
+    }
+    return [
+        f'"{name}" is not valid'
+        for name, rule in rules.items()
+        if not isinstance(settings.get(name), str) or not re.fullmatch(rule, settings[name])
+    ]
+
+
+_REPO = r"((?:spaces/)?[^/]+/[^/]+)"
+_API = r"/api/(?:models/|(?=spaces/))" + _REPO
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("/api/repos/create", "POST", _Handler.create),
     ("/api/validate-yaml", "POST", _Handler.validate_yaml),
-    (f"/api/models/{_REPO}", "GET", _Handler.info),
-    (f"/api/models/{_REPO}/revision/(.+)", "GET", _Handler.info),
-    (f"/api/models/{_REPO}/tree/(.+)", "GET", _Handler.tree),
-    (f"/api/models/{_REPO}/refs", "GET", _Handler.refs),
-    (f"/api/models/{_REPO}/preupload/(.+)", "POST", _Handler.preupload),
-    (f"/api/models/{_REPO}/commit/(.+)", "POST", _Handler.commit),
-    (f"/api/models/{_REPO}/tag/(.+)", "POST", _Handler.tag),
+    (_API, "GET", _Handler.info),
+    (f"{_API}/revision/(.+)", "GET", _Handler.info),
+    (f"{_API}/tree/(.+)", "GET", _Handler.tree),
+    (f"{_API}/refs", "GET", _Handler.refs),
+    (f"{_API}/preupload/(.+)", "POST", _Handler.preupload),
+    (f"{_API}/commit/(.+)", "POST", _Handler.commit),
+    (f"{_API}/tag/(.+)", "POST", _Handler.tag),
     (rf"/{_REPO}\.git/info/lfs/objects/batch", "POST", _Handler.lfs_batch),
     ("/lfs/([0-9a-f]{64})", "PUT", _Handler.lfs_upload),
     ("/lfs-verify", "POST", _Handler.lfs_verify),

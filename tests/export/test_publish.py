@@ -12,9 +12,10 @@ from hub_server import HubServer
 from numpy.typing import NDArray
 
 import petseg
-from export import publish, verify
+from export import publish, space, verify
 from export.export import export
 from export.publish import PublishError, assemble, main
+from export.space_trial import SpaceError
 from petseg import bundle, catalog
 from petseg.errors import HubContentError
 from petseg.hub import pull
@@ -171,3 +172,107 @@ def test_loading_is_strict(hub: HubServer, sources: list[str], trained: Path) ->
     commit = hub.put(REPO, hub.files(REPO) | {"model.safetensors": b"other"})
     with pytest.raises(HubContentError, match="wrong sha256"):
         from_pretrained(REPO, commit)
+
+
+SPACE = "pets/page"
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A small Space is put together and found to work; lists the folders that were tried out."""
+    tried: list[Path] = []
+
+    def assemble(folder: Path) -> Path:
+        (folder / "petseg").mkdir(parents=True)
+        for name in ("app.py", "requirements.txt", "petseg/__init__.py", "petseg/unet.onnx"):
+            (folder / name).write_text(name)
+        settings = {
+            "title": "petseg",
+            "emoji": "🐾",
+            "colorFrom": "indigo",
+            "colorTo": "pink",
+            "sdk": "gradio",
+        }
+        settings |= {"sdk_version": "6.1.0", "python_version": "3.11", "app_file": "app.py"}
+        lines = [f'{name}: "{value}"' for name, value in settings.items()]
+        (folder / "README.md").write_text("\n".join(["---", *lines, "short_description: Pets", "---", ""]))
+        return folder
+
+    monkeypatch.setattr(space, "assemble", assemble)
+    monkeypatch.setattr(space, "INDEX", "unet.onnx")
+    monkeypatch.setattr(space, "prove", tried.append)
+    return tried
+
+
+def test_a_space(hub: HubServer, page: list[Path], tmp_path: Path, capsys: Captured) -> None:
+    assert main(["space", SPACE, "--dry-run", "--folder", str(tmp_path / "kept")]) == 0
+    assert f"would become the Space {SPACE}" in capsys.readouterr().out
+    assert page == [tmp_path / "kept"]
+    assert hub.requests == []
+    assert main(["space", SPACE, "--private"]) == 0
+    assert f"{hub.url}/spaces/{SPACE}: " in capsys.readouterr().out
+    repository = hub.repositories[f"spaces/{SPACE}"]
+    assert repository.private
+    assert len(repository.commits) == 2
+    names = {"README.md", "app.py", "requirements.txt", "petseg/__init__.py", "petseg/unet.onnx"}
+    assert set(hub.files(f"spaces/{SPACE}")) == {".gitattributes", *names}
+    assert main(["space", SPACE]) == 0
+    assert "as before" in capsys.readouterr().out
+    assert len(repository.commits) == 2
+    hub.put(f"spaces/{SPACE}", hub.files(f"spaces/{SPACE}") | {"petseg/old.py": b"", "app.py": b"old"})
+    assert main(["space", SPACE]) == 0
+    files = hub.files(f"spaces/{SPACE}")
+    assert set(files) == {".gitattributes", *names}
+    assert files["app.py"] == b"app.py"
+
+
+def test_a_space_that_is_something_else(hub: HubServer, page: list[Path], capsys: Captured) -> None:
+    commit = hub.put(f"spaces/{SPACE}", {"README.md": b"", "app.py": b"a game"})
+    assert main(["space", SPACE]) == 1
+    assert "holds something else" in capsys.readouterr().err
+    assert hub.repositories[f"spaces/{SPACE}"].branches["main"] == commit
+
+
+def test_a_space_that_does_not_work(
+    hub: HubServer, page: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def fail(folder: Path) -> None:
+        raise SpaceError("app.py ended with code 1")
+
+    monkeypatch.setattr(space, "prove", fail)
+    assert main(["space", SPACE]) == 1
+    assert "not published: app.py ended" in capsys.readouterr().err
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("place", ["page", "pets/page@main", "a/b/c"])
+def test_no_place_for_a_space(hub: HubServer, page: list[Path], place: str, capsys: Captured) -> None:
+    assert main(["space", place]) == 1
+    assert place in capsys.readouterr().err
+    assert (hub.requests, page) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "headers", "message"),
+    [
+        ("POST", "/repos/create", 402, {"X-Error-Message": "Spaces need PRO"}, "refused (Spaces need PRO)"),
+        ("POST", "/repos/create", 401, {}, "does not let you in"),
+        ("POST", "/commit/", 412, {"X-Error-Message": "A commit has happened"}, "A commit has happened"),
+        ("POST", "/commit/", 429, {}, "too many requests"),
+    ],
+)
+def test_a_hub_that_refuses_a_space(
+    hub: HubServer,
+    page: list[Path],
+    capsys: Captured,
+    method: str,
+    path: str,
+    status: int,
+    headers: dict[str, str],
+    message: str,
+) -> None:
+    hub.fail(method, path, times=9, status=status, headers=headers)
+    assert main(["space", SPACE]) == 1
+    error = capsys.readouterr().err
+    assert f"Space {SPACE}" in error
+    assert message in error
