@@ -1,4 +1,4 @@
-"""The command line: `petseg segment`, `models`, `pull`, `push`, `doctor` and `eval`.
+"""The command line: `petseg segment`, `app`, `models`, `pull`, `push`, `doctor` and `eval`.
 
 numpy, Pillow and ONNX Runtime are imported inside the commands, so that help and wrong usage answer
 at once.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from petseg import cli_hub
+from petseg import cli_app, cli_hub
 from petseg.errors import ImageError, OutputError, PetsegError, PromptError
 from petseg.options import (
     AsJson,
@@ -254,6 +254,7 @@ def models(as_json: AsJson = False) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+app.command("app")(cli_app.serve)
 app.command()(cli_hub.pull)
 app.command()(cli_hub.push)
 

@@ -1,0 +1,223 @@
+"""Several models on one photo, clean or damaged: what the Compare and the Robustness tab work out."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from petseg import PromptError, Segmentation, metrics
+from petseg.app import drawing
+from petseg.app.handlers import Studio
+from petseg.app.models import Listed
+from petseg.app.state import PREVIEW, Pixels, Visit
+from petseg.perturbations import LEVELS, PERTURBATIONS, perturb
+
+STUDY_SIDE = 512
+"""Longest side of a photo that is damaged: about that of the study's photos, so that levels mean the same."""
+NOTHING_TO_CLICK = "there is nothing to click on: click on the pet in the Segment tab first"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says about the photo.
+
+    Attributes:
+        model: its name.
+        result: at preview size.
+        milliseconds: how long it took.
+        agreement: with the first model, see `agreement`.
+        area: share of the photo that is pet, 0..1.
+    """
+
+    model: str
+    result: Segmentation
+    milliseconds: float
+    agreement: float
+    area: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one model says about a photo before and after damage.
+
+    Attributes:
+        model: its name.
+        before, after: its answers.
+        agreement: of the two.
+        truth_before, truth_after: IoU with the truth, None where nobody knows it.
+    """
+
+    model: str
+    before: Segmentation
+    after: Segmentation
+    agreement: float
+    truth_before: float | None = None
+    truth_after: float | None = None
+
+
+def agreement(one: Pixels, other: Pixels) -> float:
+    """Mean IoU of cat and dog, those that occur in either mask; 1 where neither finds anything.
+
+    The background is left out: it is large, and would make two quite different masks look alike.
+    """
+    value = metrics.mean(metrics.iou(metrics.confusion_matrix(one, other))[1:])
+    return 1.0 if np.isnan(value) else value
+
+
+def middle(mask: Pixels) -> tuple[int, int]:
+    """The pixel (x, y) of a mask's pets that is nearest to their centre of mass; there must be one."""
+    rows, columns = np.nonzero(mask)
+    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+    return int(columns[nearest]), int(rows[nearest])
+
+
+def prompt_for(model: Listed, visit: Visit, size: tuple[int, int], found: Pixels | None) -> dict[str, Any]:
+    """What a model is asked about a copy of the photo.
+
+    Args:
+        model: one that takes no prompts is given none.
+        visit: its clicks are used, where the model takes them.
+        size: (width, height) of the copy.
+        found: mask of the copy by a model that finds all pets; without clicks, its middle is clicked.
+
+    Raises:
+        PromptError: the model needs a click, and there is nothing to click on.
+    """
+    scale = np.array(size) / visit.size
+    arguments: dict[str, Any] = {}
+    if "point" in model.prompts and visit.points and (any(visit.labels) or visit.box is not None):
+        arguments |= {"points": np.array(visit.points) * scale, "labels": visit.labels}
+    if "box" in model.prompts and visit.box is not None:
+        arguments["box"] = np.array(visit.box) * np.tile(scale, 2)
+    if arguments or not model.prompts:
+        return arguments
+    if found is None or not found.any():
+        raise PromptError(NOTHING_TO_CLICK)
+    if "point" in model.prompts:
+        return {"point": middle(found)}
+    rows, columns = np.nonzero(found)
+    return {"box": (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)}
+
+
+def compare(studio: Studio, visit: Visit) -> Iterator[Answer | PromptError]:
+    """Ask every model that is here, one by one, in the order of the list."""
+    photo = studio.photos.get(visit.source)
+    first: Segmentation | None = None
+    found = _found(studio, photo, visit)
+    for model in studio.models.here:
+        try:
+            prompt = prompt_for(model, visit, visit.size, found)
+        except PromptError as error:
+            yield error
+            continue
+        segmenter = studio.models.get(model.name)
+        started = time.perf_counter()
+        result = segmenter.segment(photo, **prompt).thumbnail(PREVIEW)
+        milliseconds = 1000 * (time.perf_counter() - started)
+        first = first or result
+        area = float((result.mask != 0).mean())
+        yield Answer(model.name, result, milliseconds, agreement(first.mask, result.mask), area)
+
+
+def _found(studio: Studio, photo: Pixels, visit: Visit) -> Pixels | None:
+    """What a model that needs no click finds, where some other model needs one and the visitor gave none."""
+    finder = studio.models.first([])
+    if finder is None or visit.kinds or not any(model.prompts for model in studio.models.here):
+        return None
+    return studio.models.get(finder).segment(photo).mask
+
+
+def damage(photo: Pixels, levels: Mapping[str, int], seed: int) -> Pixels:
+    """Apply several perturbations, in the order of `PERTURBATIONS`, each with the same seed."""
+    for kind in PERTURBATIONS:
+        if levels.get(kind, 1) != 1:
+            photo = perturb(photo, kind, levels[kind], seed)
+    return photo
+
+
+def study_photo(visit: Visit) -> tuple[Pixels, Pixels | None]:
+    """The photo at `STUDY_SIDE`, and its true mask if that is known."""
+    photo = drawing.shrink(visit.preview, STUDY_SIDE)
+    if visit.truth is None or visit.truth.shape != photo.shape[:2]:
+        return photo, None
+    return photo, visit.truth
+
+
+def trials(
+    studio: Studio, visit: Visit, names: Sequence[str], damages: Sequence[Callable[[Pixels], Pixels]]
+) -> Iterator[Trial]:
+    """Ask models about the clean and the damaged photo: for each damage, each model.
+
+    The clicks are the same before and after; without any, the middle of what is found in the clean photo is
+    clicked where a model needs that.
+
+    Raises:
+        PromptError: a model needs a click, and there is nothing to click on.
+    """
+    photo, truth = study_photo(visit)
+    size = photo.shape[1], photo.shape[0]
+    found = _found(studio, photo, visit)
+    models = [studio.models.find(name) for name in names]
+    prompts = [prompt_for(model, visit, size, found) for model in models]
+    before = [
+        studio.models.get(model.name).segment(photo, **prompt)
+        for model, prompt in zip(models, prompts, strict=True)
+    ]
+    for apply in damages:
+        damaged = apply(photo)
+        for model, prompt, clean in zip(models, prompts, before, strict=True):
+            after = studio.models.get(model.name).segment(damaged, **prompt)
+            yield Trial(
+                model.name,
+                clean,
+                after,
+                agreement(clean.mask, after.mask),
+                None if truth is None else agreement(truth, clean.mask),
+                None if truth is None else agreement(truth, after.mask),
+            )
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One point of a curve: `value` is an IoU, 0..1."""
+
+    series: str
+    level: int
+    value: float
+
+
+def sweep(
+    studio: Studio,
+    visit: Visit,
+    names: Sequence[str],
+    kind: str,
+    seed: int,
+    progress: Callable[[float], None],
+) -> list[SweepPoint]:
+    """Agreement, and IoU with the truth where it is known, at every level of one perturbation.
+
+    Args:
+        studio, visit: whose photo.
+        names: of models.
+        kind: a key of `PERTURBATIONS`.
+        seed: of its randomness.
+        progress: told after each answer what part is done, 0..1.
+
+    Raises:
+        PromptError: a model needs a click, and there is nothing to click on.
+    """
+    damages = [_at_level(kind, level, seed) for level in range(1, LEVELS + 1)]
+    points: list[SweepPoint] = []
+    for done, trial in enumerate(trials(studio, visit, names, damages)):
+        level = done // len(names) + 1
+        points.append(SweepPoint(f"{trial.model}: agreement", level, trial.agreement))
+        if trial.truth_after is not None:
+            points.append(SweepPoint(f"{trial.model}: with the truth", level, trial.truth_after))
+        progress((done + 1) / (len(names) * LEVELS))
+    return points
+
+
+def _at_level(kind: str, level: int, seed: int) -> Callable[[Pixels], Pixels]:
+    return lambda photo: perturb(photo, kind, level, seed)

@@ -1,0 +1,47 @@
+"""Photos to try: a real one that anybody may use, and drawn scenes whose true mask is known exactly."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from petseg.app import scenes
+from petseg.app.state import Pixels
+from petseg.image import load
+
+CHELSEA = Path(__file__).parent / "examples" / "chelsea.jpg"
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A photo to try.
+
+    Attributes:
+        name: as of a file.
+        title: what a person reads.
+        photo: (H, W, 3) uint8.
+        truth: (H, W) uint8 true mask, None where nobody knows it.
+    """
+
+    name: str
+    title: str
+    photo: Pixels
+    truth: Pixels | None = None
+
+
+def twins() -> Pixels:
+    """Chelsea beside her mirror image: two cats, to click on one of them."""
+    photo = load(CHELSEA)
+    return np.concatenate([photo, photo[:, ::-1]], axis=1)
+
+
+@cache
+def all_examples() -> tuple[Example, ...]:
+    """Every example, in the order of the page."""
+    return (
+        Example("chelsea.jpg", "Chelsea, a cat", load(CHELSEA)),
+        Example("drawn-cat.png", "A drawn cat", *scenes.cat()),
+        Example("drawn-dog.png", "A drawn dog", *scenes.dog()),
+        Example("twins.png", "Two: click on one", twins()),
+    )

@@ -1,0 +1,129 @@
+"""The whole page."""
+
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from petseg import Segmenter
+from petseg.app.api import add_endpoints
+from petseg.app.handlers import Studio
+from petseg.app.models import Models
+from petseg.app.state import MAX_BYTES, Photos
+from petseg.app.tab_compare import CompareTab
+from petseg.app.tab_robustness import RobustnessTab
+from petseg.app.tab_segment import SegmentTab
+from petseg.app.theme import SCRIPT, STYLE, theme
+
+KEPT_SECONDS = 3600
+"""How long a visitor's files and state are kept after they were last touched."""
+QUEUE = 40
+"""Requests that may wait; the next one is told to come back."""
+SESSIONS = 200
+HEADER = """
+<header class="masthead">
+  <svg viewBox="0 0 32 32" aria-hidden="true"><g fill="white">
+  <ellipse cx="16" cy="21" rx="7.4" ry="6.2"/>
+  <ellipse cx="6.2" cy="14.6" rx="3" ry="4"/><ellipse cx="12.2" cy="8.4" rx="3.1" ry="4.3"/>
+  <ellipse cx="19.8" cy="8.4" rx="3.1" ry="4.3"/><ellipse cx="25.8" cy="14.6" rx="3" ry="4"/></g></svg>
+  <div><h1>petseg</h1><p>Finds the cats and dogs in a photo, pixel by pixel. Your photo is deleted after about
+  an hour, and nobody else sees it.</p></div>
+</header>
+"""
+
+
+def build_app(
+    segmenters: Mapping[str, Segmenter] | None = None, *, device: str = "auto", threads: int = 0
+) -> gr.Blocks:
+    """Make the page.
+
+    Args:
+        segmenters: name -> model, the default first; None: the models of the catalogue, each loaded when
+            it is first used.
+        device, threads: as for `petseg.Segmenter`, for the models of the catalogue.
+
+    Raises:
+        ModelError: the catalogue is damaged.
+    """
+    models = Models(segmenters, device=device, threads=threads)
+    studio = Studio(models, Photos(), Path(get_upload_folder()))
+    page: gr.Blocks
+    with gr.Blocks(
+        title="petseg: cats and dogs, pixel by pixel",
+        analytics_enabled=False,
+        delete_cache=(600, KEPT_SECONDS),
+        fill_width=True,
+    ) as page:
+        gr.HTML(HEADER, elem_id="masthead", padding=False)
+        visit = gr.State(None, time_to_live=KEPT_SECONDS)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Segment", id="segment", elem_id="tab-segment"):
+                SegmentTab(studio, visit)
+            with gr.Tab("Robustness", id="robustness", elem_id="tab-robustness") as tab:
+                RobustnessTab(studio, visit, tab)
+            with gr.Tab("Compare", id="compare", elem_id="tab-compare") as tab:
+                CompareTab(studio, visit, tab)
+        add_endpoints(studio)
+    page.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
+    return page
+
+
+def launch(
+    segmenters: Mapping[str, Segmenter] | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    block: bool = True,
+) -> gr.Blocks:
+    """Make the page and serve it.
+
+    Args:
+        segmenters, device, threads: as for `build_app`.
+        host: address to listen on; None: GRADIO_SERVER_NAME, else this machine only.
+        port: None: GRADIO_SERVER_PORT, else the first free one from 7860.
+        block: stay until Ctrl-C; else return at once, and the caller closes the page.
+
+    Raises:
+        ModelError: the catalogue is damaged.
+        OSError: the port is taken.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        # A folder of its own, so that all that visitors left goes when the server does.
+        os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="petseg-app-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    page = build_app(segmenters, device=device, threads=threads)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=theme(),
+        css_paths=STYLE,
+        head_paths=SCRIPT,
+        footer_links=["api", "settings"],
+        max_file_size=MAX_BYTES,
+        state_session_capacity=SESSIONS,
+        show_error=False,
+        share=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
+    )
+    print(f"petseg: the page is at {page.local_url}", flush=True)
+    if block:
+        # A server that is told to stop shall clean up as it does after Ctrl-C.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        page.block_thread()
+    return page

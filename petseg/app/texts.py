@@ -1,0 +1,168 @@
+"""What the page says about an answer: the legend, and the code that gives the same answer again."""
+
+import html
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from petseg import Segmentation
+from petseg.app.comparison import Answer, Trial
+from petseg.app.models import AUTO, Models
+from petseg.app.state import Key, Visit
+from petseg.metrics import CLASSES
+
+_FOUND = {"cat": "Cat", "dog": "Dog", "background": "No pet found"}
+
+
+def share(result: Segmentation, kind: int) -> float:
+    """Part of the photo that is of a class, 0..1."""
+    return float(np.mean(result.mask == kind))
+
+
+def legend(visit: Visit | None, result: Segmentation | None) -> str:
+    """The answer in words, as HTML; everything that came from outside is escaped."""
+    if visit is None:
+        return '<p class="hint">Choose a photo of a cat or a dog: the answer is described here.</p>'
+    note = notice(visit.note)
+    if result is None or visit.key is None:
+        return f'<div class="legend">{note}</div>'
+    label, score = result.label, result.score
+    chips = "".join(
+        f'<li class="{name}"><span class="swatch" aria-hidden="true"></span>{name}'
+        f"<b>{share(result, kind):.1%}</b> of the photo</li>"
+        for kind, name in enumerate(CLASSES)
+        if kind and (result.mask == kind).any()
+    )
+    return (
+        f'<div class="legend"><div class="found {label}"><strong>{_FOUND[label]}</strong>'
+        f'<span class="score">{score:.0%} sure</span></div>'
+        f'<div class="meter {label}" role="img" aria-label="confidence {score:.0%}">'
+        f'<i style="width:{100 * score:.1f}%"></i></div>'
+        f'<ul class="chips">{chips}</ul>{note}'
+        f'<p class="facts">{html.escape(visit.key.model)} · {visit.milliseconds:.0f} ms · '
+        f"{html.escape(visit.device)} · {visit.size[0]} x {visit.size[1]} pixels</p></div>"
+    )
+
+
+def python_code(visit: Visit | None, threshold: float) -> str:
+    """Python that gives the same answer."""
+    if visit is None or visit.key is None:
+        return "# choose a photo first"
+    key = visit.key
+    arguments = [repr(Path(visit.name).name)]
+    if key.points:
+        arguments += [f"points={_list(key.points)}", f"labels={list(key.labels)}"]
+    if key.box is not None:
+        arguments.append(f"box={key.box}")
+    arguments.append(f"model={key.model!r}")
+    call = ", ".join(arguments) if len(arguments) < 3 else "\n    " + ",\n    ".join(arguments) + ",\n"
+    after = f".with_threshold({threshold:g})" if threshold else ""
+    return f'import petseg\n\nresult = petseg.segment({call}){after}\nresult.save("mask.png")'
+
+
+def client_code(visit: Visit | None, threshold: float, address: str) -> str:
+    """A call of this page's API that gives the same answer."""
+    if visit is None or visit.key is None:
+        return "# choose a photo first"
+    arguments = [f"handle_file({Path(visit.name).name!r})", *_fields(visit.key)]
+    if threshold:
+        arguments.append(f"threshold={threshold:g}")
+    arguments.append('api_name="/segment"')
+    lines = ",\n    ".join(arguments)
+    return (
+        "from gradio_client import Client, handle_file\n\n"
+        f"client = Client({address!r})\noverlay, mask, info = client.predict(\n    {lines},\n)"
+    )
+
+
+def _fields(key: Key) -> list[str]:
+    points = [[x, y, label] for (x, y), label in zip(key.points, key.labels, strict=True)]
+    return [
+        f'points="{json.dumps(points) if points else ""}"',
+        f'box="{json.dumps(key.box) if key.box else ""}"',
+        f"model={key.model!r}",
+    ]
+
+
+def _list(points: tuple[tuple[int, int], ...]) -> str:
+    return f"[{', '.join(map(str, points))}]"
+
+
+def model_info(models: Models) -> str:
+    """What the choices mean."""
+    automatic = "Automatic finds all pets" + (
+        ", and answers your clicks once there are some" if models.takes(AUTO, "point") else ""
+    )
+    return "; ".join([automatic, *(f"{model.name} {model.takes}" for model in models.here)]) + "."
+
+
+def missing_models(models: Models) -> str:
+    """The models whose weights are not here, as HTML."""
+    rows = "".join(
+        f'<li aria-disabled="true"><b>{html.escape(model.name)}</b> {html.escape(model.takes)}. '
+        f"To get it: <code>{html.escape(model.note)}</code></li>"
+        for model in models.missing
+    )
+    return f'<ul class="missing">{rows}</ul>'
+
+
+NO_PHOTO = "Choose a photo in the Segment tab first."
+
+
+def notice(text: str) -> str:
+    """A line that screen readers speak, as HTML; nothing where there is nothing to say."""
+    return f'<p class="note" role="status">{html.escape(text)}</p>' if text else ""
+
+
+def figures(values: Iterable[tuple[str, str]]) -> str:
+    """Figures with what they are, as HTML."""
+    cells = "".join(
+        f"<div><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>" for value, name in values
+    )
+    return f'<div class="figures">{cells}</div>'
+
+
+def trial_figures(trial: Trial) -> str:
+    """What a model still finds in the damaged photo, as HTML."""
+    values = [
+        (trial.model, "model"),
+        (f"{trial.agreement:.3f}", "agreement with the clean answer (IoU)"),
+        (f"{trial.after.label}, {trial.after.score:.0%}", "label and confidence after"),
+    ]
+    if trial.truth_after is not None and trial.truth_before is not None:
+        values.append((f"{trial.truth_before:.3f} → {trial.truth_after:.3f}", "IoU with the truth"))
+    return figures(values)
+
+
+def answer_figures(answer: Answer) -> str:
+    """What a model found, as HTML."""
+    return figures(
+        [
+            (f"{answer.milliseconds:.0f} ms", "time"),
+            (f"{answer.agreement:.3f}", "agreement with the first (IoU)"),
+            (f"{answer.area:.1%}", "of the photo is pet"),
+            (f"{answer.result.label}, {answer.result.score:.0%}", "label and confidence"),
+        ]
+    )
+
+
+def difference_legend() -> str:
+    """What the colours of a difference mean, as HTML."""
+    names = {"both": "pet before and after", "lost": "lost", "new": "new, or another class"}
+    chips = "".join(
+        f'<li class="{kind}"><span class="swatch" aria-hidden="true"></span>{name}</li>'
+        for kind, name in names.items()
+    )
+    return f'<ul class="chips">{chips}</ul>'
+
+
+def sweep_legend(colours: Mapping[str, str], caption: str) -> str:
+    """Which curve is which, and what the levels are, as HTML: Gradio's own legend is cut off."""
+    chips = "".join(
+        f'<li><span class="swatch" aria-hidden="true" style="background:{colour}"></span>'
+        f"{html.escape(name)}</li>"
+        for name, colour in colours.items()
+    )
+    return f'<ul class="chips">{chips}</ul><p class="facts">{html.escape(caption)}</p>'
