@@ -18,6 +18,11 @@ Item = tuple[Tensor, Tensor, Tensor, int, str]
 """Photo (3, S, S) uint8, instances (S, S) uint8, species (256,) uint8 (see `Scene`), a seed for its
 prompts, name."""
 
+CROWD = 4
+"""Most animals that are pasted into one scene."""
+TWIN = 0.25
+"""Share of them that are the scene's own largest animal once more: the hardest to tell apart."""
+
 
 class SceneCache:
     """Samples read once and kept, photos of several animals larger than the others.
@@ -83,7 +88,7 @@ class SceneDataset(Dataset[Item]):
             return pack(scene, self._transform, prompt_seed, name)
 
     def draw(self, generator: np.random.Generator) -> tuple[Scene, str]:
-        """A photo of one or several animals, perhaps with another one pasted in, perhaps a close-up."""
+        """A photo of one or several animals, perhaps a close-up, perhaps with more of them pasted in."""
         options, (single, multi) = self.prompting, (self.cache.single, self.cache.multi)
         several = bool(multi) and (not single or generator.random() < options.multi)
         samples = multi if several else single
@@ -91,8 +96,11 @@ class SceneDataset(Dataset[Item]):
         scene = self.cache[sample]
         if several and generator.random() < options.closeup:
             scene = close_up(scene, generator)
-        if single and generator.random() < options.composite:
-            donor = self.cache[single[generator.integers(len(single))]]
+        for _ in range(CROWD):
+            if not single or generator.random() >= options.composite:
+                break
+            twin = generator.random() < TWIN
+            donor = scene if twin else self.cache[single[generator.integers(len(single))]]
             scene = composite(scene, donor, generator)
         return scene, sample.name
 

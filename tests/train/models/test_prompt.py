@@ -12,6 +12,7 @@ from train.models.prompt import (
     centre,
     offsets,
     pyramid,
+    reciprocal_lengths,
     similarity,
     weighted_mean,
 )  # fmt: skip
@@ -129,7 +130,7 @@ def test_similarity_is_highest_where_it_was_clicked() -> None:
     features = torch.randn(1, 16, 8, 8)
     weights = torch.zeros(1, 1, 8, 8)
     weights[..., 2, 5] = 1
-    found = similarity(features, weighted_mean(features, weights))
+    found = similarity(features, reciprocal_lengths(features), weighted_mean(features, weights))
     assert found.shape == (1, 4, 8, 8)
     assert (found.flatten(2).argmax(-1) == 2 * 8 + 5).all()
     assert found[..., 2, 5].min() > 0.99
