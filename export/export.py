@@ -26,6 +26,7 @@ from petseg import catalog
 from petseg.errors import PetsegError
 from petseg.manifest import METADATA_KEY
 from train.checkpoint import load_checkpoint
+from train.models.autoencoder import AutoencoderConfig
 
 OPSET, IR_VERSION = 18, 10
 """What torch writes without converting, and what onnxruntime 1.20 and later loads."""
@@ -119,9 +120,15 @@ def export(
     Raises:
         FileNotFoundError: the folder is not a checkpoint.
         ValueError: the size does not fit the model, or the metrics are about other checkpoints.
-        ExportError: the logits have another shape than the contract says.
+        ExportError: the model answers with something else than logits of the contract's shape and classes.
     """
     model, config = load_checkpoint(checkpoint)
+    if isinstance(config.model, AutoencoderConfig) and config.model.task == "reconstruction":
+        raise ExportError(f"{checkpoint} gives photos back; export the one that was trained on its encoder")
+    if config.data.labels != "species":
+        raise ExportError(
+            f"{checkpoint} tells the classes of a {config.data.labels}, not background, cat and dog"
+        )
     size = size or config.data.size
     figures = read_metrics(metrics, checkpoint) if metrics else {}
     document = describe(checkpoint, model, config, name=name or config.name, size=size, metrics=figures)

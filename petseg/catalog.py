@@ -20,6 +20,9 @@ from petseg.manifest import Manifest
 WEIGHTS = Path(__file__).parent / "weights"
 _REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
 
+_UNPUBLISHED = {"clip": "accelerate launch train/train.py --config train/configs/clip.toml"}
+"""Models whose weights nobody has published yet -> the command that trains them, in a clone of petseg."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -153,6 +156,13 @@ def resolve(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...
         return _files_of(hub.locate(_pinned(index["published"][name])))
     if name is not None and (pulled := _pulled(name)) is not None:
         return _files_of(pulled)
+    if name in _UNPUBLISHED:
+        raise ModelError(
+            f"there are no weights of model {name!r} here: it is not part of petseg, and none were published "
+            f"with this version. If there are some by now, `petseg pull {name}` brings them; else train it "
+            f"in a clone of petseg ({_UNPUBLISHED[name]}), export it (python -m export.export), and give "
+            "the path of the .onnx file"
+        )
     if not index["models"]:
         raise ModelError(
             f"{WEIGHTS} holds no weights: this is a checkout without them; {_REINSTALL}, "

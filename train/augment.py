@@ -19,11 +19,17 @@ _FILL = {tv_tensors.Image: FILL, tv_tensors.Mask: BORDER}
 
 
 class LetterboxTransform(nn.Module):
-    """`petseg.geometry.Letterbox` for an Image and a Mask; the padding of the mask is ignored."""
+    """`petseg.geometry.Letterbox` for an Image and a Mask; the padding of the mask is ignored.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: side of the square.
+        padding: "grey", or "mean" for the photo's mean colour.
+    """
+
+    def __init__(self, size: int, padding: str = "grey") -> None:
         super().__init__()
         self.size = size
+        self.padding = padding
 
     def forward(
         self, image: tv_tensors.Image, mask: tv_tensors.Mask
@@ -37,7 +43,8 @@ class LetterboxTransform(nn.Module):
         )
         inner = [box.inner_height, box.inner_width]
         padding = [box.left, box.top, right, bottom]
-        image = F.pad(F.resize(image, inner, antialias=True), padding, fill=FILL)
+        fill = image.float().mean((1, 2)).round().tolist() if self.padding == "mean" else FILL
+        image = F.pad(F.resize(image, inner, antialias=True), padding, fill=fill)
         mask = F.pad(F.resize(mask, inner), padding, fill=BORDER)
         return image, mask
 
@@ -62,7 +69,7 @@ class RandomPerturbation(v2.Transform):
         return tv_tensors.Image(torch.from_numpy(damaged).permute(2, 0, 1))
 
 
-def build_augmentation(config: AugmentConfig, size: int) -> v2.Transform:
+def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") -> v2.Transform:
     """Image (3, H, W) uint8 and Mask (H, W) uint8 of any size -> the same at (S, S)."""
 
     def sometimes(probability: float, *transforms: nn.Module) -> list[nn.Module]:
@@ -73,7 +80,7 @@ def build_augmentation(config: AugmentConfig, size: int) -> v2.Transform:
         [
             # First, because the study damages photos at their own resolution.
             *sometimes(config.perturb, RandomPerturbation()),
-            v2.RandomChoice([crop, LetterboxTransform(size)], p=[config.crop, 1 - config.crop]),
+            v2.RandomChoice([crop, LetterboxTransform(size, padding)], p=[config.crop, 1 - config.crop]),
             v2.RandomHorizontalFlip(config.flip),
             *sometimes(
                 config.affine,

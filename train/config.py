@@ -47,6 +47,9 @@ class DataConfig(Section):
         sources: see `SourceConfig`.
         download: let torchvision download the Oxford dataset into `root` when it is not there.
         size: side of the model's square, in pixels.
+        labels: "species" (background, cat, dog; borders are ignored) or "trimap" (background, pet, border),
+            for comparison with a study only: petseg's models tell species.
+        padding: "grey", as petseg pads, or "mean", the photo's mean colour.
         cache_side: photos are kept in memory with their longer side reduced to this; 0 reads them from
             disk each time.
         workers: processes that augment.
@@ -57,6 +60,8 @@ class DataConfig(Section):
     root: str = "../shared/data"
     download: bool = False
     size: int = Field(default=256, ge=16)
+    labels: Literal["species", "trimap"] = "species"
+    padding: Literal["grey", "mean"] = "grey"
     cache_side: int = Field(default=360, ge=0)
     workers: int = Field(default=2, ge=0)
     seed: int = 0
@@ -114,7 +119,7 @@ class PromptingConfig(Section):
         photos: items of an epoch.
         multi: share of them that show several animals with a mask each.
         multi_cache_side: like `data.cache_side`, for those photos, whose animals are small.
-        composite: probability that one more animal is pasted into a photo.
+        composite: probability that one more animal is pasted into a photo, and after it another, up to four.
         closeup: probability that a photo of several animals is cut to the surroundings of one.
         background: share of prompts that point at the background.
         prompts_per_photo: prompts that share a photo's features in a step.
@@ -129,6 +134,69 @@ class PromptingConfig(Section):
     background: Probability = 0.15
     prompts_per_photo: int = Field(default=3, ge=1)
     rounds: int = Field(default=2, ge=1)
+
+
+class CaptionConfig(Section):
+    """What contrastive training says about photos; species and breed stand in their names.
+
+    Attributes:
+        breed: captions of a photo, with the fields {breed} and {species}.
+        species: captions that leave the breed open, with the field {species}.
+        nothing: captions of the background.
+        species_share: share of photos whose caption leaves the breed open.
+        background_share: share of photos that are cut to a square of their background, where the mask
+            shows one.
+    """
+
+    breed: list[str] = Field(
+        default=[
+            "a photo of a {breed}",
+            "a photo of a {breed}, a breed of {species}",
+            "a picture of a {species} of the breed {breed}",
+            "a close-up of a {breed} {species}",
+            "a {breed}",
+        ],
+        min_length=1,
+    )
+    species: list[str] = Field(
+        default=[
+            "a photo of a {species}",
+            "a picture of a {species}",
+            "a close-up of a {species}",
+            "a {species}",
+        ],
+        min_length=1,
+    )
+    nothing: list[str] = Field(
+        default=["a photo of the background", "a picture without a cat or dog", "background"], min_length=1
+    )
+    species_share: Probability = 0.25
+    background_share: Probability = 0.15
+
+
+class ReconstructionConfig(Section):
+    """Stage one of an autoencoder: reconstruct photos, with masks or without.
+
+    Attributes:
+        photos: folders, from `data.root`, of which all photos in `images/` are taken that `data.sources` does
+            not know; beside them stand the training photos of those sources.
+        epochs, batch_size, learning_rate: in place of those in `optim`, whose other fields hold here too.
+        augment: in place of the run's.
+        noise: standard deviation of Gaussian noise in what the encoder sees, as a share of 0..255.
+        hidden: share of the patches of 16 x 16 pixels that it does not see.
+        samples: validation photos in the picture of reconstructions.
+    """
+
+    photos: list[str] = []
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    augment: AugmentConfig = AugmentConfig(
+        affine=0, elastic=0, colour=0, grayscale=0, blur=0, noise=0, perturb=0
+    )
+    noise: float = Field(default=0.0, ge=0)
+    hidden: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    samples: int = Field(default=8, ge=1)
 
 
 class Config(Section):
@@ -151,6 +219,8 @@ class Config(Section):
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
     prompting: PromptingConfig = PromptingConfig()
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+    captions: CaptionConfig = CaptionConfig()
 
     @property
     def folder(self) -> Path:

@@ -1,8 +1,9 @@
 """Photos with masks for training: sources, the validation split, augmented items."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets import OxfordIIITPet
 
+from petseg.metrics import BORDER
 from petseg.pairs import Pair, read_pairs
 from train.augment import LetterboxTransform, build_augmentation, plain, to_tensors
 from train.config import AugmentConfig, DataConfig, SourceConfig
@@ -55,6 +57,23 @@ class TorchvisionSample:
         """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
         trimap = np.asarray(self._dataset[self._index][1], np.uint8)
         return self._pair.classes(trimap)
+
+
+class TrimapSample:
+    """A sample whose classes are those of a trimap: 0 background, 1 pet of any species, 2 border."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+        self.name, self.breed = sample.name, sample.breed
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+        return self._sample.read_image()
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8."""
+        mask = self._sample.read_mask()
+        return np.where(mask == BORDER, np.uint8(2), np.minimum(mask, 1))
 
 
 def read_source(source: SourceConfig, root: Path, download: bool = False) -> list[Sample]:
@@ -109,6 +128,8 @@ def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
     validation: list[Sample] = []
     for source in config.sources:
         samples = read_source(source, Path(config.root), config.download)
+        if config.labels == "trimap":
+            samples = [TrimapSample(sample) for sample in samples]
         kept, held_out = split_validation(samples, source.validation, config.seed)
         training += kept * source.repeat
         validation += held_out
@@ -124,6 +145,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
     Args:
         samples: what to read; a sample that comes several times is kept in memory once.
         size: S.
+        padding: see `LetterboxTransform`.
         cache_side: keep photos in memory with their longer side reduced to this; 0 reads from disk.
         augment: probabilities, or None for the letterbox alone.
         seed: see above.
@@ -134,6 +156,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         samples: Sequence[Sample],
         size: int,
         *,
+        padding: str = "grey",
         cache_side: int = 0,
         augment: AugmentConfig | None = None,
         seed: int = 0,
@@ -142,7 +165,9 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         self.seed = seed
         self.epoch = 0
         self._cache_side = cache_side
-        self._transform = build_augmentation(augment, size) if augment else LetterboxTransform(size)
+        self.transform = (
+            build_augmentation(augment, size, padding) if augment else LetterboxTransform(size, padding)
+        )
         self._cache: dict[int, Arrays] = {}
         if cache_side:
             unique = list({id(sample): sample for sample in samples}.values())
@@ -158,13 +183,22 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, str]:
+        with self.drawing(index):
+            image, mask = self.transform(*to_tensors(*self.arrays(index)))
+        return plain(image), plain(mask).long(), self.samples[index].name
+
+    def arrays(self, index: int) -> Arrays:
+        """Photo (H, W, 3) and mask (H, W) of a sample, reduced if they are to be."""
         sample = self.samples[index]
-        arrays = self._cache.get(id(sample)) or self._read(sample)
+        return self._cache.get(id(sample)) or self._read(sample)
+
+    @contextmanager
+    def drawing(self, index: int) -> Iterator[None]:
+        """torch's random numbers are the item's own."""
         with torch.random.fork_rng(devices=[]):
             sequence = np.random.SeedSequence([self.seed, self.epoch, index])
             torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
-            image, mask = self._transform(*to_tensors(*arrays))
-        return plain(image), plain(mask).long(), sample.name
+            yield
 
     def _read(self, sample: Sample) -> Arrays:
         image, mask = sample.read_image(), sample.read_mask()

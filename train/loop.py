@@ -34,7 +34,12 @@ class Trainer:
 
     `state/` (the last whole epoch, for `--resume`), `best/` (checkpoint with the best validation mIoU so
     far, of the averaged weights), `history.csv` and `history.png`.
+
+    Attributes:
+        score: figure of the history that the best epoch and patience go by; higher is better.
     """
+
+    score = "val_miou"
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -102,16 +107,15 @@ class Trainer:
         """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
         config, data = self.config, self.config.data
         training, validation = self.splits()
-        train_set = PhotoDataset(
-            training, data.size, cache_side=data.cache_side, augment=config.augment, seed=config.seed
-        )
-        return train_set, PhotoDataset(validation, data.size, cache_side=data.cache_side)
+        options: dict[str, Any] = {"padding": data.padding, "cache_side": data.cache_side}
+        train_set = PhotoDataset(training, data.size, augment=config.augment, seed=config.seed, **options)
+        return train_set, PhotoDataset(validation, data.size, **options)
 
     def fit(self, resume: bool = False) -> list[dict[str, float]]:
         """Train to the end, or until patience runs out; returns the history, one row an epoch."""
         if resume:
             self._load_state()
-        elif self._state_folder():
+        elif state_folder(self.config.folder):
             raise FileExistsError(
                 f"{self.config.folder} holds a run already: add --resume to go on with it, "
                 "or set output to another folder"
@@ -122,11 +126,10 @@ class Trainer:
                 self.accelerator.print(f"no improvement for {optim.patience} epochs: stopping")
                 break
             row = {"epoch": epoch + 1, "loss": self._train_epoch(epoch), **self._validate()}
-            improved = self.progress.record(row, optim.min_delta)
+            improved = self.progress.record(row, optim.min_delta, self.score)
             if self.accelerator.is_main_process:
                 self._report(row, improved)
             self._save_state()
-        self.accelerator.end_training()
         return self.progress.history
 
     def _train_epoch(self, epoch: int) -> float:
@@ -159,8 +162,11 @@ class Trainer:
 
     def step_loss(self, image: Tensor, labels: Tensor) -> Tensor:
         """The loss of one batch: photos (B, 3, S, S) uint8, labels (B, S, S) int64."""
-        image = image.contiguous(memory_format=torch.channels_last)
-        return self.loss(self.model(image), labels)
+        return self.loss(self.answer(self.model, image, labels), labels)
+
+    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor:
+        """What a model says about photos, (B, 3, S, S) logits; the labels are for those who are told them."""
+        return model(image.contiguous(memory_format=torch.channels_last))
 
     def _update_average(self) -> None:
         if self.config.optim.ema:
@@ -181,7 +187,7 @@ class Trainer:
         losses: list[Tensor] = []
         for image, labels, _names in self.valid_loader:
             with self.accelerator.autocast():
-                logits = model(image.contiguous(memory_format=torch.channels_last))
+                logits = self.answer(model, image, labels)
             losses.append(self.loss(logits, labels).reshape(1))
             predicted, truth = self.accelerator.gather_for_metrics((logits.argmax(1), labels))
             counts += confusion_matrix(truth.cpu().numpy(), predicted.cpu().numpy())
@@ -199,7 +205,7 @@ class Trainer:
             save_checkpoint(folder / BEST, self.averaged_model, self.config)
         for path in (folder / HISTORY, folder / BEST / HISTORY):
             write_history(path, self.progress.history)
-        plot_history(self.progress.history, folder / "history.png")
+        plot_history(self.progress.history, folder / "history.png", self.score)
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()) + "  best" * improved)
 
     def _save_state(self) -> None:
@@ -217,16 +223,16 @@ class Trainer:
             shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
-    def _state_folder(self) -> Path | None:
-        """The last whole epoch; "state.old" alone is what a kill between two renames leaves."""
-        places = (self.config.folder / name for name in ("state", "state.old"))
-        return next((place for place in places if place.is_dir()), None)
-
     def _load_state(self) -> None:
-        found = self._state_folder()
+        found = state_folder(self.config.folder)
         if not found:
             raise FileNotFoundError(f"nothing to resume in {self.config.folder}: start without --resume")
         self.accelerator.load_state(str(found))
+
+
+def state_folder(run: Path) -> Path | None:
+    """A run's last whole epoch; "state.old" alone is what a kill between two renames leaves."""
+    return next((place for name in ("state", "state.old") if (place := run / name).is_dir()), None)
 
 
 class Progress:
@@ -234,7 +240,7 @@ class Progress:
 
     Attributes:
         history: one row an epoch.
-        best: highest validation mIoU.
+        best: highest score.
         reference: the figure that patience compares with: it moves by `min_delta` at least, so that many
             small gains add up to a large one.
         stale: epochs since `reference` moved.
@@ -250,10 +256,10 @@ class Progress:
         """Epochs done."""
         return len(self.history)
 
-    def record(self, row: dict[str, float], min_delta: float) -> bool:
-        """Add an epoch; True if its validation mIoU is the best so far."""
+    def record(self, row: dict[str, float], min_delta: float, figure: str = Trainer.score) -> bool:
+        """Add an epoch; True if its `figure` is the best so far."""
         self.history.append(row)
-        score = row["val_miou"]
+        score = row[figure]
         if score > self.reference + min_delta:
             self.reference, self.stale = score, 0
         else:

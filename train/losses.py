@@ -1,14 +1,16 @@
 """Losses over logits (B, C, H, W) and labels (B, H, W) int64; pixels labelled 255 count nowhere."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from petseg.metrics import BORDER
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class LossConfig(BaseModel):
@@ -16,15 +18,38 @@ class LossConfig(BaseModel):
 
     Attributes:
         name: a key of `LOSSES`.
-        dice_weight: share of Dice in the combined loss.
+        dice_weight: share a of Dice in a combined loss, (1 - a) other + a Dice.
         label_smoothing: of the cross-entropy.
+        class_shares: of `weighted_cross_entropy`: how much of the pixels each class has; empty counts them
+            in every batch.
+        gamma: of `focal`: how much sure answers count less; 0 makes it the cross-entropy.
+        smooth: pixels added above and below in Dice and Jaccard, so that absent classes give no 0 / 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["cross_entropy", "dice", "ce_dice", "ce_item_dice"] = "ce_dice"
-    dice_weight: float = 0.5
-    label_smoothing: float = 0.0
+    name: Literal[
+        "cross_entropy",
+        "weighted_cross_entropy",
+        "dice",
+        "jaccard",
+        "focal",
+        "ce_dice",
+        "focal_dice",
+        "ce_item_dice",
+        "bce",
+        "mse",
+    ] = "ce_dice"
+    dice_weight: Share = 0.5
+    label_smoothing: Share = 0.0
+    class_shares: list[Annotated[float, Field(gt=0)]] = []
+    gamma: float = Field(default=2.0, ge=0)
+    smooth: float = Field(default=1.0, gt=0)
+
+
+def mean_where_labelled(values: Tensor, labels: Tensor) -> Tensor:
+    """Mean of (B, H, W) values, 0 at ignored pixels, over labelled ones; 0 where there are none."""
+    return values.sum() / (labels != BORDER).sum().clamp(min=1)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -35,17 +60,63 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     return total / (labels != BORDER).sum().clamp(min=1)
 
 
-def dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 - soft Dice, averaged over the classes, each taken over the whole batch (arXiv:1606.04797)."""
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, shares: list[float] | None = None) -> Tensor:
+    """Cross-entropy whose classes weigh the inverse of how frequent they are.
+
+    Args:
+        logits, labels: see the module.
+        shares: one number for each class, in any unit; None or empty counts the batch's pixels, which
+            makes the loss the mean over the classes present of each one's mean cross-entropy.
+
+    Raises:
+        ValueError: not one share for each class.
+    """
+    classes = logits.shape[1]
+    if shares and len(shares) != classes:
+        raise ValueError(f"class_shares needs one number for each of {classes} classes, got {shares}")
+    if shares:
+        frequency = torch.tensor(shares, device=logits.device)
+    else:
+        counts = torch.bincount(labels[labels != BORDER], minlength=classes)
+        frequency = counts.clamp(min=1).to(logits.dtype)
+    weight = frequency.sum() / frequency
     valid = labels != BORDER
-    scores = []
+    scale = (weight[labels.where(valid, 0)] * valid).sum()
+    total = F.cross_entropy(logits, labels, weight, ignore_index=BORDER, reduction="sum")
+    return total / scale.clamp(min=torch.finfo(scale.dtype).tiny)
+
+
+def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
+    """Mean of -(1 - p)^gamma log p, p the softmax probability of the true class (arXiv:1708.02002)."""
+    surprise = F.cross_entropy(logits, labels, ignore_index=BORDER, reduction="none")
+    # -expm1 keeps 1 - p exact where p is almost 1; without the floor, the gradient of 0^gamma with
+    # gamma below 1 would be infinite.
+    doubt = -torch.expm1(-surprise.clamp(min=torch.finfo(surprise.dtype).tiny))
+    return mean_where_labelled(doubt**gamma * surprise, labels)
+
+
+def class_overlaps(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Soft intersection of each class with its pixels, and the sum of both areas: (C,) each."""
+    valid = labels != BORDER
+    overlaps, totals = [], []
     # Class by class: a one-hot target would be three times the labels' size, in int64.
     for number, probability in enumerate(logits.softmax(dim=1).unbind(1)):
         member = labels == number
-        overlap = (probability * member).sum()
-        total = (probability * valid).sum() + member.sum()
-        scores.append((2 * overlap + smooth) / (total + smooth))
-    return 1 - torch.stack(scores).mean()
+        overlaps.append((probability * member).sum())
+        totals.append((probability * valid).sum() + member.sum())
+    return torch.stack(overlaps), torch.stack(totals)
+
+
+def dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 - soft Dice, averaged over the classes, each taken over the whole batch (arXiv:1606.04797)."""
+    overlap, total = class_overlaps(logits, labels)
+    return 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
+
+
+def jaccard_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 - soft IoU, averaged over the classes, each taken over the whole batch."""
+    overlap, total = class_overlaps(logits, labels)
+    return 1 - ((overlap + smooth) / (total - overlap + smooth)).mean()
 
 
 def item_dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
@@ -62,19 +133,47 @@ def item_dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tenso
     return 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
 
 
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over labelled pixels and classes of each class's own yes or no, through a sigmoid."""
+    values = [
+        F.binary_cross_entropy_with_logits(logit, (labels == number).to(logit.dtype), reduction="none")
+        for number, logit in enumerate(logits.unbind(1))
+    ]
+    return mean_where_labelled(torch.stack(values).mean(0) * (labels != BORDER), labels)
+
+
+def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over labelled pixels and classes of (probability - truth)^2, the Brier score over C."""
+    values = [
+        (probability - (labels == number).to(probability.dtype)).square()
+        for number, probability in enumerate(logits.softmax(dim=1).unbind(1))
+    ]
+    return mean_where_labelled(torch.stack(values).mean(0) * (labels != BORDER), labels)
+
+
+def _mixed(first: Tensor, dice: Tensor, config: LossConfig) -> Tensor:
+    return torch.lerp(first, dice, config.dice_weight)
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
     "cross_entropy": lambda logits, labels, c: cross_entropy(logits, labels, c.label_smoothing),
-    "dice": lambda logits, labels, c: dice_loss(logits, labels),
-    "ce_dice": lambda logits, labels, c: torch.lerp(
-        cross_entropy(logits, labels, c.label_smoothing),
-        dice_loss(logits, labels),
-        c.dice_weight,
+    "weighted_cross_entropy": lambda logits, labels, c: weighted_cross_entropy(
+        logits, labels, c.class_shares
     ),
-    "ce_item_dice": lambda logits, labels, c: torch.lerp(
-        cross_entropy(logits, labels, c.label_smoothing),
-        item_dice_loss(logits, labels),
-        c.dice_weight,
+    "dice": lambda logits, labels, c: dice_loss(logits, labels, c.smooth),
+    "jaccard": lambda logits, labels, c: jaccard_loss(logits, labels, c.smooth),
+    "focal": lambda logits, labels, c: focal_loss(logits, labels, c.gamma),
+    "ce_dice": lambda logits, labels, c: _mixed(
+        cross_entropy(logits, labels, c.label_smoothing), dice_loss(logits, labels, c.smooth), c
     ),
+    "focal_dice": lambda logits, labels, c: _mixed(
+        focal_loss(logits, labels, c.gamma), dice_loss(logits, labels, c.smooth), c
+    ),
+    "ce_item_dice": lambda logits, labels, c: _mixed(
+        cross_entropy(logits, labels, c.label_smoothing), item_dice_loss(logits, labels, c.smooth), c
+    ),
+    "bce": lambda logits, labels, c: binary_cross_entropy(logits, labels),
+    "mse": lambda logits, labels, c: squared_error(logits, labels),
 }
 
 

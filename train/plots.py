@@ -8,15 +8,15 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 
-def plot_history(history: list[dict[str, float]], path: Path) -> None:
-    """Loss and validation mIoU over the epochs, as a PNG."""
+def plot_history(history: list[dict[str, float]], path: Path, score: str = "val_miou") -> None:
+    """Loss and a validation figure over the epochs, as a PNG."""
     epochs = [row["epoch"] for row in history]
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     losses.plot(epochs, [row["loss"] for row in history], label="training")
     losses.plot(epochs, [row["val_loss"] for row in history], label="validation")
     losses.set(xlabel="epoch", ylabel="loss")
     losses.legend()
-    scores.plot(epochs, [row["val_miou"] for row in history], color="tab:green")
-    scores.set(xlabel="epoch", ylabel="validation mIoU")
+    scores.plot(epochs, [row[score] for row in history], color="tab:green")
+    scores.set(xlabel="epoch", ylabel=score)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -10,9 +10,12 @@ from torch.utils.data import Dataset
 
 from petseg.metrics import binary_iou, species_of
 from train.checkpoint import load_weights
+from train.config import Config
 from train.instances import HeldOutScenes, SceneCache, SceneDataset
 from train.loop import Trainer
-from train.models.prompt import Features, PromptConfig
+from train.models.clip import ClipConfig
+from train.models.prompt import PromptConfig
+from train.models.promptable import Features, Promptable
 from train.prompts import Session, Target, animals, deepest, draw_target, jittered, make_target
 
 VALIDATION_CLICKS = (1, 3)
@@ -21,14 +24,23 @@ VALIDATION_ANIMALS = 3
 
 
 class PromptTrainer(Trainer):
-    """`Trainer` for a `PromptNet`."""
+    """`Trainer` for a `Promptable` of any family.
+
+    As with `ClipTrainer`, the checkpoint of one with a frozen encoder knows that encoder's sizes.
+    """
+
+    def __init__(self, config: Config) -> None:
+        if isinstance(config.model, ClipConfig) and not config.start:
+            config = config.model_copy(update={"model": config.model.resolved()})
+        super().__init__(config)
 
     def build_model(self) -> nn.Module:
-        """The model, its photo stage from `model.unet_checkpoint`."""
+        """The model, its photo stage from `model.unet_checkpoint` where there is such an option."""
         model = super().build_model()
+        assert isinstance(model, Promptable)
+        self.takes_boxes = "box" in model.prompts
         options = self.config.model
-        assert isinstance(options, PromptConfig)
-        if options.unet_checkpoint and not self.config.start:
+        if isinstance(options, PromptConfig) and options.unet_checkpoint and not self.config.start:
             load_weights(model.unet, options.unet_checkpoint)
         return model
 
@@ -53,7 +65,8 @@ class PromptTrainer(Trainer):
             seeds: (B,) int64 of the prompts.
         """
         options = self.config.prompting
-        sessions = open_sessions(instances, species, seeds, options.prompts_per_photo, options.background)
+        count, background = options.prompts_per_photo, options.background
+        sessions = open_sessions(instances, species, seeds, count, background, boxes=self.takes_boxes)
         labels = stack([s.target.labels for s in sessions], image.device).long()
 
         def correct(logits: Tensor) -> Tensor:
@@ -135,9 +148,22 @@ class Tally:
 
 
 def open_sessions(
-    instances: Tensor, species: Tensor, seeds: Tensor, prompts: int, background: float
+    instances: Tensor,
+    species: Tensor,
+    seeds: Tensor,
+    prompts: int,
+    background: float,
+    *,
+    boxes: bool = True,
 ) -> list[Session]:
-    """`prompts` started sessions for each photo, one photo after the other; arguments as in `step_loss`."""
+    """`prompts` started sessions for each photo, one photo after the other.
+
+    Args:
+        instances, species, seeds: as in `PromptTrainer.step_loss`.
+        prompts: for each photo.
+        background: share of them that point at the background.
+        boxes: whether there may be boxes; without them, a session that starts with one starts with a click.
+    """
     sessions = []
     arrays = (instances.cpu().numpy(), species.cpu().numpy(), seeds.tolist())
     for numbers, classes, seed in zip(*arrays, strict=True):
@@ -145,6 +171,8 @@ def open_sessions(
         for _ in range(prompts):
             session = Session(draw_target(numbers, classes, generator, background), generator)
             session.start()
+            if session.box is not None and not boxes:
+                session = clicked_deep(session.target, generator)
             sessions.append(session)
     return sessions
 
@@ -156,10 +184,14 @@ def held_out_sessions(instances: np.ndarray, species: np.ndarray, seed: int) -> 
     generator = np.random.default_rng(seed)
     sessions = []
     for number in numbers[np.argsort(-sizes, kind="stable")][:VALIDATION_ANIMALS]:
-        target = make_target(instances, species, int(number))
-        click = jittered(deepest(target.inside), target.inside, generator)
-        sessions.append(Session(target, generator, [click], [True]))
+        sessions.append(clicked_deep(make_target(instances, species, int(number)), generator))
     return sessions
+
+
+def clicked_deep(target: Target, generator: np.random.Generator) -> Session:
+    """A session that starts with one jittered click deep inside the target."""
+    click = jittered(deepest(target.inside), target.inside, generator)
+    return Session(target, generator, [click], [True])
 
 
 def encode_all(sessions: list[Session], device: torch.device) -> Tensor:

@@ -9,9 +9,24 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from accelerate import PartialState
+
+from train.autoencoder_loop import AutoencoderTrainer
+from train.clip_loop import ClipTrainer
+from train.clip_pretrain import ContrastiveTrainer
 from train.config import load_config
 from train.loop import Trainer
 from train.prompt_loop import PromptTrainer
+
+TRAINERS: dict[str, type[Trainer] | type[AutoencoderTrainer]] = {
+    "autoencoder": AutoencoderTrainer,
+    "prompt": PromptTrainer,
+    "clip_prompt": PromptTrainer,
+    "prompt_unet": PromptTrainer,
+    "contrastive": ContrastiveTrainer,
+    "clip": ClipTrainer,
+}
+"""Families with a training loop of their own."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,8 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the run's last whole epoch")
     options = parser.parse_args(arguments)
     config = load_config(options.config, options.set)
-    trainer = PromptTrainer if config.model.family == "prompt" else Trainer
+    trainer = TRAINERS.get(config.model.family, Trainer)
     trainer(config).fit(resume=options.resume)
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -71,6 +71,13 @@ def test_unknown_name_lists_the_known(weights: Path) -> None:
         catalog.resolve("unett")
 
 
+def test_a_model_without_published_weights_says_how_to_get_it(weights: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"no weights of model 'clip'.*`petseg pull clip`.*--config train/configs/clip\.toml"
+    ):
+        catalog.resolve("clip")
+
+
 def test_neither_name_nor_path(weights: Path) -> None:
     with pytest.raises(ModelError, match="neither a name nor a path"):
         catalog.resolve(5)

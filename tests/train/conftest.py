@@ -35,7 +35,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plot takes longer than an epoch of a tiny run."""
-    monkeypatch.setattr("train.loop.plot_history", lambda history, path: None)
+    monkeypatch.setattr("train.loop.plot_history", lambda *arguments: None)
 
 
 @pytest.fixture

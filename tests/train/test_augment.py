@@ -75,6 +75,16 @@ def test_letterbox_is_that_of_petseg(width: int, height: int) -> None:
     assert np.percentile(difference, 95) < 12
 
 
+def test_padding_with_the_mean_colour() -> None:
+    photo, mask = photo_and_mask()
+    for transform in (LetterboxTransform(SIZE, "mean"), build_augmentation(NOTHING, SIZE, "mean")):
+        image, labels = transform(*to_tensors(photo, mask))
+        padding = plain(image)[:, plain(labels) == 255].float()
+        assert padding.shape[1] > 0
+        mean = torch.from_numpy(photo.mean((0, 1)).round()).float()
+        torch.testing.assert_close(padding, mean[:, None].expand_as(padding))
+
+
 def test_without_augmentation_there_is_the_letterbox_alone() -> None:
     for seed in range(5):
         image, mask = augmented(NOTHING, seed)

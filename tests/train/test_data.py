@@ -59,6 +59,17 @@ def test_oxford_layout(tmp_path: Path, layout: str) -> None:
         assert difference.mean() < 12
 
 
+def test_classes_of_a_trimap(tmp_path: Path) -> None:
+    config = DataConfig(root=str(tmp_path), sources=[oxford(tmp_path)], labels="trimap")
+    samples, _ = read_splits(config)
+    expected = masks_with_border()
+    for sample in samples:
+        mask = expected[sample.name]
+        np.testing.assert_array_equal(sample.read_mask(), np.select([mask == 255, mask > 0], [2, 1], 0))
+        assert sample.read_mask().dtype == np.uint8
+        assert sample.read_image().shape[:2] == mask.shape
+
+
 def test_torchvision_keeps_the_order_of_its_list(tmp_path: Path) -> None:
     source = oxford(tmp_path)
     listed = tmp_path / "oxford-iiit-pet/annotations/trainval.txt"

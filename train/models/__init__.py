@@ -7,7 +7,12 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 from torch import nn
 
+from train.models.autoencoder import Autoencoder, AutoencoderConfig
+from train.models.clip import Clip, ClipConfig
+from train.models.clip_prompt import ClipPrompt, ClipPromptConfig
+from train.models.contrastive import ContrastiveConfig, DualEncoder
 from train.models.prompt import PromptConfig, PromptNet
+from train.models.prompt_unet import PromptUNet, PromptUNetConfig
 from train.models.unet import UNet, UNetConfig
 
 
@@ -17,18 +22,34 @@ def _family(config: Any) -> str:
 
 
 ModelConfig = Annotated[
-    Annotated[UNetConfig, Tag("unet")] | Annotated[PromptConfig, Tag("prompt")], Discriminator(_family)
+    Annotated[UNetConfig, Tag("unet")]
+    | Annotated[AutoencoderConfig, Tag("autoencoder")]
+    | Annotated[PromptConfig, Tag("prompt")]
+    | Annotated[ContrastiveConfig, Tag("contrastive")]
+    | Annotated[ClipConfig, Tag("clip")]
+    | Annotated[ClipPromptConfig, Tag("clip_prompt")]
+    | Annotated[PromptUNetConfig, Tag("prompt_unet")],
+    Discriminator(_family),
 ]
 """The options of any family; the field `family` tells which."""
 
-_FAMILIES: dict[type, type[nn.Module]] = {UNetConfig: UNet, PromptConfig: PromptNet}
+_FAMILIES: dict[type, type[nn.Module]] = {
+    UNetConfig: UNet,
+    AutoencoderConfig: Autoencoder,
+    PromptConfig: PromptNet,
+    ContrastiveConfig: DualEncoder,
+    ClipConfig: Clip,
+    ClipPromptConfig: ClipPrompt,
+    PromptUNetConfig: PromptUNet,
+}
 
 
 def build(config: ModelConfig) -> nn.Module:
     """A model with random or pretrained start.
 
     All models map uint8 photos (B, 3, S, S) to float logits (B, 3, S, S) of background, cat and dog; one
-    with a class attribute `prompts` takes a prompt (B, 2, S, S) as well.
+    with a class attribute `prompts` takes a prompt (B, 2, S, S) as well. The dual encoder of the family
+    "contrastive" is no such model: it compares photos with captions.
     """
     return _FAMILIES[type(config)](config)
 

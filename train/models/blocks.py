@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +24,33 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+UPSAMPLINGS: dict[str, Callable[[int], int]] = {
+    "bilinear": lambda channels: channels,
+    "bilinear_1x1": lambda channels: channels // 2,
+    "transposed": lambda channels: channels // 2,
+    "transposed_same": lambda channels: channels,
+}
+"""Ways to double the resolution (bilinear, with a 1x1 convolution, a learned 2x2 one) -> channels left."""
+
+
+class ConvStyle(TypedDict, total=False):
+    """What all convolutions of a model have in common, see `ConvBlock`."""
+
+    norm: str
+    activation: str
+    separable: bool
+    separable_norm: bool
+    bias: bool
+
+
 class ConvBlock(nn.Sequential):
-    """3x3 convolution, normalisation, activation: (B, in, H, W) -> (B, out, H, W).
+    """3x3 convolution, normalisation, activation: (B, in, H, W) -> (B, out, H / stride, W / stride).
 
     Args:
         separable: a depthwise 3x3 convolution followed by a pointwise one (MobileNet,
             arXiv:1704.04861) instead of a full one.
+        separable_norm: a normalisation between those two as well.
+        bias: give convolutions a bias even where a normalisation follows, which makes it idle.
     """
 
     def __init__(
@@ -35,41 +58,74 @@ class ConvBlock(nn.Sequential):
         in_channels: int,
         out_channels: int,
         *,
+        stride: int = 1,
         norm: str = "batch",
         activation: str = "relu",
         separable: bool = False,
+        separable_norm: bool = True,
+        bias: bool = False,
     ) -> None:
-        bias = norm == "none"
+        bias = bias or norm == "none"
         layers: list[nn.Module] = []
         if separable:
-            layers += [
-                nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=bias),
-                NORMS[norm](in_channels),
-                nn.Conv2d(in_channels, out_channels, 1, bias=bias),
-            ]
+            layers.append(
+                nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels, bias=bias)
+            )
+            if separable_norm:
+                layers.append(NORMS[norm](in_channels))
+            layers.append(nn.Conv2d(in_channels, out_channels, 1, bias=bias))
         else:
-            layers.append(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias))
+            layers.append(nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=bias))
         super().__init__(*layers, NORMS[norm](out_channels), ACTIVATIONS[activation]())
 
 
 class DoubleConv(nn.Sequential):
-    """Two `ConvBlock`s, the U-Net's unit (arXiv:1505.04597), with optional dropout after them."""
+    """Two `ConvBlock`s, the U-Net's unit (arXiv:1505.04597), with optional dropout after them.
+
+    Args:
+        stride: of the first one.
+    """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         *,
-        norm: str = "batch",
-        activation: str = "relu",
-        separable: bool = False,
+        stride: int = 1,
         dropout: float = 0.0,
+        **style: Unpack[ConvStyle],
     ) -> None:
         super().__init__(
-            ConvBlock(in_channels, out_channels, norm=norm, activation=activation, separable=separable),
-            ConvBlock(out_channels, out_channels, norm=norm, activation=activation, separable=separable),
+            ConvBlock(in_channels, out_channels, stride=stride, **style),
+            ConvBlock(out_channels, out_channels, **style),
             nn.Dropout2d(dropout) if dropout else nn.Identity(),
         )
+
+
+def convolutions(count: int, dropout: float = 0.0, **style: Unpack[ConvStyle]) -> Callable[..., nn.Module]:
+    """What builds one level: `ConvBlock`, which has no dropout, or `DoubleConv`.
+
+    Args:
+        count: 1 or 2.
+    """
+    return partial(ConvBlock, **style) if count == 1 else partial(DoubleConv, dropout=dropout, **style)
+
+
+class ResidualConv(nn.Module):
+    """Two 3x3 convolutions around the identity, ResNet's basic block (arXiv:1512.03385)."""
+
+    def __init__(self, channels: int, *, norm: str = "batch", activation: str = "relu") -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            ConvBlock(channels, channels, norm=norm, activation=activation),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none"),
+            NORMS[norm](channels),
+        )
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return self.activation(features + self.layers(features))
 
 
 class GlobalContext(nn.Module):
@@ -97,7 +153,7 @@ class UpBlock(nn.Module):
         in_channels: of the coarser features.
         skip_channels: of the encoder's features; 0 for none.
         out_channels: of the result.
-        upsampling: "bilinear", or "transposed" for a learned 2x2 convolution that halves the channels.
+        upsampling: a key of `UPSAMPLINGS`.
         convolutions: builds the convolutions after joining, from (in, out) channels.
     """
 
@@ -111,17 +167,23 @@ class UpBlock(nn.Module):
         convolutions: Callable[[int, int], nn.Module],
     ) -> None:
         super().__init__()
+        if upsampling not in UPSAMPLINGS:
+            raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, got {upsampling!r}")
         self.out_channels = out_channels
+        kept = UPSAMPLINGS[upsampling](in_channels)
         self.transposed: nn.ConvTranspose2d | None = None
-        if upsampling == "transposed":
-            self.transposed = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
-            in_channels //= 2
-        elif upsampling != "bilinear":
-            raise ValueError(f"upsampling must be 'bilinear' or 'transposed', got {upsampling!r}")
-        self.convolutions = convolutions(in_channels + skip_channels, out_channels)
+        self.reduce: nn.Conv2d | None = None
+        if upsampling.startswith("transposed"):
+            self.transposed = nn.ConvTranspose2d(in_channels, kept, 2, stride=2)
+        elif kept != in_channels:
+            self.reduce = nn.Conv2d(in_channels, kept, 1, bias=False)
+        self.convolutions = convolutions(kept + skip_channels, out_channels)
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
         """(B, in, H, W), (B, skip, 2H, 2W) or None -> (B, out, 2H, 2W)."""
+        if self.reduce is not None:
+            # A pointwise convolution and an enlargement commute: the cheaper order.
+            features = self.reduce(features)
         features = self.transposed(features) if self.transposed is not None else upsample(features, 2)
         if skip is not None:
             features = torch.cat([features, skip], dim=1)

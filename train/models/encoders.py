@@ -1,37 +1,51 @@
 """Encoders: a photo in, one feature map per resolution out, finest first."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Unpack
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
-from train.models.blocks import DoubleConv
+from train.models.blocks import ConvStyle, convolutions
 
 
 class PlainEncoder(nn.Module):
-    """The U-Net's own encoder: `depth` halvings, channels doubling from `width`.
+    """The U-Net's own encoder: convolutions at each resolution, half the one before.
 
-    Returns features at strides 1, 2, 4, ... 2**depth.
+    Returns features at strides 1, 2, 4, ...; 2, 4, 8, ... if `strided`.
+
+    Args:
+        channels: of each resolution, finest first.
+        strided: halve by a stride in the level's first convolution, the first level's included, instead
+            of max pooling between levels.
+        count: convolutions of a level, 1 or 2.
+        dropout: share of channels dropped after each level but the first.
+        style: see `ConvBlock`.
     """
 
     def __init__(
-        self, width: int, depth: int, *, norm: str, activation: str, separable: bool, dropout: float
+        self,
+        channels: Sequence[int],
+        *,
+        strided: bool = False,
+        count: int = 2,
+        dropout: float = 0.0,
+        **style: Unpack[ConvStyle],
     ) -> None:
         super().__init__()
-        self.channels = [width * 2**level for level in range(depth + 1)]
-        self.finest_stride = 1
-        sizes = zip([3, *self.channels], self.channels, strict=False)
+        self.channels = list(channels)
+        self.finest_stride = 2 if strided else 1
         self.levels = nn.ModuleList(
-            DoubleConv(
-                i, o, norm=norm, activation=activation, separable=separable, dropout=dropout if level else 0.0
-            )
-            for level, (i, o) in enumerate(sizes)
+            convolutions(count, dropout if level else 0.0, **style)(i, o, stride=self.finest_stride)
+            for level, (i, o) in enumerate(pairwise([3, *channels]))
         )
-        self.pool = nn.MaxPool2d(2)
+        self.pool = nn.Identity() if strided else nn.MaxPool2d(2)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, S, S) float -> depth + 1 maps."""
+        """(B, 3, S, S) float -> one map for each level."""
         features = [self.levels[0](image)]
         for level in self.levels[1:]:
             features.append(level(self.pool(features[-1])))

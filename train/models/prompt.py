@@ -1,6 +1,5 @@
 """The promptable family: a U-Net looks at the photo once, a light head answers each prompt."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,18 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.blocks import GlobalContext, upsample
+from train.models.promptable import Features, Promptable
 from train.models.unet import UNet, UNetConfig, check_size, normalise
 
 GROUPS = 4
 """Groups of channels, each with its own cosine similarity to what was clicked."""
-SHARPNESS = 4
-"""Power of a click's heat in the mean feature under it: a tiny animal shall outweigh what is around it."""
 EPSILON = 1e-3
-
-Features = tuple[Tensor, ...]
-"""What the photo stage leaves: (B, C, h, w) maps, coarsest first, the semantic logits at the end."""
-Correct = Callable[[Tensor], Tensor]
-"""Answers in, next prompts out."""
 
 
 class PromptConfig(BaseModel):
@@ -94,13 +87,19 @@ class PromptLevel(nn.Module):
         self.blocks = nn.Sequential(*layers)
 
     def forward(
-        self, below: Tensor | None, features: Tensor, evidence: Tensor, weights: Tensor, place: Tensor
+        self,
+        below: Tensor | None,
+        features: Tensor,
+        scale: Tensor,
+        evidence: Tensor,
+        weights: Tensor,
+        place: Tensor,
     ) -> Tensor:
         """Join and convolve.
 
         Args:
             below: (B, C, h/2, w/2) of the coarser level.
-            features: (B, width, h, w) of the photo.
+            features, scale: (B, width, h, w) of the photo, and what `reciprocal_lengths` gives for it.
             evidence, weights: (B, 2, h, w), from `pyramid`.
             place: (B, 2, 1, 1) x and y of the clicks' centre, in sides of the square.
 
@@ -108,7 +107,7 @@ class PromptLevel(nn.Module):
             (B, width, h, w).
         """
         queries = [weighted_mean(features, weights[:, i : i + 1]) for i in (0, 1)]
-        similar = [similarity(features, query) for query in queries]
+        similar = [similarity(features, scale, query) for query in queries]
         joined = torch.cat([evidence, *similar, offsets(features, place)], dim=1)
         result = features + self.planes(joined) + self.query(torch.cat(queries, dim=1))
         if self.below is not None and below is not None:
@@ -122,11 +121,12 @@ def pyramid(prompt: Tensor, maps: Features) -> tuple[list[Tensor], list[Tensor]]
 
     Returns:
         The evidence, its highest value in each cell, and the weights under which features are averaged:
-        the mean of its power `SHARPNESS`. Each (B, 2, h, w).
+        the mean of its fourth power, so that a tiny animal outweighs what is around it. Each (B, 2, h, w).
     """
     stride = prompt.shape[-1] // maps[-1].shape[-1]
     evidence = [F.max_pool2d(prompt, stride) if stride > 1 else prompt]
-    weights = [evidence[0] ** SHARPNESS]
+    squared = evidence[0] * evidence[0]
+    weights = [squared * squared]
     for _ in maps[1:]:
         evidence.insert(0, F.max_pool2d(evidence[0], 2))
         weights.insert(0, F.avg_pool2d(weights[0], 2))
@@ -140,14 +140,27 @@ def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:
     return mean.to(features.dtype)
 
 
-def similarity(features: Tensor, query: Tensor) -> Tensor:
-    """Cosine of every location with the query, by groups of channels: (B, C, h, w) -> (B, GROUPS, h, w)."""
+def reciprocal_lengths(features: Tensor) -> Tensor:
+    """One over the length of each group of channels: (B, C, h, w) -> (B, GROUPS, h, w)."""
+    return torch.rsqrt(_group_sums(features * features) + EPSILON)
+
+
+def similarity(features: Tensor, scale: Tensor, query: Tensor) -> Tensor:
+    """Cosine of every location with the query, by groups of channels.
+
+    Args:
+        features, scale: (B, C, h, w), and their `reciprocal_lengths`.
+        query: (B, C, 1, 1).
+
+    Returns:
+        (B, GROUPS, h, w).
+    """
+    return _group_sums(features * query) * scale * reciprocal_lengths(query)
+
+
+def _group_sums(features: Tensor) -> Tensor:
     _, channels, height, width = features.shape
-    shape = (-1, GROUPS, channels // GROUPS, height, width)
-    products = (features * query).reshape(shape).sum(2)
-    lengths = (features * features).reshape(shape).sum(2) + EPSILON
-    other = (query * query).reshape(-1, GROUPS, channels // GROUPS, 1, 1).sum(2) + EPSILON
-    return products * torch.rsqrt(lengths * other)
+    return features.reshape(-1, GROUPS, channels // GROUPS, height, width).sum(2)
 
 
 def offsets(features: Tensor, place: Tensor) -> Tensor:
@@ -171,16 +184,11 @@ def centre(weights: Tensor) -> Tensor:
     return torch.cat([x, y], dim=1) / (positive.sum((2, 3), keepdim=True) + EPSILON)
 
 
-class PromptNet(nn.Module):
-    """uint8 photos (B, 3, S, S) and prompts (B, 2, S, S) -> float logits (B, 3, S, S) of the clicked thing.
+class PromptNet(Promptable):
+    """The embedded promptable model; see `Promptable` for what goes in and comes out.
 
-    `encode` does what depends on the photo alone, `decode` answers one prompt; the prompt is
-    what `petseg.prompts.encode` makes. The head adds to the U-Net's semantic logits, so that it only has
-    to learn which of the animals is meant.
+    The head adds to the U-Net's semantic logits, so that it only has to learn which of the animals is meant.
     """
-
-    classes = 3
-    prompts = ("point", "box")
 
     def __init__(self, config: PromptConfig) -> None:
         super().__init__()
@@ -225,8 +233,8 @@ class PromptNet(nn.Module):
             image: (B, 3, S, S) uint8.
 
         Returns:
-            One (B, width, h, w) map for each level, coarsest first, then the semantic logits
-            (B, 3, h, w) at the finest level's resolution.
+            A (B, C, h, w) map for each level, coarsest first, the (B, GROUPS, h, w) reciprocal lengths of
+            each, and the semantic logits (B, 3, h, w), which have the finest level's resolution.
         """
         check_size(image, self.stride)
         unet = self.unet
@@ -236,54 +244,17 @@ class PromptNet(nn.Module):
         for block, skip, project in zip(unet.decoder, reversed(skips), self.projections, strict=True):
             features = block(features, skip)
             maps.append(project(features))
-        return (*maps, unet.head(features))
+        return (*maps, *map(reciprocal_lengths, maps), unet.head(features))
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:
-        """Answer one prompt for each photo.
-
-        Args:
-            features: from `encode`.
-            prompt: (B, 2, S, S) float32, 0..1, evidence for and against.
-
-        Returns:
-            (B, 3, S, S) logits: the clicked animal in its class, all else background.
-        """
-        *maps, semantic = features
+        """See `Promptable`."""
+        *photo, semantic = features
+        maps, scales = photo[: len(self.levels)], photo[len(self.levels) :]
         evidence, weights = pyramid(prompt, maps)
         place = centre(weights[-1])
         result = None
-        for level, *inputs in zip(self.levels, maps, evidence, weights, strict=True):
+        for level, *inputs in zip(self.levels, maps, scales, evidence, weights, strict=True):
             result = level(result, *inputs, place)
         logits = semantic + self.head(result)
         factor = prompt.shape[-1] // logits.shape[-1]
         return upsample(logits, factor) if factor > 1 else logits
-
-    def converse(self, image: Tensor, prompt: Tensor, correct: Correct, rounds: int) -> Tensor:
-        """Answer several prompts for each photo, and the prompts that follow from the answers.
-
-        Args:
-            image: (B, 3, S, S) uint8.
-            prompt: (B * P, 2, S, S), the P prompts of a photo one after the other.
-            correct: detached answers (B * P, 3, S, S) -> the next prompts (B * P, 2, S, S).
-            rounds: answers to each.
-
-        Returns:
-            (rounds * B * P, 3, S, S) logits, round after round.
-        """
-        repeats = len(prompt) // len(image)
-        features = tuple(map_.repeat_interleave(repeats, 0) for map_ in self.encode(image))
-        answers = [self.decode(features, prompt)]
-        for _ in range(rounds - 1):
-            answers.append(self.decode(features, correct(answers[-1].detach())))
-        return torch.cat(answers)
-
-    def forward(
-        self, image: Tensor, prompt: Tensor, correct: Correct | None = None, rounds: int = 1
-    ) -> Tensor:
-        """Both stages, (B, 3, S, S) logits; `converse` if there is somebody who corrects.
-
-        Training goes through here whatever it does: this is the call that Accelerate wraps.
-        """
-        if correct is not None:
-            return self.converse(image, prompt, correct, rounds)
-        return self.decode(self.encode(image), prompt)

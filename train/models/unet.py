@@ -1,12 +1,11 @@
 """The U-Net family: a plain or pretrained encoder, a decoder with skip connections, a 1x1 head."""
 
-from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from train.models.blocks import ConvBlock, DoubleConv, GlobalContext, UpBlock, upsample
+from train.models.blocks import ConvStyle, GlobalContext, UpBlock, convolutions, upsample
 from train.models.encoders import MobileNetV2Encoder, PlainEncoder
 
 
@@ -16,13 +15,17 @@ class UNetConfig(BaseModel):
     Attributes:
         encoder: "plain" (built from width and depth) or "mobilenet_v2".
         weights: start of a pretrained encoder, see `MobileNetV2Encoder`.
-        width, depth: channels of the first level and number of halvings of the plain encoder.
+        width, depth: channels of the first level, doubling from there, and number of halvings of the plain
+            encoder.
+        widths: channels of all its levels, finest first, instead of those.
         decoder: channels of the decoder's levels, coarsest first; empty mirrors the encoder.
         norm: "batch", "group" or "none".
+        bias: see `blocks.ConvBlock`.
         activation: see `blocks.ACTIVATIONS`.
         dropout: share of channels dropped after each level but the first.
-        upsampling: "bilinear" or "transposed".
+        upsampling: see `blocks.UPSAMPLINGS`.
         separable: depthwise-separable convolutions, in the plain encoder and in the decoder.
+        separable_norm: see `blocks.ConvBlock`.
         decoder_convolutions: 1 or 2 convolutions in each level of the decoder.
         context: add the image-level branch to the coarsest features.
     """
@@ -34,12 +37,15 @@ class UNetConfig(BaseModel):
     weights: str | None = None
     width: int = Field(default=64, ge=1)
     depth: int = Field(default=4, ge=1)
+    widths: list[int] = []
     decoder: list[int] = []
     norm: Literal["batch", "group", "none"] = "batch"
+    bias: bool = False
     activation: Literal["relu", "relu6", "leaky_relu", "gelu", "silu"] = "relu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    upsampling: Literal["bilinear", "transposed"] = "transposed"
+    upsampling: Literal["bilinear", "bilinear_1x1", "transposed", "transposed_same"] = "transposed"
     separable: bool = False
+    separable_norm: bool = True
     decoder_convolutions: Literal[1, 2] = 2
     context: bool = False
 
@@ -58,17 +64,17 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        style = {"norm": config.norm, "activation": config.activation, "separable": config.separable}
+        style = ConvStyle(
+            norm=config.norm,
+            activation=config.activation,
+            separable=config.separable,
+            separable_norm=config.separable_norm,
+            bias=config.bias,
+        )
         self.encoder: PlainEncoder | MobileNetV2Encoder
         if config.encoder == "plain":
-            self.encoder = PlainEncoder(
-                config.width,
-                config.depth,
-                norm=config.norm,
-                activation=config.activation,
-                separable=config.separable,
-                dropout=config.dropout,
-            )
+            widths = config.widths or [config.width * 2**level for level in range(config.depth + 1)]
+            self.encoder = PlainEncoder(widths, dropout=config.dropout, **style)
         else:
             self.encoder = MobileNetV2Encoder(config.weights)
         channels = self.encoder.channels
@@ -77,14 +83,10 @@ class UNet(nn.Module):
         if len(widths) != len(channels) - 1:
             raise ValueError(f"decoder needs {len(channels) - 1} widths for this encoder, got {widths}")
         self.context = GlobalContext(channels[-1]) if config.context else nn.Identity()
-        convolutions = (
-            partial(DoubleConv, dropout=config.dropout, **style)
-            if config.decoder_convolutions == 2
-            else partial(ConvBlock, **style)
-        )
+        level = convolutions(config.decoder_convolutions, config.dropout, **style)
         inputs = [channels[-1], *widths[:-1]]
         self.decoder = nn.ModuleList(
-            UpBlock(i, skip, o, upsampling=config.upsampling, convolutions=convolutions)
+            UpBlock(i, skip, o, upsampling=config.upsampling, convolutions=level)
             for i, skip, o in zip(inputs, channels[-2::-1], widths, strict=True)
         )
         self.head = nn.Conv2d(widths[-1], self.classes, 1)

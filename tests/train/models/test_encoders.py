@@ -27,12 +27,20 @@ def file_tensors() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_plain_encoder_halves_and_doubles(depth: int) -> None:
-    encoder = PlainEncoder(6, depth, norm="batch", activation="relu", separable=False, dropout=0.0)
+    encoder = PlainEncoder([6 * 2**level for level in range(depth + 1)])
     features = encoder(torch.zeros(2, 3, 16, 24))
     assert [tuple(f.shape) for f in features] == [
         (2, 6 * 2**level, 16 >> level, 24 >> level) for level in range(depth + 1)
     ]
     assert encoder.channels == [f.shape[1] for f in features]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_strided_encoder_halves_from_the_first_level_on(count: int) -> None:
+    encoder = PlainEncoder([4, 6, 9], strided=True, count=count)
+    features = encoder(torch.zeros(1, 3, 16, 24))
+    assert [tuple(f.shape[1:]) for f in features] == [(4, 8, 12), (6, 4, 6), (9, 2, 3)]
+    assert encoder.finest_stride == 2
 
 
 def test_mobilenet_features_have_the_promised_shapes() -> None:

@@ -1,0 +1,125 @@
+"""The CLIP family: a frozen image encoder and a small decoder that scores each class by its text."""
+
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from petseg.metrics import CLASSES
+from train.models.clip_decoders import AttentionDecoder, FilmDecoder, PlainDecoder, enlarge
+from train.models.clip_encoders import EncoderConfig, open_encoder
+
+
+class ClipConfig(EncoderConfig):
+    """Options of `Clip`, besides those of its encoder.
+
+    Attributes:
+        decoder: "film" (a block for each feature map, text in every block), "attention" (text concatenated,
+            residual block, channel attention) or "plain" (a U-Net's decoder without skips and without
+            text, for the 2048 channels of RN50 say).
+        widths: channels of the decoder's blocks, coarsest first.
+        blocks, kernels: of the "film" decoder, see `clip_decoders.FilmBlock`.
+        kernel, convolutions, upsampling, bias: of the "plain" decoder, see `clip_decoders.PlainDecoder`.
+        mask_size: side that the decoder's logits are brought to before they are enlarged to the photo's; 0
+            leaves that step out.
+        oracle_text: tell the model the true species at test time, as two published studies do. That leaks
+            the answer: such a model is for comparison with those studies only. It is not exported, and
+            its figures are named "oracle".
+    """
+
+    family: Literal["clip"] = "clip"
+    decoder: Literal["film", "attention", "plain"] = "film"
+    widths: list[int] = Field(default=[256, 256, 256, 256], min_length=1)
+    blocks: list[int] = Field(default=[1, 1, 1, 1])
+    kernels: list[int] = Field(default=[3, 3, 3, 3])
+    kernel: Literal[1, 3] = 3
+    convolutions: Literal[1, 2] = 2
+    upsampling: Literal["bilinear", "bilinear_1x1", "transposed", "transposed_same"] = "transposed"
+    bias: bool = False
+    mask_size: int = Field(default=0, ge=0)
+    oracle_text: bool = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the decoder is conditioned on text."""
+        return self.decoder in ("film", "attention")
+
+    @model_validator(mode="after")
+    def _oracle_reads(self) -> Self:
+        if self.oracle_text and not self.reads_text:
+            raise ValueError(f"oracle_text: the decoder {self.decoder!r} reads no text")
+        return self
+
+
+class Clip(nn.Module):
+    """uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S), without any label.
+
+    The encoder is frozen, its parameters and its mode. The texts' embeddings are a buffer: neither a
+    checkpoint nor an export needs a text tower or a tokenizer. S must be a multiple of the encoder's stride.
+    """
+
+    classes = len(CLASSES)
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.mask_size, self.oracle_text = config.mask_size, config.oracle_text
+        self.encoder, texts = open_encoder(config)
+        self.decoder = self._build_decoder(config)
+        if config.reads_text:
+            blank = torch.zeros(self.classes, self.encoder.embedding)
+            self.register_buffer("texts", blank if texts is None else texts)
+
+    def _build_decoder(self, config: ClipConfig) -> nn.Module:
+        encoder: Any = self.encoder
+        # Told the species, it answers with all classes at once; else with one for each text.
+        outputs = self.classes if config.oracle_text or not config.reads_text else 1
+        if config.decoder == "film":
+            shape = {"blocks": config.blocks, "kernels": config.kernels}
+            return FilmDecoder(encoder.channels, encoder.embedding, config.widths, **shape, outputs=outputs)
+        if config.decoder == "attention":
+            return AttentionDecoder(encoder.channels, encoder.embedding, config.widths, outputs=outputs)
+        return PlainDecoder(
+            encoder.channels,
+            config.widths,
+            outputs=outputs,
+            kernel=config.kernel,
+            count=config.convolutions,
+            upsampling=config.upsampling,
+            bias=config.bias,
+        )
+
+    def train(self, mode: bool = True) -> "Clip":
+        """Training mode for all but the encoder."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, image: Tensor, species: Tensor | None = None) -> Tensor:
+        """Logits of background, cat and dog at the resolution of the input.
+
+        Args:
+            image: (B, 3, S, S) uint8.
+            species: (B,) int64, the true class of each photo, for `oracle_text` only: 0, 1 or 2.
+
+        Raises:
+            ValueError: a label is given without `oracle_text`, or missing with it; or S does not fit.
+        """
+        if self.oracle_text != (species is not None):
+            raise ValueError(
+                "this model was trained with oracle_text: it needs the true species of every photo, and is "
+                "for comparison with studies that leak it (python -m train.oracle)"
+                if self.oracle_text
+                else "this model takes no label: it was trained without oracle_text"
+            )
+        logits = self.decoder(self.encoder(image), self._texts_for(species))
+        if self.mask_size:
+            logits = enlarge(logits, (self.mask_size, self.mask_size))
+        return enlarge(logits, (int(image.shape[-2]), int(image.shape[-1])))
+
+    def _texts_for(self, species: Tensor | None) -> Tensor | None:
+        """(1, 3, D) for all photos, (B, 1, D) where the species is told, None for a decoder without text."""
+        texts = getattr(self, "texts", None)
+        if texts is None:
+            return None
+        return texts[None] if species is None else texts[species][:, None]

@@ -1,0 +1,318 @@
+"""Frozen image encoders of CLIP's kind, with the text tower that belongs to each.
+
+An encoder maps uint8 photos (B, 3, S, S) to feature maps (B, C, h, w), deepest first, and has the attributes
+`channels` (C of each map), `embedding` (numbers of a text vector) and `stride` (S must be a multiple of it).
+The text tower is asked once, when the encoder is opened, and is not part of it.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoTokenizer, CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from petseg.metrics import CLASSES
+from train.models.contrastive import ContrastiveConfig, DualEncoder
+from train.models.encoders import MobileNetV2Encoder
+from train.models.unet import check_size, normalise
+
+
+class VisionTransformer(BaseModel):
+    """Sizes of a CLIP vision transformer, by transformers' names; the defaults are those of ViT-B/32."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    image_size: int = 224
+    patch_size: int = 32
+    projection_dim: int = 512
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+
+    @classmethod
+    def of(cls, encoder: str) -> "VisionTransformer":
+        """Those of a CLIP model on the Hub or in a folder; raises as `describe_missing` says."""
+        try:
+            config = CLIPConfig.from_pretrained(encoder)
+        except (OSError, ValueError) as error:
+            raise FileNotFoundError(describe_missing(encoder, error)) from error
+        # The text embeddings lie in the space of the whole model, whatever the vision part's default says.
+        sizes = config.vision_config.to_dict() | {"projection_dim": config.projection_dim}
+        return cls.model_validate({name: sizes[name] for name in cls.model_fields})
+
+
+def describe_missing(encoder: str, error: Exception) -> str:
+    """What to do about a CLIP that cannot be opened."""
+    return (
+        f"the CLIP encoder {encoder!r} cannot be opened: give model.encoder a folder that holds a CLIP model "
+        f"with its tokenizer, or the name of one on the Hugging Face Hub and a network to get it by ({error})"
+    )
+
+
+class EncoderConfig(BaseModel):
+    """Which frozen encoder, and the texts that it is asked about.
+
+    Attributes:
+        backend: "transformers" (its `CLIPModel`), "open_clip" (OpenAI's ResNets; needs
+            `pip install "petseg[openclip]"`), or "dual" (a `DualEncoder` trained here).
+        encoder: the pretrained one: a name on the Hub or a folder for transformers, a tag such as
+            "openai" or a file for open_clip, a checkpoint folder for a dual encoder; None for a random
+            start.
+        architecture: what the encoder is made of: its sizes, or open_clip's name for it. The sizes are
+            read from `encoder` where that is given.
+        layers: layers of a vision transformer whose output is used, from 0.
+        templates: texts about a class, {} standing for its name.
+        names: several for each of background, cat and dog. A class's text embedding is the mean over
+            names and templates (arXiv:2103.00020, 3.1.4).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: Literal["transformers", "open_clip", "dual"] = "transformers"
+    encoder: str | None = "openai/clip-vit-base-patch32"
+    architecture: VisionTransformer | ContrastiveConfig | str = VisionTransformer()
+    layers: list[int] = Field(default=[8, 9, 10, 11], min_length=1)
+    templates: list[str] = Field(
+        default=["a photo of a {}.", "a close-up photo of a {}.", "a picture of a {}."], min_length=1
+    )
+    names: list[list[str]] = Field(
+        default=[["background", "wall", "floor", "lawn"], ["cat"], ["dog"]],
+        min_length=len(CLASSES),
+        max_length=len(CLASSES),
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        wanted = {"transformers": VisionTransformer, "open_clip": str, "dual": ContrastiveConfig}
+        if not isinstance(self.architecture, wanted[self.backend]):
+            raise ValueError(
+                f"the backend {self.backend!r} needs as architecture "
+                + {
+                    "transformers": "the sizes of a vision transformer",
+                    "open_clip": 'a name such as "RN50"',
+                    "dual": 'the options of the dual encoder (family = "contrastive")',
+                }[self.backend]
+            )
+        if any("{}" not in template for template in self.templates) or not all(self.names):
+            raise ValueError("every template needs a {} for the class's name, and every class a name")
+        return self
+
+    @property
+    def prompts(self) -> list[list[str]]:
+        """The texts about each class."""
+        return [
+            [template.replace("{}", name) for name in names for template in self.templates]
+            for names in self.names
+        ]
+
+    def without_start(self) -> Self:
+        """The same with a random encoder of the same architecture."""
+        return self.model_copy(update={"encoder": None})
+
+    def resolved(self) -> Self:
+        """The same with the architecture that `encoder` really has, so that it can be built without it.
+
+        Raises:
+            FileNotFoundError: there is no such encoder.
+        """
+        if self.encoder is None or self.backend == "open_clip":
+            return self
+        architecture = (
+            VisionTransformer.of(self.encoder)
+            if self.backend == "transformers"
+            else _open_dual(self.encoder)[1].without_start()
+        )
+        return self.model_copy(update={"architecture": architecture})
+
+
+class OpenAINorm(nn.Module):
+    """0..255 -> the mean and spread that CLIP was trained with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, values in (("mean", OPENAI_CLIP_MEAN), ("std", OPENAI_CLIP_STD)):
+            self.register_buffer(name, 255 * torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8 -> float."""
+        return (image.float() - self.mean) / self.std
+
+
+class TransformerEncoder(nn.Module):
+    """Hidden layers of transformers' CLIP vision transformer, as maps of stride `patch_size`.
+
+    Position embeddings are interpolated, so that any multiple of the patch size fits.
+
+    Args:
+        vision: the image tower.
+        embedding: numbers of a text vector.
+        layers: which layers' output, from 0, deepest last as in the config.
+    """
+
+    def __init__(self, vision: CLIPVisionModel, embedding: int, layers: Sequence[int]) -> None:
+        super().__init__()
+        config: CLIPVisionConfig = vision.config
+        wrong = [layer for layer in layers if not 0 <= layer < config.num_hidden_layers]
+        if wrong or not layers:
+            raise ValueError(
+                f"layers {list(layers)} do not fit: give some of 0 to {config.num_hidden_layers - 1}"
+            )
+        self.normalise = OpenAINorm()
+        self.vision = vision
+        self.layers = sorted(layers, reverse=True)
+        self.channels = [config.hidden_size] * len(layers)
+        self.embedding = embedding
+        self.stride: int = config.patch_size
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """One (B, C, S / patch, S / patch) map for each layer, deepest first."""
+        check_size(image, self.stride)
+        output = self.vision(
+            self.normalise(image), interpolate_pos_encoding=True, output_hidden_states=True, return_dict=True
+        )
+        rows = image.shape[-2] // self.stride
+        # The first state is what enters layer 0, the first token stands for the whole photo.
+        states = [output.hidden_states[layer + 1][:, 1:] for layer in self.layers]
+        return [state.transpose(1, 2).unflatten(2, (rows, -1)) for state in states]
+
+
+class ResNetEncoder(nn.Module):
+    """The four stages of open_clip's ResNet (CLIP RN50), without its attention pooling.
+
+    Args:
+        visual: `open_clip.modified_resnet.ModifiedResNet`.
+        embedding: numbers of a text vector.
+    """
+
+    stride = 32
+
+    def __init__(self, visual: Any, embedding: int) -> None:
+        super().__init__()
+        self.normalise = OpenAINorm()
+        visual.attnpool = nn.Identity()
+        self.visual = visual
+        self.stages = ("layer1", "layer2", "layer3", "layer4")
+        self.channels = [getattr(visual, stage)[-1].bn3.num_features for stage in reversed(self.stages)]
+        self.embedding = embedding
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Maps of strides 32, 16, 8 and 4."""
+        check_size(image, self.stride)
+        features = self.visual.stem(self.normalise(image))
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            features = getattr(self.visual, stage)(features)
+            maps.insert(0, features)
+        return maps
+
+
+class MiniEncoder(nn.Module):
+    """The photo side of a `DualEncoder` up to its last feature maps."""
+
+    stride = 32
+
+    def __init__(self, mobilenet: MobileNetV2Encoder, embedding: int) -> None:
+        super().__init__()
+        self.mobilenet = mobilenet
+        self.channels = mobilenet.channels[:0:-1]
+        self.embedding = embedding
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Maps of strides 32, 16, 8 and 4."""
+        check_size(image, self.stride)
+        return self.mobilenet(normalise(image))[:0:-1]
+
+
+def open_encoder(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+    """The image encoder, and what its text tower says about each class, (3, D) of length 1.
+
+    Without a pretrained encoder there is no text tower either: the texts are None.
+
+    Raises:
+        FileNotFoundError: there is no such encoder.
+        ModuleNotFoundError: it needs open_clip, which is not installed.
+        ValueError: the layers do not fit.
+    """
+    openers = {"transformers": _transformers, "open_clip": _open_clip, "dual": _dual}
+    encoder, texts = openers[config.backend](config)
+    encoder.requires_grad_(False)
+    return encoder.eval(), texts
+
+
+def _transformers(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+    if config.encoder is None:
+        sizes = config.architecture
+        assert isinstance(sizes, VisionTransformer)
+        vision = CLIPVisionModel(CLIPVisionConfig(**sizes.model_dump()))
+        return TransformerEncoder(vision, sizes.projection_dim, config.layers), None
+    try:
+        model = CLIPModel.from_pretrained(config.encoder, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(config.encoder)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(describe_missing(config.encoder, error)) from error
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        output = model.get_text_features(**tokenizer(list(texts), padding=True, return_tensors="pt"))
+        # Before transformers 5 it was the tensor itself.
+        return output if isinstance(output, Tensor) else output.pooler_output
+
+    texts = embed_prompts(embed, config.prompts)
+    return TransformerEncoder(model.vision_model, model.config.projection_dim, config.layers), texts
+
+
+def _open_clip(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+    try:
+        open_clip = import_module("open_clip")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'this CLIP needs open_clip, which is not installed: pip install "petseg[openclip]"'
+        ) from error
+    try:
+        # Its own default device is the CPU, whatever torch's is.
+        device = torch.get_default_device()
+        model = open_clip.create_model(config.architecture, config.encoder, device=device).eval()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileNotFoundError(
+            f"open_clip cannot open {config.architecture!r} with weights {config.encoder!r}: {error}"
+        ) from error
+    if not hasattr(model.visual, "layer4"):
+        raise ValueError(f"{config.architecture!r} is no ResNet; use the backend transformers for it")
+    encoder = ResNetEncoder(model.visual, model.visual.output_dim)
+    if config.encoder is None:
+        return encoder, None
+    tokenize = open_clip.get_tokenizer(config.architecture)
+    return encoder, embed_prompts(lambda texts: model.encode_text(tokenize(list(texts))), config.prompts)
+
+
+def _dual(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+    if config.encoder is None:
+        assert isinstance(config.architecture, ContrastiveConfig)
+        return MiniEncoder(MobileNetV2Encoder(), config.architecture.embedding), None
+    dual, options = _open_dual(config.encoder)
+    with torch.no_grad():
+        texts = dual.embed_classes(config.prompts)
+    return MiniEncoder(dual.encoder, options.embedding), texts
+
+
+def _open_dual(folder: str) -> tuple[DualEncoder, ContrastiveConfig]:
+    from train.checkpoint import load_checkpoint  # which builds models by train.models
+
+    model, config = load_checkpoint(folder)
+    if not isinstance(model, DualEncoder) or not isinstance(config.model, ContrastiveConfig):
+        raise FileNotFoundError(f"{folder} holds no dual encoder but a {config.model.family}")
+    return model, config.model
+
+
+@torch.no_grad()
+def embed_prompts(embed: Callable[[Sequence[str]], Tensor], prompts: Sequence[Sequence[str]]) -> Tensor:
+    """Mean direction of each class's texts: (len(prompts), D) of length 1."""
+    means = [F.normalize(embed(texts).float(), dim=-1).mean(0) for texts in prompts]
+    return F.normalize(torch.stack(means), dim=-1)

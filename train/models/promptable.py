@@ -1,0 +1,100 @@
+"""What all promptable models share: two stages, a conversation about a photo, a reading of the prompt."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.models.blocks import ConvBlock
+
+Features = tuple[Tensor, ...]
+"""What the photo stage leaves: (B, C, h, w) maps."""
+Correct = Callable[[Tensor], Tensor]
+"""Answers in, next prompts out."""
+
+
+class Promptable(nn.Module, ABC):
+    """uint8 photos (B, 3, S, S) and prompts (B, 2, S, S) -> float logits (B, 3, S, S) of the clicked thing.
+
+    `encode` does what depends on the photo alone, `decode` answers one prompt; the prompt is
+    what `petseg.prompts.encode` makes.
+
+    Attributes:
+        prompts: what it takes, "point" and "box" or one of them.
+        stride: S must be a multiple of it.
+    """
+
+    classes = 3
+    prompts: tuple[str, ...] = ("point", "box")
+    stride: int
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Features:
+        """What the photo says whatever the prompt.
+
+        Args:
+            image: (B, 3, S, S) uint8.
+        """
+
+    @abstractmethod
+    def decode(self, features: Features, prompt: Tensor) -> Tensor:
+        """Answer one prompt for each photo.
+
+        Args:
+            features: from `encode`.
+            prompt: (B, 2, S, S) float32, 0..1, evidence for and against.
+
+        Returns:
+            (B, 3, S, S) logits: the clicked animal in its class, all else background.
+        """
+
+    def converse(self, image: Tensor, prompt: Tensor, correct: Correct, rounds: int) -> Tensor:
+        """Answer several prompts for each photo, and the prompts that follow from the answers.
+
+        Args:
+            image: (B, 3, S, S) uint8.
+            prompt: (B * P, 2, S, S), the P prompts of a photo one after the other.
+            correct: detached answers (B * P, 3, S, S) -> the next prompts (B * P, 2, S, S).
+            rounds: answers to each.
+
+        Returns:
+            (rounds * B * P, 3, S, S) logits, round after round.
+        """
+        repeats = len(prompt) // len(image)
+        features = tuple(map_.repeat_interleave(repeats, 0) for map_ in self.encode(image))
+        answers = [self.decode(features, prompt)]
+        for _ in range(rounds - 1):
+            answers.append(self.decode(features, correct(answers[-1].detach())))
+        return torch.cat(answers)
+
+    def forward(
+        self, image: Tensor, prompt: Tensor, correct: Correct | None = None, rounds: int = 1
+    ) -> Tensor:
+        """Both stages, (B, 3, S, S) logits; `converse` if there is somebody who corrects.
+
+        Training goes through here whatever it does: this is the call that Accelerate wraps.
+        """
+        if correct is not None:
+            return self.converse(image, prompt, correct, rounds)
+        return self.decode(self.encode(image), prompt)
+
+
+class HeatEncoder(nn.Module):
+    """Reads a prompt: convolutions with batch normalisation and ReLU, each of which halves the resolution.
+
+    Args:
+        widths: channels of each.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.levels = nn.Sequential(*(ConvBlock(i, o, stride=2) for i, o in pairwise([2, *widths])))
+
+    def forward(self, prompt: Tensor, side: tuple[int, int]) -> Tensor:
+        """(B, 2, S, S) -> (B, widths[-1], *side), whatever S."""
+        height, width = (length << len(self.levels) for length in side)
+        prompt = F.interpolate(prompt, size=(height, width), mode="bilinear", align_corners=False)
+        return self.levels(prompt)

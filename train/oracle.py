@@ -1,0 +1,65 @@
+"""Figures of a CLIP model that is told the answer: `python -m train.oracle CHECKPOINT`.
+
+Two published studies feed the true species as text at test time, read from the file name. This is that mode,
+for comparison with them only: the name of every figure begins with "oracle".
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from petseg.geometry import Letterbox
+from petseg.metrics import Evaluation
+from petseg.pairs import Pair, read_pairs
+from petseg.segmentation import Segmentation
+from train.checkpoint import load_checkpoint
+from train.models.clip import Clip
+
+PREFIX = "oracle_"
+
+
+@torch.inference_mode()
+def measure(model: Clip, pairs: Sequence[Pair], size: int) -> dict[str, Any]:
+    """What `petseg.metrics.Evaluation.report` gives, every name with `PREFIX`.
+
+    Args:
+        model: in eval mode, with `oracle_text`.
+        pairs: photos whose names tell the species.
+        size: side of the model's square.
+    """
+    evaluation = Evaluation()
+    for pair in tqdm(pairs, desc="oracle", unit="photo", mininterval=1):
+        photo = pair.read_image()
+        box = Letterbox.fit(photo.shape[1], photo.shape[0], size)
+        batch = torch.from_numpy(box.apply(photo)).permute(2, 0, 1)[None]
+        logits = model(batch, torch.tensor([pair.species]))[0].float().numpy()
+        evaluation.add(pair.read_mask(), Segmentation(logits, box, photo, "oracle").mask)
+    return {PREFIX + name: value for name, value in evaluation.report().items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures, and write them as JSON if asked."""
+    parser = argparse.ArgumentParser(prog="python -m train.oracle", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="of a CLIP model with oracle_text")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
+    parser.add_argument("--split", default="test", help="list of names in annotations/")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args(arguments)
+    model, config = load_checkpoint(options.checkpoint)
+    if not isinstance(model, Clip) or not model.oracle_text:
+        parser.error(f"{options.checkpoint} was trained without oracle_text: use python -m train.evaluate")
+    report = measure(model, read_pairs(options.data, options.split), config.data.size)
+    figures = {name: value for name, value in report.items() if isinstance(value, int | float)}
+    print("\n".join(f"{name:<34}{value:.4g}" for name, value in figures.items()))
+    if options.json:
+        document = {str(options.checkpoint): report}
+        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
