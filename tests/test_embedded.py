@@ -10,13 +10,15 @@ from skimage.data import chelsea
 import petseg
 from export.verify import main as verify
 from petseg.evaluation import evaluate
+from petseg.metrics import BORDER, binary_iou, species_of
 from petseg.pairs import Pair, read_pairs
 from petseg.segmenter import Segmenter
+from train.prompts import deepest
 
 ROOT = Path(__file__).parents[1]
 OXFORD = ROOT / "../shared/data/oxford-iiit-pet"
 
-FLOORS = {"unet": {"miou": 0.945, "pet_iou": 0.94}}
+FLOORS = {"autoencoder": {"miou": 0.62}, "unet": {"miou": 0.945, "pet_iou": 0.94}}
 """Model -> the least it reaches on the test list, border ignored."""
 
 
@@ -59,9 +61,35 @@ def test_accuracy_on_the_test_list(model: str, test_list: list[Pair]) -> None:
         assert report[figure] == pytest.approx(published[figure], abs=0.002), "the metadata tell the truth"
 
 
+def test_a_click_finds_one_of_two_cats() -> None:
+    photo = chelsea()
+    twins = np.concatenate([photo, photo[:, ::-1]], axis=1)
+    for x, mine in ((220, slice(0, 451)), (682, slice(451, 902))):
+        result = petseg.segment(twins, (x, 150))
+        assert (result.model, result.label) == ("prompt", "cat")
+        assert np.count_nonzero(result.mask[:, mine]) > 0.98 * np.count_nonzero(result.mask)
+        assert np.count_nonzero(result.mask[:, mine]) > 0.5 * 300 * 451
+    assert petseg.segment(twins, (451, 150)).label == "background"
+
+
 @pytest.mark.data
-@pytest.mark.parametrize("model", sorted(FLOORS))
+def test_one_click_on_the_test_list(test_list: list[Pair]) -> None:
+    segmenter = Segmenter("prompt")
+    ious, right = [], 0
+    for pair in test_list[::6]:
+        photo, truth = pair.read_image(), pair.read_mask()
+        animal = np.isin(truth, (1, 2))
+        answer = segmenter(photo, deepest(animal)).mask
+        known = truth != BORDER
+        ious.append(binary_iou(animal[known], answer[known] > 0))
+        right += species_of(answer) == species_of(truth[animal])
+    assert np.mean(ious) > 0.9
+    assert right >= 0.97 * len(ious)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("model", [*sorted(FLOORS), "prompt"])
 def test_export_agrees_with_its_checkpoint(model: str, test_list: list[Pair]) -> None:
-    weights = ROOT / "petseg" / "weights" / f"{model}.onnx"
+    weights = ROOT / "petseg" / "weights" / ("prompt" if model == "prompt" else f"{model}.onnx")
     arguments = [str(ROOT / "train" / "checkpoints" / model), str(weights), "--data", str(OXFORD)]
     assert verify([*arguments, "--photos", "32"]) == 0
