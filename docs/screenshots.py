@@ -1,0 +1,101 @@
+"""Photograph the page for the README, tab by tab: `python -m docs.screenshots`, from the repository's root.
+
+Starts `python app.py` with the package's own models, and visits it with Chromium as a desktop and as a phone.
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from benchmarks.visitor import PATIENCE, Visitor, browsing, find_chromium
+from export.space_trial import running
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent
+PHOTO = FOLDER / "chelsea.jpg"
+EYE = (0.34, 0.35)
+"""On the cat, as parts of the photo's width and height."""
+DEVICES: dict[str, dict[str, object]] = {
+    "desktop": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
+}
+DAMAGE = {"gaussian_noise": 6, "occlusion": 5}
+"""Levels on the Robustness tab."""
+
+
+def keep(page: Page, name: str) -> None:
+    """Photograph what the window shows, as docs/app-NAME.jpg."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(600)  # until nothing fades any more
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        image.convert("RGB").save(FOLDER / f"app-{name}.jpg", quality=80, subsampling=0, optimize=True)
+
+
+def show_segment(visitor: Visitor) -> None:
+    """The photo, with a click where a model of the package takes one."""
+    visitor.upload(PHOTO)
+    visitor.click(*EYE)
+    if visitor.page.locator("#legend .note").count():
+        with visitor.new_picture():
+            visitor.page.click("#clear-clicks")
+    visitor.page.evaluate("scrollTo(0, 0)")
+
+
+def show_robustness(visitor: Visitor) -> None:
+    """The photo, damaged, and the curve of all levels."""
+    visitor.tab("Robustness")
+    agreement = visitor.page.locator("#tab-robustness .figures").first
+    expect(agreement).to_contain_text("1.000")
+    for kind, level in DAMAGE.items():
+        before = agreement.inner_text()
+        visitor.page.locator(f"#level-{kind} input[type=number]").fill(str(level))
+        visitor.page.keyboard.press("Tab")
+        expect(agreement).not_to_have_text(before, use_inner_text=True)
+    visitor.page.click("#sweep")
+    expect(visitor.page.locator("#sweep-legend")).not_to_be_empty()
+
+
+def show_compare(visitor: Visitor) -> None:
+    """All models on the photo."""
+    panel = visitor.tab("Compare")
+    pictures = panel.locator("[id^=compare-picture-]")
+    expect(panel.locator(".figures")).to_have_count(pictures.count())
+
+
+def visit(browser: Browser, url: str) -> None:
+    """Photograph all tabs on all devices."""
+    for device, options in DEVICES.items():
+        with Visitor(browser, url, **options) as visitor:
+            visitor.arrive("?__theme=light")
+            for tab, show in (
+                ("segment", show_segment),
+                ("robustness", show_robustness),
+                ("compare", show_compare),
+            ):
+                show(visitor)
+                if device == "phone" and tab == "robustness":  # eight sliders come before the pictures
+                    visitor.page.locator("#robustness-notice").evaluate("(legend) => legend.scrollIntoView()")
+                keep(visitor.page, f"{tab}-{device}")
+
+
+def main() -> int:
+    """Make the pictures; 1 if there is no browser."""
+    if (program := find_chromium()) is None:
+        print("no Chromium here: apt-get install chromium", file=sys.stderr)
+        return 1
+    expect.set_options(timeout=1000 * PATIENCE)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        browsing(program) as browser,
+        running(Path(sys.executable), ROOT, Path(scratch)) as url,
+    ):
+        visit(browser, url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The page in a process of its own, and browsers to visit it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+pytest.importorskip("gradio", reason='the page needs Gradio: pip install "petseg[app]"')
+pytest.importorskip("playwright", reason="browser tests need Playwright: pip install playwright")
+
+from playwright.sync_api import Browser, expect
+
+from benchmarks.visitor import PATIENCE, Visitor, browsing, find_chromium
+from export.space_trial import running
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+TINY_APP = """
+from pathlib import Path
+from petseg import Segmenter
+from petseg.app import launch
+
+if __name__ == "__main__":
+    launch({name: Segmenter(Path(path), device="cpu") for name, path in %r.items()})
+"""
+
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> list[str]:
+    """Lines to be printed when all is done."""
+    return pytestconfig.stash.setdefault(FIGURES, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(FIGURES, []):
+        terminalreporter.section("speed of the page")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with browsing(program) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def tiny_page(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, model_path: Path, prompt_model_path: Path
+) -> Iterator[str]:
+    """The address of a page with the tiny models `tiny` and `tiny-prompt`."""
+    folder = tmp_path_factory.mktemp("tiny-page")
+    models = {"tiny": str(model_path), "tiny-prompt": str(prompt_model_path)}
+    (folder / "app.py").write_text(TINY_APP % models)
+    with running(Path(sys.executable), folder, folder) as url:
+        yield url
+
+
+@pytest.fixture
+def arrive(browser: Browser, tiny_page: str) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors, who see the page; for none may a script fail, or anything come from elsewhere.
+
+    Arguments: `url`, by default of the page with tiny models; `query`; and options of `Visitor`.
+    """
+    with ExitStack() as visits:
+        visitors: list[Visitor] = []
+
+        def make(url: str = tiny_page, query: str = "", **options: Any) -> Visitor:
+            visitors.append(visits.enter_context(Visitor(browser, url, **options)))
+            return visitors[-1].arrive(query)
+
+        yield make
+        for visitor in visitors:
+            assert visitor.faults == []
+            assert {address.hostname for address in map(urlsplit, visitor.requested) if address.netloc} == {
+                "127.0.0.1"
+            }
+
+
+@pytest.fixture
+def visitor(arrive: Callable[..., Visitor]) -> Visitor:
+    return arrive()
+
+
+@pytest.fixture
+def two_pets(photo: NDArray[np.uint8], tmp_path: Path) -> Path:
+    """The red cat and the blue dog as a file, 2000 x 1200 pixels."""
+    path = tmp_path / "two pets.png"
+    Image.fromarray(photo.repeat(20, 0).repeat(20, 1)).save(path, compress_level=1)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For files that are given and got."""
+    path = tmp_path / "downloads"
+    path.mkdir()
+    return path
