@@ -58,13 +58,14 @@ def describe(
         "fit": "letterbox",
         "fill": FILL,
         "prompts": list(getattr(model, "prompts", ())),
-        # Only a model that saw close-ups in training makes sense of them.
-        "zoom": isinstance(config.model, PromptConfig) and config.prompting.closeup > 0,
         "training_data": training_data(config),
         "metrics": metrics,
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "parameters": parameter_count(model),
     }
+    if document["prompts"]:
+        # Only a model that saw close-ups in training makes sense of them.
+        document["zoom"] = config.prompting.closeup > 0
     Manifest.from_document(document, f"model {name!r}")
     return document
 

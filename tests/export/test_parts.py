@@ -215,7 +215,8 @@ def test_embedded_beside_a_plain_model(
     (entry,) = onnx.load_from_string(graphs["encoder"]).metadata_props
     prompt = Exported(json.loads(entry.value) | {"name": "prompt", "part": None}, graphs)
     assert embed(prompt, tmp_path) == tmp_path / "prompt"
-    plain = Exported(prompt.document | {"name": "plain", "prompts": []}, {WHOLE: exported.read_bytes()})
+    whole = {WHOLE: exported.read_bytes()}
+    plain = Exported(prompt.document | {"name": "plain", "prompts": [], "zoom": False}, whole)
     assert embed(plain, tmp_path) == tmp_path / "plain.onnx"
     assert [info.name for info in catalog.embedded_models()] == [
         "plain",

@@ -274,7 +274,9 @@ def test_export_agrees(tiny: Make, name: str, tmp_path: Path) -> None:
         config = config.model_copy(update={"model": config.model.resolved()})
     model = settled(config)
     save_checkpoint(tmp_path / "best", model, config)
-    exported = export(tmp_path / "best")
+    exported = export(
+        tmp_path / "best", half=False
+    )  # a random model's classes hang on its weights' last digits
     assert set(exported.graphs) == {"encoder", "decoder"}
     assert exported.document["prompts"] == list(model.prompts)
     exported.write(tmp_path / "onnx")

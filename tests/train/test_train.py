@@ -59,14 +59,17 @@ def write_toml(config: Config, path: Path) -> Path:
         if isinstance(table, dict):
             lines.append(f"[{name}]")
             for key, value in table.items():
-                text = f"[{', '.join(map(inline, value))}]" if key == "sources" else json.dumps(value)
-                lines.append(f"{key} = {text}")
+                lines.append(f"{key} = {inline(value)}")
     path.write_text("\n".join(lines))
     return path
 
 
-def inline(table: dict[str, object]) -> str:
-    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
+def inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {inline(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(inline, value))}]"
+    return json.dumps(value)
 
 
 def launch(script: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
