@@ -23,7 +23,8 @@ _CHANGED = """(before) => {
   const image = document.querySelector("#result img");
   return Boolean(image && image.src !== before && image.complete && image.naturalWidth);
 }"""
-_PIXELS = """(image) => {
+_PIXELS = """async (image) => {
+  await image.decode();  // a picture that has just been replaced has no pixels yet
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
   canvas.getContext("2d").drawImage(image, 0, 0);

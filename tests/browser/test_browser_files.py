@@ -142,7 +142,7 @@ def too_large(folder: Path) -> Path:
         (lambda folder: text_file(folder, "notes.jpg"), "no image format"),
         (cut_short, "damaged or cut short"),
         (too_heavy, "exceed the maximum allowed size of 20"),
-        (too_large, "more than 50 million pixels"),
+        (too_large, "more than the limit of 50,000,000; make it smaller"),
     ],
     ids=["text", "text named jpg", "cut short", "too many bytes", "too many pixels"],
 )
