@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import HfApi
 
 from export import card, space
 from export.space_trial import SpaceError
@@ -181,16 +181,13 @@ def push_space(files: dict[str, Path], repo: str, *, private: bool) -> tuple[str
         lambda: api.create_repo(repo, repo_type=kind, space_sdk="gradio", private=private, exist_ok=True),
     )
     before = ask(about, lambda: api.space_info(repo)).sha
-    present = set(ask(about, lambda: api.list_repo_files(repo, repo_type=kind))) - {".gitattributes"}
+    present = set(ask(about, lambda: api.list_repo_files(repo, repo_type=kind))) - set(hub.KEPT)
     # The Hub gives a new Space a README.md.
     if present - {space.README} and f"{space.PACKAGE}/__init__.py" not in present:
         raise PublishError(f"{about} holds something else than petseg's page; choose another name")
-    operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items()]
-    operations += [CommitOperationDelete(name, is_folder=False) for name in sorted(present - set(files))]
-    # With its parent named, nothing is lost that someone else has pushed since it was looked at.
-    what = {"commit_message": f"petseg {version()}", "repo_type": kind, "parent_commit": before}
-    commit = ask(about, lambda: api.create_commit(repo, operations, **what)).oid
-    return str(url), commit, commit != before
+    message = f"petseg {version()}"
+    newest = ask(about, lambda: hub.commit(api, repo, files, message, repo_type=kind, parent=before))
+    return str(url), newest, newest != before
 
 
 def list_files(files: dict[str, Path]) -> None:

@@ -20,7 +20,7 @@ from petseg.hub_cache import COMMIT, Reference, Snapshot
 from petseg.hub_calls import ask
 from petseg.runtime import version
 
-_KEPT = (".gitattributes",)
+KEPT = (".gitattributes",)
 """Files of a repository that a push leaves alone."""
 
 T = TypeVar("T")
@@ -203,10 +203,10 @@ def push(folder: str | Path, repo: str, *, private: bool = False) -> Pushed:
     if tagged is not None:
         _check_same(Reference(repo, tagged), files[bundle.FILE], listed.version)
     before = ask(about, lambda: api.model_info(repo)).sha
-    commit = ask(about, lambda: _commit(api, repo, files, f"{listed.name} {listed.version}"))
+    newest = ask(about, lambda: commit(api, repo, files, f"{listed.name} {listed.version}"))
     if tagged is None:
-        ask(about, lambda: api.create_tag(repo, tag=tag, revision=commit, exist_ok=True))
-    return Pushed(str(url), commit, tag, commit != before)
+        ask(about, lambda: api.create_tag(repo, tag=tag, revision=newest, exist_ok=True))
+    return Pushed(str(url), newest, tag, newest != before)
 
 
 def _check_same(published: Reference, manifest: Path, version: str) -> None:
@@ -223,11 +223,35 @@ def _check_same(published: Reference, manifest: Path, version: str) -> None:
         )
 
 
-def _commit(api: Any, repo: str, files: dict[str, Path], message: str) -> str:
-    """Make the repository hold these files in one commit, unless it does already; returns the newest."""
+def commit(
+    api: Any,
+    repo: str,
+    files: dict[str, Path],
+    message: str,
+    *,
+    repo_type: str = "model",
+    parent: str | None = None,
+) -> str:
+    """Make a repository hold these files and no others in one commit, unless it does already.
+
+    Args:
+        api: a `huggingface_hub.HfApi`.
+        repo: ORG/NAME.
+        files: path in the repository -> file.
+        message: of the commit.
+        repo_type: "model" or "space".
+        parent: the commit that must still be the newest, so that nothing is lost that someone else has
+            pushed since; None does not ask.
+
+    Returns:
+        The newest commit.
+    """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    stale = sorted(set(api.list_repo_files(repo)) - set(files) - set(_KEPT))
+    stale = sorted(set(api.list_repo_files(repo, repo_type=repo_type)) - set(files) - set(KEPT))
     operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items()]
     operations += [CommitOperationDelete(name, is_folder=False) for name in stale]
-    return str(api.create_commit(repo, operations, commit_message=message).oid)
+    made = api.create_commit(
+        repo, operations, commit_message=message, repo_type=repo_type, parent_commit=parent
+    )
+    return str(made.oid)
