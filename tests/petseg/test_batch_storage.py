@@ -1,0 +1,145 @@
+"""Photos and results in places that fsspec reaches; its "memory" file system stands for a store."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
+from PIL import Image
+
+from petseg import OutputError, Segmenter
+from petseg.batch.index import Index
+from petseg.batch.storage import LocalFolder, open_folder
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryFileSystem]:
+    yield fsspec.filesystem("memory")
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+class Store(MemoryFileSystem):
+    """An object store: it has no rename."""
+
+    protocol = "s3"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("s3://"))
+
+    def mv(self, *_: Any, **__: Any) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def store(memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setitem(_registry, "s3", Store)
+    return fsspec.filesystem("s3")
+
+
+@pytest.mark.parametrize("protocol", ["memory", "s3"])
+def test_photos_and_results_in_a_store(
+    run: Callable[..., Any], put, folder: Path, model_path: Path, store: Store, protocol: str
+) -> None:
+    names = ["a.jpg", "b/c.png"]
+    for name in [*names, ".git/x.jpg", "out/old.jpg", "b/a.mask.png", "b/note.txt"]:
+        store.pipe_file(f"/bucket/photos/{name}", put(folder / name).read_bytes())
+    store.pipe_file("/bucket/photos/bad.jpg", b"no photo")
+    address = f"{protocol}://bucket/photos"
+    command = ["batch", address, f"{address}/out/", "--model", model_path, "--device", "cpu"]
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "petseg: error: photo bad.jpg: the photo given as 8 bytes is in no image format" in result.stderr
+    rows = Index(open_folder(f"{address}/out")).read().to_pylist()
+    assert {row["path"]: row["mask"] for row in rows} == {
+        "a.jpg": "a.jpg.mask.png",
+        "b/c.png": "b/c.png.mask.png",
+        "bad.jpg": None,
+    }
+    for name in names:
+        with store.open(f"/bucket/photos/out/{name}.mask.png") as file:
+            mask = np.asarray(Image.open(file))
+        expected = Segmenter(model_path, device="cpu", threads=1).segment(folder / name).mask
+        np.testing.assert_array_equal(mask, expected)
+    assert not [path for path in store.find("/bucket") if path.endswith(".tmp")]
+
+    store.pipe_file("/bucket/photos/bad.jpg", (folder / "a.jpg").read_bytes())
+    result = run(*command, "--retry")
+    assert result.exit_code == 0
+    assert "3 photos: 1 done in" in result.stdout
+    assert len(Index(open_folder(f"{address}/out")).read()) == 3
+
+
+def test_a_photo_that_does_not_come(
+    run: Callable[..., Any],
+    put,
+    folder: Path,
+    model_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        store.pipe_file(f"/bucket/{name}", put(folder / name).read_bytes())
+    cat_file = Store.cat_file
+
+    def fail(self: Store, path: str, *rest: Any, **options: Any) -> bytes:
+        if path.endswith("/b.jpg"):
+            raise ConnectionError("the line is dead")
+        return cat_file(self, path, *rest, **options)
+
+    monkeypatch.setattr(Store, "cat_file", fail)
+    result = run("batch", "s3://bucket", folder.parent / "out", "--model", model_path, "--device", "cpu")
+    assert result.exit_code == 1
+    assert "photo s3://bucket/b.jpg cannot be read (the line is dead)" in result.stderr
+    index = Index(open_folder(str(folder.parent / "out"))).read()
+    assert dict(zip(index["path"].to_pylist(), index["status"].to_pylist(), strict=True)) == {
+        "a.jpg": "ok",
+        "b.jpg": "failed",
+    }
+
+
+def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
+    folder = open_folder(f"file://{tmp_path}/x")
+    assert isinstance(folder, LocalFolder)
+    assert folder.address == open_folder(f"{tmp_path}/y/../x").address == str(tmp_path / "x")
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}", "memory://out", "s3://out"])
+def test_what_fails_is_named_and_leaves_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    folder = open_folder(address.format(tmp_path))
+    folder.write("a/b", b"old")
+    assert folder.read("a/b") == b"old"
+    assert folder.read("a/c") is None
+    assert folder.names("a") == ["b"]
+    assert folder.names("nowhere") == []
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", fail)
+    monkeypatch.setattr(MemoryFileSystem, "rm_file", fail)
+    with pytest.raises(OutputError, match=r"a/b.* cannot be written \(no space left\)"):
+        folder.write("a/b", b"new")
+    assert folder.read("a/b") == b"old"
+    assert folder.names("a") == ["b"]
+    if not isinstance(folder, LocalFolder):
+        with pytest.raises(OutputError, match="cannot be deleted"):
+            folder.remove("a/b")
+
+
+def test_settings_are_kept_beside_the_parts(tmp_path: Path) -> None:
+    index = Index(open_folder(str(tmp_path)))
+    index.claim({"model": "unet"}, overwrite=False)
+    assert json.loads((tmp_path / "index" / "_run.json").read_text()) == {"model": "unet"}
+    index.claim({"model": "unet"}, overwrite=False)
+    with pytest.raises(OutputError, match="with model 'unet', this run has 'vnet'"):
+        index.claim({"model": "vnet"}, overwrite=False)
