@@ -68,15 +68,15 @@ def timed(action: Callable[..., None], *arguments: Any) -> float:
 
 
 def time_uploads(visitor: Visitor, folder: Path, times: int) -> list[float]:
-    """Seconds from choosing to seeing, for new photos of 12 megapixels; the first one loads the model too."""
+    """Seconds from choosing to seeing, for new photos of 12 megapixels."""
     photos = [draw(folder / f"large-{seed}.jpg", LARGE, seed) for seed in range(times)]
     return [timed(visitor.upload, photo) for photo in photos]
 
 
 def time_clicks(visitor: Visitor) -> list[float]:
-    """Seconds from each of `CLICKS` to a new mask; empty where no model here takes a point.
+    """Seconds from each of `CLICKS` to a new mask, the first of which encodes the photo.
 
-    The first one encodes the photo, and loads the model.
+    Empty where no model here takes a point.
     """
     seconds = [timed(visitor.click, *place) for place in CLICKS]
     refused = visitor.page.locator("#legend .note").count()
@@ -145,6 +145,12 @@ def memory(url: str, folder: Path, marks: tuple[int, int]) -> dict[str, float]:
     return sizes | {"growth": sizes[f"after {marks[1]}"] / sizes[f"after {marks[0]}"] - 1}
 
 
+def worked(url: str) -> float:
+    """Seconds that all cores together have worked for the page's process: they count what else runs less."""
+    times = server(url).cpu_times()
+    return float(times.user + times.system)
+
+
 def server(url: str) -> psutil.Process:
     """The process that listens there, a child of this one."""
     port = int(url.rstrip("/").rpartition(":")[2])
@@ -160,7 +166,7 @@ def measure(browser: Browser, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="petseg-page-") as name, ExitStack() as visits:
         folder = Path(name)
         start, visitor = time_start(browser, folder, visits)
-        report: dict[str, Any] = {"aims": AIMS, "start": start}
+        report: dict[str, Any] = {"aims": AIMS, "start": start, "start_work": worked(visitor.url)}
         report["upload"] = time_uploads(visitor, folder, options.uploads)
         report["click"] = time_clicks(visitor)
         report["load"] = burden(visitor.url, folder, options.visitors, options.each)
@@ -178,6 +184,7 @@ def table(report: dict[str, Any]) -> str:
     for name, seconds, aim in rows:
         values = f"{seconds[0]:>8.2f}{np.median(seconds):>8.2f}" if seconds else f"{'no model takes one':>16}"
         lines.append(f"{name:<28}{values}{aim:>8.2f}")
+    lines.append(f"until it was ready, the page's process worked for {report['start_work']:.2f} s of a core")
     rate = load["requests"] / load["seconds"]
     lines.append(
         f"{load['visitors']} visitors at once: {load['requests']} photos, {load['lost']} lost, "

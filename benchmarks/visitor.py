@@ -15,6 +15,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, sync_playwright
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+"""Chromium refuses to start as root with a sandbox, and it only ever sees our own page. Its webcam films a
+green test card, and nobody is asked for leave."""
 PATIENCE = 60.0
 """Seconds that a visitor waits for anything."""
 
@@ -41,8 +44,7 @@ def find_chromium() -> str | None:
 def browsing(program: str) -> Iterator[Browser]:
     """A browser without a window, which ends with the block."""
     with sync_playwright() as playwright:
-        # No sandbox: Chromium refuses to start as root with one. It only ever sees our own page.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         yield browser
         browser.close()
 
@@ -109,22 +111,22 @@ class Visitor:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
 
-    def point_at(self, x: float, y: float) -> None:
-        """Click on the result, and wait for nothing; `x` and `y` are parts of its width and height, 0..1."""
+    def spot(self, x: float, y: float) -> tuple[float, float]:
+        """Where in the window a place of the result is; `x` and `y` are parts of its width and height."""
         image = self.page.locator("#result img")
         image.scroll_into_view_if_needed()
         box = image.bounding_box()
         assert box is not None, "no result is shown"
         width, height = image.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
-        scale = min(box["width"] / width, box["height"] / height)  # CSS: object-fit: contain
+        scale = min(1, box["width"] / width, box["height"] / height)  # CSS: object-fit: scale-down
         left = box["x"] + (box["width"] - scale * width) / 2
         top = box["y"] + (box["height"] - scale * height) / 2
-        self.page.mouse.click(left + x * scale * width, top + y * scale * height)
+        return left + x * scale * width, top + y * scale * height
 
     def click(self, x: float, y: float) -> None:
-        """Click on the result, and wait until it is shown anew."""
+        """Click on the result, and wait until it is shown anew; places as for `spot`."""
         with self.new_picture():
-            self.point_at(x, y)
+            self.page.mouse.click(*self.spot(x, y))
 
     def choose(self, group: str, name: str) -> None:
         """Choose a radio button of a group, given by its selector, by its name."""

@@ -56,7 +56,7 @@ def show_robustness(visitor: Visitor) -> None:
         visitor.page.keyboard.press("Tab")
         expect(agreement).not_to_have_text(before, use_inner_text=True)
     visitor.page.click("#sweep")
-    expect(visitor.page.locator("#sweep-legend")).not_to_be_empty()
+    expect(visitor.page.locator("#sweep-legend .chips")).to_be_visible()
 
 
 def show_compare(visitor: Visitor) -> None:

@@ -25,6 +25,11 @@ _PRIVATE = ("HF_", "HUGGING_FACE_", "GRADIO_", "SPACE_", "PYTHON", "VIRTUAL_ENV"
 """How variables begin that a Space does not get: tokens, and what would make it another environment."""
 
 
+READY = "the page is at"
+"""What the page prints when it is there for good. It answers a moment before, and on a busy machine Gradio
+may still give up then: it takes a server for one that does not start if that takes more than 5 seconds."""
+
+
 class SpaceError(Exception):
     """A Space that cannot be put together, or does not work."""
 
@@ -129,7 +134,7 @@ def running(python: Path, folder: Path, scratch: Path, patience: float = 180) ->
         The address of its page, on the loopback.
 
     Raises:
-        SpaceError: it ends, or there is no page in time.
+        SpaceError: it ends before the block does, or there is no page in time.
     """
     port, printed = _free_port(), scratch / "printed.txt"
     variables = environ(
@@ -157,6 +162,8 @@ def running(python: Path, folder: Path, scratch: Path, patience: float = 180) ->
         url = f"http://127.0.0.1:{port}/"
         _await_page(process, url, printed, patience)
         yield url
+        if (code := process.poll()) is not None:
+            raise SpaceError(f"app.py ended while it was visited, with code {code}:\n{_end(_read(printed))}")
     finally:
         _stop(process)
 
@@ -172,8 +179,10 @@ def _await_page(process: subprocess.Popen[bytes], url: str, printed: Path, patie
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         with suppress(subprocess.TimeoutExpired):
-            code = process.wait(0.2)
+            code = process.wait(0.05)
             raise SpaceError(f"app.py ended with code {code}:\n{_end(_read(printed))}")
+        if READY not in _read(printed):
+            continue
         try:
             with opener.open(url, timeout=patience) as answer:
                 if b"gradio" in answer.read():

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from petseg import PromptError, Segmentation, metrics
-from petseg.app import drawing
 from petseg.app.handlers import Studio
 from petseg.app.models import Listed
-from petseg.app.state import PREVIEW, Pixels, Visit
+from petseg.app.state import Pixels, Visit
+from petseg.image import shrink
 from petseg.perturbations import LEVELS, PERTURBATIONS, perturb
 
 STUDY_SIDE = 512
@@ -114,7 +114,7 @@ def compare(studio: Studio, visit: Visit) -> Iterator[Answer | PromptError]:
             continue
         segmenter = studio.models.get(model.name)
         started = time.perf_counter()
-        result = segmenter.segment(photo, **prompt).thumbnail(PREVIEW)
+        result = segmenter.segment(photo, **prompt).thumbnail(visit.preview)
         milliseconds = 1000 * (time.perf_counter() - started)
         first = first or result
         area = float((result.mask != 0).mean())
@@ -139,7 +139,7 @@ def damage(photo: Pixels, levels: Mapping[str, int], seed: int) -> Pixels:
 
 def study_photo(visit: Visit) -> tuple[Pixels, Pixels | None]:
     """The photo at `STUDY_SIDE`, and its true mask if that is known."""
-    photo = drawing.shrink(visit.preview, STUDY_SIDE)
+    photo = shrink(visit.preview, STUDY_SIDE)
     if visit.truth is None or visit.truth.shape != photo.shape[:2]:
         return photo, None
     return photo, visit.truth

@@ -7,24 +7,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from petseg import Segmentation
-from petseg.app.state import PREVIEW, Pixels, Step
-from petseg.segmentation import COLORS
+from petseg.app.state import Pixels, Step
+from petseg.palette import COLORS
 
 GREEN, RED, YELLOW = (22, 163, 74), (220, 38, 38), (250, 204, 21)
 """Of clicks on the pet, clicks beside it, and boxes."""
 CHECKERS = (238, 205)
 """Light and dark grey behind a cutout."""
 PALETTE = np.array(list(COLORS.values()), np.uint8)
-
-
-def shrink(photo: Pixels, side: int = PREVIEW) -> Pixels:
-    """The photo with its longest side at most `side`."""
-    longest = max(photo.shape[:2])
-    if longest <= side:
-        return photo
-    height, width = (max(1, round(length * side / longest)) for length in photo.shape[:2])
-    image = Image.fromarray(photo)
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def overlay(result: Segmentation, opacity: float) -> Pixels:
@@ -113,16 +103,14 @@ def marked(
     size: tuple[int, int],
     steps: Sequence[Step],
     box: tuple[int, int, int, int] | None,
-    corner: Step | None,
 ) -> Pixels:
     """Draw the clicks into a picture.
 
     Args:
         picture: of any size.
         size: (width, height) of the photo that the clicks are pixels of.
-        steps: the clicks; corners of boxes are left out.
+        steps: the clicks; boxes among them are left out.
         box: in pixels of the photo.
-        corner: one that waits for its second.
     """
     if not steps:
         return picture
@@ -137,9 +125,9 @@ def marked(
         draw.rectangle(corners, outline=YELLOW, width=radius // 3)
     for step in steps:
         x, y = (step.x + 0.5) * across, (step.y + 0.5) * down
-        if step.kind != "corner":
+        if step.kind in ("pet", "not pet"):
             _pin(draw, x, y, radius, positive=step.kind == "pet")
-        elif step == corner:
+        elif step.kind == "corner":
             draw.line((x - 2 * radius, y, x + 2 * radius, y), YELLOW, radius // 3)
             draw.line((x, y - 2 * radius, x, y + 2 * radius), YELLOW, radius // 3)
     return np.asarray(image)

@@ -13,6 +13,7 @@ from petseg import PromptError, Segmentation
 from petseg.app import drawing
 from petseg.app.models import AUTO, Models
 from petseg.app.state import PREVIEW, Key, Photos, Pixels, Visit
+from petseg.image import shrink
 from petseg.segmentation import Kind
 
 ALL_NEGATIVE = "These clicks say what is not the pet; click on the pet too, or draw a box around it."
@@ -55,12 +56,12 @@ def open_photo(studio: Studio, path: Path) -> Visit:
         ImageError: it cannot be read, or is too large.
     """
     photo = studio.photos.get(path)
-    return Visit(path.name, path, (photo.shape[1], photo.shape[0]), drawing.shrink(photo))
+    return Visit(path.name, path, (photo.shape[1], photo.shape[0]), shrink(photo, PREVIEW))
 
 
 def open_example(name: str, photo: Pixels, truth: Pixels | None) -> Visit:
     """Begin with an example photo."""
-    return Visit(name, photo, (photo.shape[1], photo.shape[0]), drawing.shrink(photo), truth)
+    return Visit(name, photo, (photo.shape[1], photo.shape[0]), shrink(photo, PREVIEW), truth)
 
 
 def plan(models: Models, choice: str, visit: Visit) -> Plan:
@@ -117,11 +118,11 @@ def answer(studio: Studio, visit: Visit, choice: str) -> Visit:
     started = time.perf_counter()
     # Not `refine`: what is shown is then exactly what the code on the page gives. The network keeps what
     # it saw in the last photos, so that another click is cheap all the same.
-    result = segmenter.segment(studio.photos.get(visit.source), **planned.key.prompt).thumbnail(PREVIEW)
+    result = segmenter.segment(studio.photos.get(visit.source), **planned.key.prompt)
     milliseconds = 1000 * (time.perf_counter() - started)
     return replace(
         visit,
-        answer=result,
+        answer=result.thumbnail(visit.preview),
         key=planned.key,
         milliseconds=milliseconds,
         device=segmenter.device,
@@ -145,7 +146,7 @@ def picture(visit: Visit, view: str, opacity: float, threshold: float) -> Pixels
     if image.shape[1::-1] != visit.shown:
         method = Image.Resampling.NEAREST if view == "Mask" else Image.Resampling.BICUBIC
         image = np.asarray(Image.fromarray(image).resize(visit.shown, method))
-    return drawing.marked(image, visit.size, visit.steps, visit.box, visit.corner)
+    return drawing.marked(image, visit.size, visit.steps, visit.box)
 
 
 def shown(visit: Visit, threshold: float) -> Segmentation | None:

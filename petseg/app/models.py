@@ -1,11 +1,17 @@
 """The models that the page offers: those that are here, loaded when first used, and those that are not."""
 
+import logging
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 import petseg
 from petseg import Segmenter
+
+_log = logging.getLogger(__name__)
 
 AUTO = ""
 """The choice of a visitor, or of a call, that names no model."""
@@ -85,6 +91,21 @@ class Models:
             if name not in self._loaded:
                 self._loaded[name] = Segmenter(name, device=self._device, threads=self._threads)
             return self._loaded[name]
+
+    def warm(self) -> None:
+        """Load the models that `AUTO` asks, and let each answer once, since a first answer takes longer.
+
+        What is wrong with one is logged; whoever asks it is told.
+        """
+        blank = np.full((64, 64, 3), 127, np.uint8)
+        asked: tuple[tuple[list[str], dict[str, Any]], ...] = (([], {}), (["point"], {"point": (32, 32)}))
+        for kinds, prompt in asked:
+            if (name := self.first(kinds)) is None:
+                continue
+            try:
+                self.get(name).segment(blank, **prompt)
+            except petseg.PetsegError:
+                _log.exception("%s cannot be used", name)
 
     def find(self, name: str) -> Listed:
         """What is known of the model of that name.

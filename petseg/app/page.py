@@ -6,7 +6,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -15,6 +17,7 @@ from gradio.utils import get_upload_folder
 from petseg import Segmenter
 from petseg.app.api import add_endpoints
 from petseg.app.handlers import Studio
+from petseg.app.home import stay_at_home
 from petseg.app.models import Models
 from petseg.app.state import MAX_BYTES, Photos
 from petseg.app.tab_compare import CompareTab
@@ -22,11 +25,25 @@ from petseg.app.tab_robustness import RobustnessTab
 from petseg.app.tab_segment import SegmentTab
 from petseg.app.theme import SCRIPT, STYLE, theme
 
-KEPT_SECONDS = 3600
-"""How long a visitor's files and state are kept after they were last touched."""
-QUEUE = 40
-"""Requests that may wait; the next one is told to come back."""
-SESSIONS = 200
+
+@dataclass(frozen=True)
+class Limits:
+    """What a page allows its visitors.
+
+    Attributes:
+        kept: seconds that a visitor's files and state are kept after they were last touched.
+        waiting: requests that may wait; the next one is told to come back.
+        sessions: visitors whose state is kept, the latest ones.
+    """
+
+    kept: int = 3600
+    waiting: int = 40
+    sessions: int = 200
+
+
+LIMITS = Limits()
+
+
 HEADER = """
 <header class="masthead">
   <svg viewBox="0 0 32 32" aria-hidden="true"><g fill="white">
@@ -40,7 +57,11 @@ HEADER = """
 
 
 def build_app(
-    segmenters: Mapping[str, Segmenter] | None = None, *, device: str = "auto", threads: int = 0
+    segmenters: Mapping[str, Segmenter] | None = None,
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    limits: Limits = LIMITS,
 ) -> gr.Blocks:
     """Make the page.
 
@@ -48,21 +69,25 @@ def build_app(
         segmenters: name -> model, the default first; None: the models of the catalogue, each loaded when
             it is first used.
         device, threads: as for `petseg.Segmenter`, for the models of the catalogue.
+        limits: of its visitors.
 
     Raises:
         ModelError: the catalogue is damaged.
     """
-    models = Models(segmenters, device=device, threads=threads)
+    return _assemble(Models(segmenters, device=device, threads=threads), limits)
+
+
+def _assemble(models: Models, limits: Limits) -> gr.Blocks:
     studio = Studio(models, Photos(), Path(get_upload_folder()))
     page: gr.Blocks
     with gr.Blocks(
         title="petseg: cats and dogs, pixel by pixel",
         analytics_enabled=False,
-        delete_cache=(600, KEPT_SECONDS),
+        delete_cache=(max(1, limits.kept // 6), limits.kept),
         fill_width=True,
     ) as page:
         gr.HTML(HEADER, elem_id="masthead", padding=False)
-        visit = gr.State(None, time_to_live=KEPT_SECONDS)
+        visit = gr.State(None, time_to_live=limits.kept)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Segment", id="segment", elem_id="tab-segment"):
                 SegmentTab(studio, visit)
@@ -71,7 +96,7 @@ def build_app(
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as tab:
                 CompareTab(studio, visit, tab)
         add_endpoints(studio)
-    page.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
+    page.queue(max_size=limits.waiting, default_concurrency_limit=4, api_open=False)
     return page
 
 
@@ -82,12 +107,13 @@ def launch(
     port: int | None = None,
     device: str = "auto",
     threads: int = 0,
+    limits: Limits = LIMITS,
     block: bool = True,
 ) -> gr.Blocks:
-    """Make the page and serve it.
+    """Make the page and serve it, and load the models that are asked first meanwhile.
 
     Args:
-        segmenters, device, threads: as for `build_app`.
+        segmenters, device, threads, limits: as for `build_app`.
         host: address to listen on; None: GRADIO_SERVER_NAME, else this machine only.
         port: None: GRADIO_SERVER_PORT, else the first free one from 7860.
         block: stay until Ctrl-C; else return at once, and the caller closes the page.
@@ -96,12 +122,17 @@ def launch(
         ModelError: the catalogue is damaged.
         OSError: the port is taken.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    stay_at_home()
+    # Gradio asks matplotlib, where it is installed, for its backend at requests: this spares finding one out.
+    os.environ.setdefault("MPLBACKEND", "agg")
     if "GRADIO_TEMP_DIR" not in os.environ:
         # A folder of its own, so that all that visitors left goes when the server does.
         os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="petseg-app-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    page = build_app(segmenters, device=device, threads=threads)
+    models = Models(segmenters, device=device, threads=threads)
+    # Who comes before it is done waits for the same sessions, and no longer.
+    threading.Thread(target=models.warm, name="petseg-warm", daemon=True).start()
+    page = _assemble(models, limits)
     page.launch(
         server_name=host,
         server_port=port,
@@ -112,7 +143,7 @@ def launch(
         head_paths=SCRIPT,
         footer_links=["api", "settings"],
         max_file_size=MAX_BYTES,
-        state_session_capacity=SESSIONS,
+        state_session_capacity=limits.sessions,
         show_error=False,
         share=False,
         ssr_mode=False,

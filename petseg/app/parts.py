@@ -33,7 +33,12 @@ def photo_input(**options: Any) -> gr.Image:
     def preprocess(payload: ImageData | None) -> str | None:
         if payload is not None and payload.url and payload.url.startswith("data:"):
             return str(decode_base64_to_file(payload.url, image.GRADIO_CACHE, image.format))
-        return None if payload is None else payload.path
+        if payload is None or payload.path is None:
+            return None
+        # Gradio looks only at what says that it is a file: {"path": "/etc/passwd"} alone it would let pass.
+        if not Path(payload.path).resolve().is_relative_to(Path(image.GRADIO_CACHE).resolve()):
+            raise gr.Error("This is no upload: choose a photo first.", print_exception=False)
+        return payload.path
 
     image.preprocess = preprocess  # type: ignore[method-assign]
     return image

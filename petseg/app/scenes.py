@@ -5,6 +5,7 @@ Made by code rather than kept as files: they are nobody's photos, and the true m
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def _silhouette(shapes: Sequence[Shape]) -> NDArray[np.float64]:
             draw.line(points, 255, int(width), joint="curve")
             for x, y in points:
                 _disc(draw, x / _FINE, y / _FINE, width / 2 / _FINE, width / 2 / _FINE, 255)
-    return np.asarray(image.resize(SIZE, Image.Resampling.BOX)) / 255
+    return np.asarray(image.reduce(_FINE)) / 255
 
 
 def _relief(shapes: Sequence[Shape]) -> NDArray[np.float64]:
@@ -131,22 +132,34 @@ def _room(generator: np.random.Generator, body: NDArray[np.float64]) -> NDArray[
 def _clouds(generator: np.random.Generator, grain: int) -> NDArray[np.float64]:
     """Smooth noise, (h, w), about -3..3, with blobs of `grain` pixels."""
     width, height = SIZE
-    coarse = generator.normal(size=(height // grain, width // grain)).astype(np.float32)
-    return np.asarray(Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC), np.float64)
+    coarse = generator.normal(size=(height // grain, width // grain))
+    return _resized(coarse, SIZE, Image.Resampling.BICUBIC)
 
 
 def _blurred(plane: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """A plane, (h, w), blurred by about a Gaussian: three boxes in each direction."""
-    radius = max(1, round(sigma))
+    """A plane, (h, w), blurred by about a Gaussian: three boxes in each direction.
+
+    Much blur leaves so little to see that it is worked out on a smaller plane.
+    """
+    step = max(1, round(sigma / 3))
+    height, width = plane.shape
+    plane = _resized(plane, (width // step, height // step), Image.Resampling.BOX)
+    radius = max(1, round(sigma / step))
+    window = 2 * radius + 1
     for axis in (0, 1):
         for _ in range(3):
-            sums = np.cumsum(
-                np.pad(plane, [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)], "edge"), axis
-            )
-            window = 2 * radius + 1
+            edges = [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]
+            sums = np.cumsum(np.pad(plane, edges, "edge"), axis)
             upper, lower = np.split(sums, [window], axis)[1], np.split(sums, [-window], axis)[0]
             plane = (upper - lower) / window
-    return plane
+    return _resized(plane, (width, height), Image.Resampling.BICUBIC)
+
+
+def _resized(
+    plane: NDArray[np.floating[Any]], size: tuple[int, int], method: Image.Resampling
+) -> NDArray[np.float64]:
+    """A plane, (h, w), at another size (width, height)."""
+    return np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, method), np.float64)
 
 
 def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:

@@ -14,7 +14,7 @@ from petseg import ImageError, ImageTooLargeError, Segmentation
 from petseg.image import load
 
 Pixels: TypeAlias = NDArray[np.uint8]
-Kind: TypeAlias = Literal["pet", "not pet", "corner"]
+Kind: TypeAlias = Literal["pet", "not pet", "corner", "box"]
 
 PREVIEW = 1024
 """Longest side, in pixels, of the picture that is sent to the browser."""
@@ -24,11 +24,18 @@ MAX_PIXELS = 50_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """One click: a point, or a corner of a box. `x` and `y` are a pixel of the upright photo."""
+    """What one undo takes back: a point, the first corner of a box, or a whole box.
+
+    Attributes:
+        kind: which of them.
+        x, y: a pixel of the upright photo.
+        opposite: of a box, the pixel of the corner across.
+    """
 
     kind: Kind
     x: int
     y: int
+    opposite: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,33 +71,26 @@ class Visit:
     @property
     def points(self) -> list[tuple[int, int]]:
         """Pixels (x, y) of the photo that were clicked, oldest first."""
-        return [(step.x, step.y) for step in self.steps if step.kind != "corner"]
+        return [(step.x, step.y) for step in self.steps if step.kind in ("pet", "not pet")]
 
     @property
     def labels(self) -> list[int]:
         """For each of `points` 1 (pet) or 0 (not pet)."""
-        return [int(step.kind == "pet") for step in self.steps if step.kind != "corner"]
-
-    @property
-    def corners(self) -> list[Step]:
-        """All corners of boxes, oldest first; two make a box."""
-        return [step for step in self.steps if step.kind == "corner"]
+        return [int(step.kind == "pet") for step in self.steps if step.kind in ("pet", "not pet")]
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """The last whole box, (x0, y0, x1, y1); both clicked pixels lie inside."""
-        corners = self.corners
-        pair = corners[: len(corners) // 2 * 2][-2:]
-        if not pair:
+        """The last whole box, (x0, y0, x1, y1); the pixels of both its corners lie inside."""
+        boxes = [step for step in self.steps if step.kind == "box"]
+        if not boxes:
             return None
-        (x0, x1), (y0, y1) = sorted(step.x for step in pair), sorted(step.y for step in pair)
+        (x0, x1), (y0, y1) = map(sorted, zip((boxes[-1].x, boxes[-1].y), boxes[-1].opposite, strict=True))
         return x0, y0, x1 + 1, y1 + 1
 
     @property
     def corner(self) -> Step | None:
         """The first corner of a box that waits for its second."""
-        corners = self.corners
-        return corners[-1] if len(corners) % 2 else None
+        return next((step for step in self.steps if step.kind == "corner"), None)
 
     @property
     def kinds(self) -> list[str]:
@@ -116,11 +116,18 @@ class Visit:
         return min(width - 1, max(0, left)), min(height - 1, max(0, top))
 
     def with_step(self, kind: Kind, x: int, y: int) -> "Visit":
-        """One more click."""
+        """One more click; a second corner makes a box with the first."""
+        if kind == "corner" and self.corner is not None:
+            return self.with_box((self.corner.x, self.corner.y), (x, y))
         return replace(self, steps=(*self.steps, Step(kind, x, y)))
 
+    def with_box(self, one: tuple[int, int], other: tuple[int, int]) -> "Visit":
+        """One more box, between two pixels, in the place of a corner that waits for its second."""
+        rest = (step for step in self.steps if step.kind != "corner")
+        return replace(self, steps=(*rest, Step("box", *one, other)))
+
     def undone(self) -> "Visit":
-        """Without the last click."""
+        """Without the last click, or the last box if that came later."""
         return replace(self, steps=self.steps[:-1])
 
     def cleared(self) -> "Visit":
@@ -169,6 +176,9 @@ class Photos:
         if not isinstance(source, Path):
             return source
         with self._lock:
+            # A photo that was put away on the disk shall not live on here.
+            for gone in [path for path in self._kept if not path.exists()]:
+                del self._kept[gone]
             if source in self._kept:
                 self._kept.move_to_end(source)
                 return self._kept[source]

@@ -21,7 +21,7 @@ class CompareTab:
     def __init__(self, studio: Studio, visit: gr.State, tab: gr.Tab) -> None:
         """Lay out the tab inside the current Blocks."""
         self.studio, self.visit = studio, visit
-        gr.Markdown(INTRO, elem_id="compare-intro", elem_classes="hint")
+        gr.HTML(f'<p class="hint">{INTRO}</p>', elem_id="compare-intro")
         self.notice = gr.HTML(texts.notice(texts.NO_PHOTO), padding=False, elem_id="compare-notice")
         self.outputs: list[Any] = []
         with gr.Row(elem_classes="models-row", equal_height=False):

@@ -52,7 +52,7 @@ class RobustnessTab:
     def __init__(self, studio: Studio, visit: gr.State, tab: gr.Tab) -> None:
         """Lay out the tab inside the current Blocks."""
         self.studio, self.visit, self.tab = studio, visit, tab
-        gr.Markdown(INTRO, elem_id="robustness-intro", elem_classes="hint")
+        gr.HTML(f'<p class="hint">{INTRO}</p>', elem_id="robustness-intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 self._lay_out_controls()

@@ -1,5 +1,7 @@
 """The Segment tab: a photo in, its pets outlined; clicks to correct, files to keep."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,10 +13,21 @@ from petseg.app.parts import LIGHT, RUNS_MODELS, address, as_path, photo_input, 
 from petseg.app.state import Kind, Visit
 from petseg.segmentation import Kind as FileKind
 
-MODES = [("Pet", "pet"), ("Not pet", "not pet"), ("Box, two corners", "corner")]
+MODES = [("Pet", "pet"), ("Not pet", "not pet"), ("Box: drag, or two corners", "corner")]
 THRESHOLD_HINT = "Threshold 0: the likeliest class decides. Higher keeps only what is surer to be pet."
 PUT_AWAY = ["put-away"]
 """Classes of what is not shown, but stays on the page: a photo may be dropped while another one is shown."""
+CHOOSE_EXAMPLE = """element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) trigger("select", {index: Number(button.dataset.index)});
+});"""
+COPY_CODE = """element.addEventListener("click", (event) => {
+  if (event.target.tagName !== "BUTTON") return;
+  getSelection().selectAllChildren(element.querySelector("code"));
+  document.execCommand("copy");  // works where navigator.clipboard is missing: without HTTPS
+  event.target.textContent = "Copied";
+});"""
+DRAW_BOX = (Path(__file__).parent / "box.js").read_text(encoding="utf-8")
 PRESS_DOWNLOAD = "() => setTimeout(() => document.getElementById('download-file').click(), 150)"
 
 
@@ -64,18 +77,15 @@ class SegmentTab:
                 self.x = gr.Number(0, label="x, pixels from the left", precision=0, elem_id="click-x")
                 self.y = gr.Number(0, label="y, pixels from the top", precision=0, elem_id="click-y")
                 self.add = gr.Button("Add click", elem_id="add-click", size="sm", min_width=80)
-        self.examples = gr.Gallery(
-            [(example.photo, example.title) for example in examples.all_examples()],
-            label="Or try one of these",
-            columns=3,
-            height="auto",
-            allow_preview=False,
-            object_fit="cover",
-            format="jpeg",
-            interactive=False,
-            buttons=[],
+        # Not a gallery, with which the browser would fetch a video player.
+        self.examples = gr.HTML(
+            texts.example_buttons(examples.all_examples()),
+            js_on_load=CHOOSE_EXAMPLE,
+            apply_default_css=False,
+            padding=False,
             elem_id="examples",
         )
+        self.drawn = gr.HTML("", js_on_load=DRAW_BOX, visible="hidden", elem_id="drawn-box")
 
     def _lay_out_panel(self, models: Models) -> None:
         self.legend = gr.HTML(texts.legend(None, None), elem_id="legend", padding=False)
@@ -102,29 +112,16 @@ class SegmentTab:
             )
         gr.HTML(f'<p class="hint">{THRESHOLD_HINT}</p>', padding=False)
         with gr.Column(elem_id="downloads"):
-            gr.Markdown("Keep it, at the photo's full size")
+            gr.HTML("<p>Keep it, at the photo's full size</p>")
             with gr.Row():
                 self.keep_mask = gr.Button("Mask PNG", elem_id="download-mask", size="sm", min_width=90)
                 self.keep_cutout = gr.Button("Cutout PNG", elem_id="download-cutout", size="sm", min_width=90)
                 self.keep_json = gr.Button("JSON, polygons", elem_id="download-json", size="sm", min_width=90)
         self.file = gr.DownloadButton("Download", elem_id="download-file", visible="hidden")
         with gr.Accordion("The same in code", open=False, elem_id="code"):
-            self.python = gr.Code(
-                texts.python_code(None, 0),
-                language="python",
-                label="Python",
-                elem_id="code-python",
-                lines=1,
-                wrap_lines=True,
-            )
-            self.client = gr.Code(
-                texts.client_code(None, 0, ""),
-                language="python",
-                label="Over the network",
-                elem_id="code-client",
-                lines=1,
-                wrap_lines=True,
-            )
+            here, there = texts.code_blocks()
+            self.python = gr.HTML(here, js_on_load=COPY_CODE, elem_id="code-python")
+            self.client = gr.HTML(there, js_on_load=COPY_CODE, elem_id="code-client")
 
     def _attach(self) -> None:
         look = [self.model, self.view, self.opacity, self.threshold]
@@ -138,9 +135,10 @@ class SegmentTab:
         private(self.result.select, self.click, **asked | {"inputs": [self.visit, *look, self.mode]})
         typed = [self.visit, *look, self.mode, self.x, self.y]
         private(self.add.click, self.type_click, **asked | {"inputs": typed})
-        private(self.undo.click, self.take_back, **asked)
-        private(self.clear.click, self.clear_clicks, **asked)
-        private(self.model.change, self.ask, **asked)
+        private(self.drawn.box, self.draw_box, **asked)
+        private(self.undo.click, self.asking(Visit.undone), **asked)
+        private(self.clear.click, self.asking(Visit.cleared), **asked)
+        private(self.model.change, self.asking(lambda visit: visit), **asked)
         redrawn: dict[str, Any] = {"inputs": [self.visit, *look], "outputs": shown} | LIGHT
         private(self.view.change, self.redraw, **redrawn)
         for slider in (self.opacity, self.threshold):
@@ -174,7 +172,7 @@ class SegmentTab:
         view: str,
         opacity: float,
         threshold: float,
-        chosen: gr.SelectData,
+        chosen: gr.EventData,
         request: gr.Request,
     ) -> Any:
         """An example was chosen."""
@@ -192,8 +190,26 @@ class SegmentTab:
 
     def start_over(self) -> Any:
         """Put the photo away and ask for another one."""
-        nothing = [None, texts.legend(None, None), texts.python_code(None, 0), texts.client_code(None, 0, "")]
+        nothing = [None, texts.legend(None, None), *texts.code_blocks()]
         return None, None, gr.Column(elem_classes=[]), gr.Column(elem_classes=PUT_AWAY), *nothing
+
+    def asking(self, change: Callable[[Visit], Visit]) -> Callable[..., Any]:
+        """What changes the clicks, and gets the answer to them from the model that is chosen now."""
+
+        def ask(
+            visit: Visit | None,
+            model: str,
+            view: str,
+            opacity: float,
+            threshold: float,
+            request: gr.Request,
+        ) -> Any:
+            if visit is None:
+                return gr.skip()
+            visit = handlers.answer(self.studio, change(visit), model)
+            return visit, *self._shown(visit, view, opacity, threshold, request)
+
+        return ask
 
     def click(
         self,
@@ -207,11 +223,22 @@ class SegmentTab:
         request: gr.Request,
     ) -> Any:
         """The picture was clicked."""
-        if visit is None:
-            return gr.skip()
-        left, top = place.index
-        clicked = visit.with_step(mode, *visit.at(left, top))
-        return self.ask(clicked, model, view, opacity, threshold, request)
+        ask = self.asking(lambda visit: visit.with_step(mode, *visit.at(*place.index)))
+        return ask(visit, model, view, opacity, threshold, request)
+
+    def draw_box(
+        self,
+        visit: Visit | None,
+        model: str,
+        view: str,
+        opacity: float,
+        threshold: float,
+        drawn: gr.EventData,
+        request: gr.Request,
+    ) -> Any:
+        """A box was drawn on the picture, by dragging."""
+        ask = self.asking(lambda visit: visit.with_box(visit.at(*drawn.one), visit.at(*drawn.other)))
+        return ask(visit, model, view, opacity, threshold, request)
 
     def type_click(
         self,
@@ -226,54 +253,15 @@ class SegmentTab:
         request: gr.Request,
     ) -> Any:
         """A click was given in numbers."""
-        if visit is None:
-            return gr.skip()
-        if x is None or y is None or not (0 <= x < visit.size[0] and 0 <= y < visit.size[1]):
+
+        def change(visit: Visit) -> Visit:
             width, height = visit.size
-            message = f"Give x from 0 to {width - 1} and y from 0 to {height - 1}."
-            raise gr.Error(message, print_exception=False)
-        return self.ask(visit.with_step(mode, int(x), int(y)), model, view, opacity, threshold, request)
+            if x is None or y is None or not (0 <= x < width and 0 <= y < height):
+                message = f"Give x from 0 to {width - 1} and y from 0 to {height - 1}."
+                raise gr.Error(message, print_exception=False)
+            return visit.with_step(mode, int(x), int(y))
 
-    def take_back(
-        self,
-        visit: Visit | None,
-        model: str,
-        view: str,
-        opacity: float,
-        threshold: float,
-        request: gr.Request,
-    ) -> Any:
-        """Undo the last click."""
-        undone = visit and visit.undone()
-        return self.ask(undone, model, view, opacity, threshold, request)
-
-    def clear_clicks(
-        self,
-        visit: Visit | None,
-        model: str,
-        view: str,
-        opacity: float,
-        threshold: float,
-        request: gr.Request,
-    ) -> Any:
-        """Undo all clicks."""
-        cleared = visit and visit.cleared()
-        return self.ask(cleared, model, view, opacity, threshold, request)
-
-    def ask(
-        self,
-        visit: Visit | None,
-        model: str,
-        view: str,
-        opacity: float,
-        threshold: float,
-        request: gr.Request,
-    ) -> Any:
-        """Get the answer to what is clicked now, from the model that is chosen now."""
-        if visit is None:
-            return gr.skip()
-        visit = handlers.answer(self.studio, visit, model)
-        return visit, *self._shown(visit, view, opacity, threshold, request)
+        return self.asking(change)(visit, model, view, opacity, threshold, request)
 
     def redraw(
         self,
@@ -295,12 +283,7 @@ class SegmentTab:
         image = gr.Image(
             handlers.picture(visit, view, opacity, threshold), alt_text=f"{view} of your photo; {found}"
         )
-        return (
-            image,
-            texts.legend(visit, result),
-            texts.python_code(visit, threshold),
-            texts.client_code(visit, threshold, address(request)),
-        )
+        return image, texts.legend(visit, result), *texts.code_blocks(visit, threshold, address(request))
 
     def keeper(self, kind: FileKind) -> Any:
         """What makes one kind of file."""

@@ -1,16 +1,21 @@
 """What the page says about an answer: the legend, and the code that gives the same answer again."""
 
+import base64
 import html
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from petseg import Segmentation
 from petseg.app.comparison import Answer, Trial
+from petseg.app.examples import Example
 from petseg.app.models import AUTO, Models
-from petseg.app.state import Key, Visit
+from petseg.app.state import Key, Pixels, Visit
+from petseg.image import shrink
 from petseg.metrics import CLASSES
 
 _FOUND = {"cat": "Cat", "dog": "Dog", "background": "No pet found"}
@@ -46,10 +51,27 @@ def legend(visit: Visit | None, result: Segmentation | None) -> str:
     )
 
 
+NO_ANSWER = "# choose a photo first"
+
+
+def code_blocks(visit: Visit | None = None, threshold: float = 0, address: str = "") -> tuple[str, str]:
+    """What gives the same answer, in Python and over the network, each as HTML with a button to copy it."""
+    codes = {
+        "Python": python_code(visit, threshold),
+        "Over the network": client_code(visit, threshold, address),
+    }
+    here, there = (
+        f'<div class="code"><p>{title}</p><button aria-label="Copy: {title}">Copy</button></div>'
+        f'<pre tabindex="0" aria-label="{title}"><code>{html.escape(code)}</code></pre>'
+        for title, code in codes.items()
+    )
+    return here, there
+
+
 def python_code(visit: Visit | None, threshold: float) -> str:
     """Python that gives the same answer."""
     if visit is None or visit.key is None:
-        return "# choose a photo first"
+        return NO_ANSWER
     key = visit.key
     arguments = [repr(Path(visit.name).name)]
     if key.points:
@@ -65,7 +87,7 @@ def python_code(visit: Visit | None, threshold: float) -> str:
 def client_code(visit: Visit | None, threshold: float, address: str) -> str:
     """A call of this page's API that gives the same answer."""
     if visit is None or visit.key is None:
-        return "# choose a photo first"
+        return NO_ANSWER
     arguments = [f"handle_file({Path(visit.name).name!r})", *_fields(visit.key)]
     if threshold:
         arguments.append(f"threshold={threshold:g}")
@@ -106,6 +128,27 @@ def missing_models(models: Models) -> str:
         for model in models.missing
     )
     return f'<ul class="missing">{rows}</ul>'
+
+
+THUMBNAIL = 320
+"""Longest side, in pixels, of an example on its button: twice what is seen, for fine screens."""
+
+
+def example_buttons(examples: Iterable[Example]) -> str:
+    """A button for each example, as HTML that has the pictures in it."""
+    buttons = "".join(
+        f'<button type="button" data-index="{index}">'
+        f'<img src="{_data_url(shrink(example.photo, THUMBNAIL))}" alt="">'
+        f"<span>{html.escape(example.title)}</span></button>"
+        for index, example in enumerate(examples)
+    )
+    return f'<p class="hint">Or try one of these</p><div class="examples">{buttons}</div>'
+
+
+def _data_url(picture: Pixels) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 NO_PHOTO = "Choose a photo in the Segment tab first."

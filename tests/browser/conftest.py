@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,12 +23,23 @@ from export.space_trial import running
 expect.set_options(timeout=1000 * PATIENCE)
 
 TINY_APP = """
+import time
 from pathlib import Path
+
 from petseg import Segmenter
 from petseg.app import launch
+from petseg.app.page import Limits
+
+
+class Slow(Segmenter):
+    def segment(self, *arguments, **prompt):
+        time.sleep({delay})
+        return super().segment(*arguments, **prompt)
+
 
 if __name__ == "__main__":
-    launch({name: Segmenter(Path(path), device="cpu") for name, path in %r.items()})
+    models = {{name: Slow(Path(path), device="cpu") for name, path in {models}.items()}}
+    launch(models, limits=Limits({limits}))
 """
 
 
@@ -62,11 +73,42 @@ def tiny_page(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory, model_path: Path, prompt_model_path: Path
 ) -> Iterator[str]:
     """The address of a page with the tiny models `tiny` and `tiny-prompt`."""
-    folder = tmp_path_factory.mktemp("tiny-page")
     models = {"tiny": str(model_path), "tiny-prompt": str(prompt_model_path)}
-    (folder / "app.py").write_text(TINY_APP % models)
-    with running(Path(sys.executable), folder, folder) as url:
+    with tiny_server(tmp_path_factory.mktemp("tiny-page"), models) as url:
         yield url
+
+
+def tiny_server(
+    folder: Path, models: dict[str, str], *, delay: float = 0, limits: str = ""
+) -> AbstractContextManager[str]:
+    """A page in a process of its own: its address.
+
+    Args:
+        folder: for what it prints and leaves; empty.
+        models: name -> path.
+        delay: seconds that each answer takes at least.
+        limits: what is given to `petseg.app.page.Limits`, in Python.
+    """
+    (folder / "app.py").write_text(TINY_APP.format(delay=delay, models=models, limits=limits))
+    return running(Path(sys.executable), folder, folder)
+
+
+@pytest.fixture
+def tiny_pages(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, model_path: Path
+) -> Iterator[Callable[..., tuple[str, Path]]]:
+    """Makes pages with the tiny model `tiny` that end with the test; options of `tiny_server`.
+
+    Gives a page's address, and the folder of its temporary files.
+    """
+    with ExitStack() as pages:
+
+        def make(**options: Any) -> tuple[str, Path]:
+            folder = tmp_path_factory.mktemp("own-page")
+            url = pages.enter_context(tiny_server(folder, {"tiny": str(model_path)}, **options))
+            return url, folder / "gradio"
+
+        yield make
 
 
 @pytest.fixture

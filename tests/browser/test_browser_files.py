@@ -72,9 +72,9 @@ def test_files_and_code_give_what_was_shown(
     assert document["polygons"]
 
     visitor.page.click("#code > button")
-    python = visitor.page.locator("#code-python .cm-content").inner_text()
+    python = visitor.page.locator("#code-python code").inner_text()
     assert "points=[(1400, 600)]" in python
-    client = visitor.page.locator("#code-client .cm-content").inner_text()
+    client = visitor.page.locator("#code-client code").inner_text()
     assert visitor.url in client
     monkeypatch.chdir(two_pets.parent)
     given: dict[str, object] = {}
@@ -83,6 +83,19 @@ def test_files_and_code_give_what_was_shown(
         np.testing.assert_array_equal(np.asarray(image), expected.mask)
     assert isinstance(given["info"], dict)
     assert given["info"]["label"] == "dog"
+
+
+def test_code_is_copied(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    visitor.page.click("#code > button")
+    visitor.page.get_by_label("Copy: Python").click()
+    expect(visitor.page.get_by_label("Copy: Python")).to_have_text("Copied")
+    visitor.page.click("#typed-click > button")
+    visitor.page.locator("#click-x input").focus()
+    visitor.context.grant_permissions(["clipboard-read"])
+    copied = visitor.page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("import petseg")
+    assert "two pets.png" in copied
 
 
 def test_a_threshold_is_in_the_file(visitor: Visitor, two_pets: Path, folder: Path, model_path: Path) -> None:

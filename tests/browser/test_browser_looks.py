@@ -38,7 +38,7 @@ _FAINT = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
-    if (!text || element.closest("script, style, svg, .cm-editor")) continue;
+    if (!text || element.closest("script, style, svg")) continue;
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const style = getComputedStyle(element), below = ground(element);
     if (!below || !element.getClientRects().length) continue;
@@ -50,8 +50,7 @@ _FAINT = """() => {
   }
   return [...new Set(faint)];
 }"""
-"""Texts whose contrast is less than WCAG 2.2 asks for (1.4.3); those on pictures and of highlighted code are
-left out."""
+"""Texts whose contrast is less than WCAG 2.2 asks for (1.4.3); those on pictures are left out."""
 
 
 def used(visitor: Visitor, photo: Path) -> Iterator[str]:
@@ -61,7 +60,7 @@ def used(visitor: Visitor, photo: Path) -> Iterator[str]:
     visitor.click(0.25, 0.5)
     visitor.page.click("#typed-click > button")
     visitor.page.click("#code > button")
-    expect(visitor.page.locator("#code-client .cm-content")).to_be_visible()
+    expect(visitor.page.locator("#code-client code")).to_be_visible()
     with visitor.new_picture():
         visitor.choose("#model", "tiny")
     yield "Segment"

@@ -1,5 +1,6 @@
 """The Segment tab: a photo, its pets, and clicks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,9 @@ def pinned(picture: NDArray[np.uint8], place: tuple[float, float], colour: tuple
     return int((np.abs(near - colour).max(2) < 60).sum()) > 60
 
 
-GREEN_PIN, RED_PIN = (22, 163, 74), (220, 38, 38)
+GREEN_PIN, RED_PIN, YELLOW = (22, 163, 74), (220, 38, 38), (250, 204, 21)
+BOX = "Box: drag, or two corners"
+"""What a click, or a drag, means then."""
 
 
 def test_a_photo_is_outlined_within_one_step(visitor: Visitor, two_pets: Path) -> None:
@@ -85,17 +88,74 @@ def test_clicks_are_answered_undone_and_cleared(visitor: Visitor, two_pets: Path
 
 def test_two_corners_make_a_box(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
-    visitor.choose("#click-mode", "Box, two corners")
+    visitor.choose("#click-mode", BOX)
     visitor.click(0.43, 0.8)
     first = visitor.picture()
     assert shows(first, CAT, TINTED_CAT)
-    assert shows(first, (0.43, 0.8), (250, 204, 21)), "a cross waits for the second corner"
+    assert shows(first, (0.43, 0.8), YELLOW), "a cross waits for the second corner"
     assert shows(first, DOG, TINTED_DOG), "one corner asks nothing yet"
     visitor.click(0.05, 0.2)
     boxed = visitor.picture()
     assert shows(boxed, CAT, TINTED_CAT)
     assert shows(boxed, EDGE, TINTED_CAT), "all that is in the box"
     assert shows(boxed, DOG, BLUE)
+    with visitor.new_picture():
+        visitor.page.click("#undo")
+    assert shows(visitor.picture(), DOG, TINTED_DOG), "the whole box is taken back"
+
+
+def test_a_box_is_dragged(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    visitor.choose("#click-mode", BOX)
+    band = visitor.page.locator(".drawn-box")
+    with visitor.new_picture():
+        visitor.page.mouse.move(*visitor.spot(0.43, 0.8))
+        visitor.page.mouse.down()
+        visitor.page.mouse.move(*visitor.spot(0.3, 0.5))
+        expect(band).to_be_visible()
+        visitor.page.mouse.move(*visitor.spot(0.05, 0.2))
+        visitor.page.mouse.up()
+    expect(band).to_have_count(0)
+    boxed = visitor.picture()
+    assert shows(boxed, EDGE, TINTED_CAT)
+    assert shows(boxed, DOG, BLUE)
+    assert pinned(boxed, (0.43, 0.5), YELLOW), "the box's right side"
+    assert pinned(boxed, (0.05, 0.5), YELLOW), "and its left side"
+    assert not pinned(boxed, (0.03, 0.2), YELLOW), "the click at its end is no corner of another box"
+    visitor.choose("#click-mode", "Pet")
+    visitor.page.mouse.move(*visitor.spot(0.6, 0.4))
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(*visitor.spot(0.8, 0.6))
+    expect(band).to_have_count(0)
+    visitor.page.mouse.up()
+
+
+def test_a_finger_drags_a_box_and_taps_its_corners(arrive: Callable[..., Visitor], two_pets: Path) -> None:
+    visitor = arrive(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    visitor.upload(two_pets)
+    visitor.choose("#click-mode", BOX)
+    session = visitor.context.new_cdp_session(visitor.page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y} for x, y in (visitor.spot(*place) for place in places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    with visitor.new_picture():
+        touch("touchStart", (0.05, 0.2))
+        for step in range(1, 9):
+            touch("touchMove", (0.05 + 0.38 * step / 8, 0.2 + 0.6 * step / 8))
+        touch("touchEnd")
+    boxed = visitor.picture()
+    assert shows(boxed, EDGE, TINTED_CAT)
+    assert shows(boxed, DOG, BLUE)
+    with visitor.new_picture():
+        visitor.page.click("#clear-clicks")
+    for corner in ((0.52, 0.2), (0.95, 0.8)):
+        with visitor.new_picture():
+            visitor.page.touchscreen.tap(*visitor.spot(*corner))
+    boxed = visitor.picture()
+    assert shows(boxed, DOG, TINTED_DOG)
+    assert shows(boxed, CAT, RED)
 
 
 def test_another_model_gets_the_photo_and_the_clicks(visitor: Visitor, two_pets: Path) -> None:
@@ -144,7 +204,7 @@ def test_views_and_sliders(visitor: Visitor, two_pets: Path) -> None:
 
 def test_examples_and_a_new_photo(visitor: Visitor, two_pets: Path) -> None:
     titles = [example.title for example in all_examples()]
-    thumbnails = visitor.page.locator("#examples .thumbnail-item")
+    thumbnails = visitor.page.locator("#examples button")
     expect(thumbnails).to_have_count(len(titles))
     with visitor.new_picture():
         thumbnails.nth(1).click()
@@ -166,7 +226,7 @@ def test_a_photo_comes_by_drop_or_paste_while_another_is_shown(
     visitor: Visitor, two_pets: Path, way: str
 ) -> None:
     with visitor.new_picture():
-        visitor.page.locator("#examples .thumbnail-item").first.click()
+        visitor.page.locator("#examples button").first.click()
     with visitor.new_picture():
         visitor.page.locator("#stage").evaluate(
             """(stage, [way, bytes]) => {
@@ -180,3 +240,16 @@ def test_a_photo_comes_by_drop_or_paste_while_another_is_shown(
             [way, list(two_pets.read_bytes())],
         )
     assert shows(visitor.picture(), DOG, TINTED_DOG)
+
+
+def test_a_photo_is_taken_with_the_webcam(visitor: Visitor) -> None:
+    """Chromium's own: it films a green test card."""
+    photo = visitor.page.locator("#photo")
+    photo.get_by_label("Capture from camera").click()
+    photo.get_by_text("Access Webcam").click()
+    with visitor.new_picture():
+        photo.get_by_label("capture photo").click()
+    expect(visitor.page.locator("#legend .facts")).to_contain_text("pixels")
+    red, green, blue = np.median(visitor.picture(), axis=(0, 1))
+    assert green > 100
+    assert max(red, blue) < 50

@@ -1,6 +1,7 @@
 """The page with the real models: how fast it is, and whether it stands many visitors. Prints its figures.
 
-The aims are for two cores that do nothing else; the bounds here are so wide that a busy machine keeps them.
+The aims are for two cores that do nothing else. The bounds here are so wide that a busy machine keeps them,
+or of the time that the page's process worked, which other work hardly changes.
 `python -m benchmarks.app` measures the same at length.
 """
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from benchmarks.app import AIMS, burden, memory, time_clicks, time_start, time_uploads
+from benchmarks.app import AIMS, burden, memory, time_clicks, time_start, time_uploads, worked
 from benchmarks.visitor import Visitor
 
 pytestmark = pytest.mark.browser
@@ -29,8 +30,12 @@ def first(
     with ExitStack() as visits:
         seconds, visitor = time_start(browser, tmp_path_factory.mktemp("real-page"), visits)
         figures.append(f"page ready after start: {seconds:.2f} s (aim {AIMS['start']} s)")
-        assert seconds < SLACK * AIMS["start"]
+        figures.append(f"its process worked for {worked(visitor.url):.2f} s until then")
         yield visitor
+
+
+def test_the_page_is_there_soon(first: Visitor) -> None:
+    assert worked(first.url) < AIMS["start"]
 
 
 def test_a_photo_of_12_megapixels(first: Visitor, figures: list[str], tmp_path: Path) -> None:
@@ -43,7 +48,7 @@ def test_a_photo_of_12_megapixels(first: Visitor, figures: list[str], tmp_path: 
 
 def test_a_click(first: Visitor, figures: list[str]) -> None:
     with first.new_picture():
-        first.page.locator("#examples .thumbnail-item").nth(1).click()
+        first.page.locator("#examples button").nth(1).click()
     seconds = time_clicks(first)
     if not seconds:
         pytest.skip("no model of the package takes a click")

@@ -85,7 +85,7 @@ def test_all_models_and_the_sweep(visitor: Visitor, two_pets: Path) -> None:
 
 def test_examples_are_compared_with_the_truth(visitor: Visitor) -> None:
     with visitor.new_picture():
-        visitor.page.locator("#examples .thumbnail-item").nth(1).click()
+        visitor.page.locator("#examples button").nth(1).click()
     visitor.tab("Robustness")
     expect(visitor.page.locator("#robustness-figures-tiny")).to_contain_text("IoU with the truth")
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -266,8 +267,12 @@ if {child}:
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response({status}); self.end_headers(); self.wfile.write({body!r})
+    def do_POST(self):
+        os._exit(3)
 address = os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"])
-http.server.HTTPServer(address, Page).serve_forever()
+server = http.server.HTTPServer(address, Page)
+print({ready!r}, flush=True)
+server.serve_forever()
 """
 Write = Callable[..., Path]
 
@@ -276,9 +281,14 @@ Write = Callable[..., Path]
 def page(tmp_path: Path) -> Write:
     """Writes an app.py that answers so, and gives its folder."""
 
-    def write(status: int = 200, body: bytes = b"<script>gradio</script>", child: bool = False) -> Path:
+    def write(
+        status: int = 200,
+        body: bytes = b"<script>gradio</script>",
+        child: bool = False,
+        ready: str = space_trial.READY,
+    ) -> Path:
         (tmp_path / "app").mkdir()
-        text = PAGE.format(status=status, body=body, child=child)
+        text = PAGE.format(status=status, body=body, child=child, ready=ready)
         (tmp_path / "app" / "app.py").write_text(text)
         return tmp_path / "app"
 
@@ -329,6 +339,24 @@ def test_a_page_that_does_not_come(tmp_path: Path) -> None:
         space_trial.running(Path(sys.executable), tmp_path, tmp_path, patience=0.5),
     ):
         pass
+
+
+def test_a_page_that_is_not_there_for_good(page: Write, tmp_path: Path) -> None:
+    with (
+        pytest.raises(SpaceError, match="no page in 1 seconds"),
+        space_trial.running(Path(sys.executable), page(ready="wait"), tmp_path, patience=1),
+    ):
+        pass
+
+
+def test_a_page_that_ends_while_it_is_visited(page: Write, tmp_path: Path) -> None:
+    visit = space_trial.running(Path(sys.executable), page(), tmp_path)
+    url = visit.__enter__()
+    with pytest.raises(OSError, match=r"."):
+        urllib.request.urlopen(url, data=b"", timeout=30)
+    time.sleep(0.5)
+    with pytest.raises(SpaceError, match="ended while it was visited, with code 3"):
+        visit.__exit__(None, None, None)
 
 
 def test_a_page_that_ends(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def test_two_corners_are_a_box_in_any_order(studio: Studio, upload: Path) -> Non
     third = corners.with_step("corner", 5, 5)
     assert third.box == corners.box
     assert third.corner is not None
+    dragged = third.with_box((10, 20), (30, 5))
+    assert (dragged.box, dragged.corner) == ((10, 5, 31, 21), None), (
+        "a drag takes the place of a waiting corner"
+    )
+    assert dragged.undone().box == corners.box, "one undo takes back a whole box"
+    assert dragged.undone().undone().box is None
 
 
 def test_undo_and_clear_give_the_answers_before(studio: Studio, upload: Path) -> None:
@@ -170,8 +176,13 @@ def test_the_python_on_the_page_gives_the_answer_on_the_page(
         np.testing.assert_array_equal(np.asarray(image), handlers.full(studio, answered, 0.8).mask)
 
 
-def test_what_visitors_give_is_escaped() -> None:
+def test_what_visitors_give_is_escaped(studio: Studio, upload: Path) -> None:
     assert "<script>" not in texts.notice("<script>alert(1)</script>")
+    named = upload.rename(upload.with_name("<script>.png"))
+    answered = handlers.answer(studio, handlers.open_photo(studio, named), AUTO)
+    for code in texts.code_blocks(answered, 0, "http://<script>/"):
+        assert "&lt;script&gt;.png" in code
+        assert "<script>" not in code
 
 
 @pytest.mark.parametrize(
@@ -211,7 +222,11 @@ def test_decoded_photos_are_kept_up_to_a_limit(upload: Path, tmp_path: Path) -> 
     first = photos.get(upload)
     assert photos.get(upload) is first
     photos.get(second)
-    assert photos.get(upload) is not first
+    again = photos.get(upload)
+    assert again is not first
+    upload.unlink()
+    with pytest.raises(ImageError, match="put away"):
+        photos.get(upload)
 
 
 @pytest.mark.usefixtures("no_catalogue")
@@ -236,3 +251,26 @@ def test_the_catalogue_is_loaded_when_first_asked(weights: Path) -> None:
     models = Models(device="cpu", threads=1)
     assert [model.name for model in models.here] == ["tiny", "tiny-prompt"]
     assert models.get("tiny") is models.get("tiny")
+
+
+def test_models_are_warmed_before_anybody_asks(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[tuple[str, object]] = []
+    segment = petseg.Segmenter.segment
+
+    def spy(self: petseg.Segmenter, image: object, **prompt: object) -> object:
+        asked.append((self.name, prompt))
+        return segment(self, image, **prompt)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(petseg.Segmenter, "segment", spy)
+    studio.models.warm()
+    assert [name for name, _ in asked] == ["tiny", "tiny-prompt"]
+    assert not caplog.records
+
+    def damaged(*_: object, **__: object) -> None:
+        raise ModelError("it is damaged")
+
+    monkeypatch.setattr(petseg.Segmenter, "segment", damaged)
+    studio.models.warm()
+    assert len(caplog.records) == 2, "the second is tried all the same"

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,21 @@ def test_the_page_fetches_nothing_from_elsewhere(page: gr.Blocks) -> None:
     assert "fonts.googleapis" not in text
     theme = urlopen(f"{page.local_url}theme.css").read().decode()
     assert not re.findall(r"url\([\"']?https?:|@import", theme)
+
+
+def test_gradio_is_imported_without_stubs_for_editors() -> None:
+    code = (
+        "import ast, inspect\n"
+        "parse, parsed, getfile = ast.parse, [], inspect.getfile\n"
+        "ast.parse = lambda *a, **o: parsed.append(a) or parse(*a, **o)\n"
+        "import petseg.app, gradio\n"
+        "assert inspect.getfile is getfile and getfile(gradio.Image).endswith('image.py')\n"
+        "print(len(parsed))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert int(done.stdout) < 20, "Gradio reads the source of each of its eighty components again"
 
 
 def test_building_loads_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
