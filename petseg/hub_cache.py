@@ -3,16 +3,15 @@
 huggingface_hub is imported when its cache is looked at, never before.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from petseg import bundle
+from petseg import bundle, saving
 from petseg.bundle import Bundle
-from petseg.errors import HubContentError, HubError, HubNotFoundError
+from petseg.errors import HubContentError, HubError, HubNotFoundError, OutputError
 from petseg.hub_calls import ask
 
 NAMESPACE = "petseg"
@@ -108,7 +107,7 @@ def inspect(reference: Reference, *, complete: bool = False) -> Snapshot | None:
     if path is None:
         return None
     listed = Bundle.read(path, str(reference), reference.sha256)
-    for name in listed.files if complete else listed.graphs:
+    for name in listed.files if complete else (*listed.graphs, *listed.quantised):
         try:
             listed.check(path.parent / name, name, str(reference))
         except (HubContentError, OSError):
@@ -193,11 +192,8 @@ def record(reference: Reference, commit: str) -> None:
     try:
         if name == commit or (path.is_file() and path.read_text(encoding="utf-8") == commit):
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(commit, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
+        saving.write(path, commit.encode())
+    except (OSError, OutputError):
         pass
 
 

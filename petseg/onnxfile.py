@@ -23,6 +23,9 @@ _CHILDREN: dict[str, dict[int, str]] = {
 }
 """Message -> its fields (by number) that may hold tensors further down."""
 
+_MOST = 1_000_000
+"""Fields in all: real models have some ten thousands; a file of nothing else would be walked for minutes."""
+
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 """Fields of a tensor that send the reader to another file."""
 
@@ -34,23 +37,25 @@ def has_external_data(data: bytes) -> bool:
         data: a serialised ONNX ModelProto.
 
     Raises:
-        ValueError: the bytes are not protobuf.
+        ValueError: the bytes are not protobuf, or have more fields than a model.
     """
     try:
-        return _refers_elsewhere(memoryview(data), "model")
+        return _refers_elsewhere(memoryview(data), "model", iter(range(_MOST)))
     except (IndexError, RecursionError) as error:
         raise ValueError("no protobuf message") from error
 
 
-def _refers_elsewhere(message: memoryview, kind: str) -> bool:
+def _refers_elsewhere(message: memoryview, kind: str, budget: Iterator[int]) -> bool:
     for number, value in _fields(message):
+        if next(budget, None) is None:
+            raise ValueError(f"it has more than {_MOST:,} fields")
         if kind == "tensor":
             if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == 1):
                 return True
         elif (child := _CHILDREN[kind].get(number)) is not None:
             if isinstance(value, int):
                 raise ValueError(f"field {number} of a {kind} is no message")
-            if _refers_elsewhere(value, child):
+            if _refers_elsewhere(value, child, budget):
                 return True
     return False
 

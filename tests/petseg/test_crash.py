@@ -1,0 +1,213 @@
+"""Whatever ends a run, a file that has its final name is whole."""
+
+import errno
+import io
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import tree
+from hub_fixtures import REPO, contents, environment, make_release
+from hub_server import HubServer
+from PIL import Image
+
+from petseg import hub_cache, saving
+from petseg.errors import OutputError
+from petseg.hub import pull
+from petseg.hub_cache import Reference
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from petseg.cli import main; main()"]
+
+_WRITES = re.compile(
+    r"write_text|write_bytes|savefig\(path|save_file\(|\bopen\([^)]*[\"'][wxa]|(image|\))\.save\((path|target|folder)"
+)
+_WHOLE_FOLDERS = {
+    "petseg/saving.py": "is what all others use",
+    "train/multiply.py": "writes into a temporary folder, which is renamed",
+    "export/publish.py": "fills a new folder, and refuses one that is not empty",
+    "export/space.py": "fills a new folder, and refuses one that is not empty",
+    "export/quantize.py": "writes into a temporary folder",
+    "export/space_trial.py": "writes a log into a temporary folder",
+    "petseg/app/api.py": "writes into a new folder with a secret name, which nobody knows before it is done",
+    "petseg/app/handlers.py": "`Segmentation.save` writes",
+    "petseg/bench.py": "writes into a temporary folder",
+    "petseg/batch/storage.py": "opens a lock",
+}
+"""Files that may write without `petseg.saving` -> why."""
+
+
+def test_every_output_is_written_beside_and_renamed() -> None:
+    sources = [path for room in ("petseg", "train", "export") for path in (ROOT / room).rglob("*.py")]
+    found = {
+        path.relative_to(ROOT).as_posix(): lines
+        for path in sources
+        if (lines := [line for line in path.read_text().splitlines() if _WRITES.search(line)])
+    }
+    assert "petseg/saving.py" in found, "the search finds nothing"
+    assert {name: lines for name, lines in found.items() if name not in _WHOLE_FOLDERS} == {}
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mask.png"
+    saving.write(path, b"before")
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(bytes(data)[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, mode: Full(path, mode))
+        with pytest.raises(
+            OutputError, match=r"mask.png cannot be written \(No space left on device\); choose"
+        ):
+            saving.write(path, b"afterwards")
+    assert path.read_bytes() == b"before"
+    assert tree(tmp_path) == ["mask.png"]
+
+
+def test_a_failed_rename_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="no regular file"):
+        saving.write(tmp_path / "folder", b"x")
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        saving.write(tmp_path / "file" / "below", b"x")
+    assert tree(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit for the size of files")
+def test_a_file_that_the_system_cuts_short(
+    put: Callable[[Path], Path], folder: Path, model_path: Path
+) -> None:
+    import resource
+
+    out = folder.parent / "out"
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
+    words = ["segment", folder, "-o", out, "--save", "mask,cutout", "--model", model_path, "--device", "cpu"]
+    result = subprocess.run(
+        [*COMMAND, *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert result.returncode == 1
+    assert "noise.cutout.png cannot be written (File too large)" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert tree(out) == ["noise.mask.png"], "the mask is small enough, and of the cutout nothing is left"
+
+
+def test_a_ref_that_cannot_be_written_is_done_without(hub: HubServer, tmp_path: Path) -> None:
+    hub.put(REPO, contents(make_release(tmp_path / "release")))
+    refs = hub.cache / "models--pets--tiny" / "refs"
+    refs.parent.mkdir(parents=True)
+    refs.write_text("in the way")
+    hub_cache.record(Reference(REPO), "0" * 40)
+    assert tree(hub.cache) == ["models--pets--tiny/refs"]
+
+
+# -- kill -9 ----------------------------------------------------------------------------------------------
+
+KILLS = 50
+
+
+def start(*words: object, **options: object) -> "subprocess.Popen[bytes]":
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+    return subprocess.Popen([*COMMAND, *map(str, words)], **silent | options)
+
+
+def kill_after(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Kill it outright after a while; whether it was still at work."""
+    threading.Event().wait(seconds)  # the Hub's tests make time.sleep return at once
+    process.kill()
+    return process.wait() != 0
+
+
+def visible(folder: Path) -> dict[str, bytes]:
+    """Name -> content of every file that has its final name."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills otherwise")
+def test_a_folder_run_killed_at_any_moment(folder: Path, model_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 300, 400, 3), np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"{number}.png", compress_level=1)
+    whole, out = folder.parent / "whole", folder.parent / "out"
+    words = [
+        "segment",
+        folder,
+        "--save",
+        "mask,cutout,overlay,json",
+        "--model",
+        model_path,
+        "--device",
+        "cpu",
+    ]
+    words += ["--batch-size", 2, "--threads", 1]
+    started = time.monotonic()
+    process = start(*words, "-o", whole)
+    while not whole.exists():
+        time.sleep(0.01)
+    begun = time.monotonic() - started
+    assert process.wait() == 0
+    seconds = time.monotonic() - started
+    expected, chance, killed, unfinished = visible(whole), random.Random(0), 0, 0
+    assert len(expected) == 4 * len(noise)
+    while killed < KILLS:
+        # In most cases while it writes, sometimes before.
+        killed += kill_after(start(*words, "-o", out), chance.uniform(0.7 * begun, seconds))
+        written = visible(out)
+        unfinished += 0 < len(written) < len(expected)
+        assert written.items() <= expected.items(), "every file is whole, and the right one"
+        if killed % 10:
+            continue
+        assert start(*words, "-o", out).wait() == 0
+        assert visible(out) == expected
+        for name in expected:
+            (out / name).unlink()
+    assert unfinished > KILLS / 5, "too few were killed while they wrote"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills otherwise")
+def test_a_pull_killed_at_any_moment(hub: HubServer, tmp_path: Path) -> None:
+    hub.put(REPO, contents(make_release(tmp_path / "large", weights=os.urandom(30_000_000))))
+    started = time.monotonic()
+    assert start("pull", REPO, env=environment(hub)).wait() == 0
+    seconds = time.monotonic() - started
+    snapshot = hub_cache.find(Reference(REPO), complete=True)
+    assert snapshot is not None
+    expected, chance, killed, halfway = visible(snapshot.folder), random.Random(0), 0, 0
+    while killed < KILLS:
+        if hub_cache.find(Reference(REPO), complete=True):
+            clear(hub.cache)
+        killed += kill_after(start("pull", REPO, env=environment(hub)), chance.uniform(0.3, 1) * seconds)
+        written = visible(snapshot.folder)
+        halfway += 0 < len(written) < len(expected)
+        assert written.items() <= expected.items(), "what has its final name is whole"
+    folder = pull(REPO)
+    assert visible(folder) == expected
+    assert halfway, "none was killed between two files"
+    assert not list(hub.cache.rglob("*.tmp"))
+
+
+def clear(cache: Path) -> None:
+    """Empty the cache."""
+    for path in sorted(cache.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

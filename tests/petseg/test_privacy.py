@@ -1,0 +1,112 @@
+"""What is in a photo, besides its pixels, goes nowhere; and nothing is told to anybody."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from watched import watched
+
+from petseg import Segmenter
+from petseg.cli import main
+from petseg.segmentation import _SUFFIXES
+
+SECRET = b"petseg-secret"
+KINDS = [(kind, suffix) for kind, suffixes in _SUFFIXES.items() for suffix in suffixes]
+
+
+def telling_photo(pixels: NDArray[np.uint8], file_format: str) -> bytes:
+    """The photo with all that cameras and programs put into a file: GPS, XMP, ICC, comments, texts."""
+    secret = SECRET.decode()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = secret
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (52.0, 30.0, 59.0), 29: secret})
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + SECRET
+    options: dict[str, Any] = {"exif": exif, "icc_profile": profile}
+    if file_format in ("JPEG", "WEBP"):
+        options["xmp"] = b"<x:xmpmeta>" + SECRET
+    if file_format == "JPEG":
+        options["comment"] = SECRET
+    if file_format == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("Author", secret)
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", secret)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, file_format, **options)
+    assert buffer.getvalue().count(SECRET) >= 2, "the photo tells nothing"
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("given_as", ["bytes", "PIL image"])
+def test_nothing_of_a_photo_but_its_pixels_is_saved(
+    photo: NDArray[np.uint8], model_path: Path, tmp_path: Path, file_format: str, given_as: str
+) -> None:
+    data = telling_photo(photo, file_format)
+    given = Image.open(io.BytesIO(data)) if given_as == "PIL image" else data
+    answer = Segmenter(model_path, device="cpu")(given)
+    for kind, suffix in KINDS:
+        path = tmp_path / f"{kind}{suffix}"
+        answer.save(path, kind)
+        check_silent(path)
+    for image in (answer.overlay(), answer.cutout()):
+        assert not image.info
+        assert not image.getexif()
+
+
+def check_silent(path: Path) -> None:
+    assert SECRET not in path.read_bytes()
+    if path.suffix == ".json":
+        return
+    with Image.open(path) as image:
+        image.load()
+        assert not image.getexif()
+        assert not set(image.info) & {"exif", "icc_profile", "xmp", "XML:com.adobe.xmp", "comment", "Author"}
+
+
+def test_the_command_line_saves_pixels_only(
+    run: Callable[..., Any], folder: Path, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    (folder / "dog.jpg").write_bytes(telling_photo(photo, "JPEG"))
+    assert run("segment", folder, "-o", tmp_path / "out", "--save", "mask,cutout,overlay,json").exit_code == 0
+    made = list((tmp_path / "out").iterdir())
+    assert len(made) == 4
+    for path in made:
+        check_silent(path)
+
+
+# -- no telemetry -----------------------------------------------------------------------------------------
+
+SEGMENT = """
+import petseg
+from petseg.cli import app
+photo = "petseg/app/examples/chelsea.jpg"
+petseg.segment(photo, (220, 150)).save(sys.argv[2] + "/answer.json")
+petseg.list_models()
+for words in (["segment", photo, "-o", sys.argv[2], "--save", "mask,overlay"], ["models"], ["doctor"]):
+    app(words, standalone_mode=False)
+"""
+
+
+def test_no_socket_is_opened_to_segment(tmp_path: Path) -> None:
+    seen = watched(SEGMENT, tmp_path / "seen.json", tmp_path, HF_HUB_CACHE=str(tmp_path / "cache"))
+    assert (tmp_path / "chelsea.mask.png").exists()
+    assert [event for event in seen.events if event[0].startswith("socket.")] == []
+
+
+def test_the_hook_sees_sockets(tmp_path: Path) -> None:
+    code = "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 0.01)\nexcept OSError: pass"
+    assert ("socket.connect", "192.0.2.1") in watched(code, tmp_path / "seen.json").elsewhere
+
+
+def test_the_command_line_tells_the_hub_nothing_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setattr("sys.argv", ["petseg", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
