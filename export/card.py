@@ -19,6 +19,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from export import card_text as text
 from export.click_figures import click_figures, is_simulation
+from petseg import saving
 from petseg.manifest import Manifest
 from petseg.metrics import CLASSES
 
@@ -85,7 +86,7 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
     folder = root / "train" / "checkpoints" / name
     measured = {
         what: _one(_read(folder / f"{what}.json"), name, folder / f"{what}.json")
-        for what in ("metrics", "parity", "robustness", "speed")
+        for what in ("metrics", "parity", "int8", "robustness", "speed", "zeroshot")
         if what == "metrics" or (folder / f"{what}.json").is_file()
     }
     manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
@@ -102,11 +103,20 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
                 f"{name}: {figure} is {value} in the model and {said} in {folder / 'metrics.json'}; "
                 "export it again with --metrics"
             )
+    quantised = entry.get("int8", {"files": []})["files"]
+    proven = measured.get("int8", {}).get("files", {}).values()
+    if any(file["sha256"] not in proven for file in quantised):
+        raise CardError(
+            f"{folder / 'int8.json'} is missing, or not about the int8 weights; write it with: "
+            f"python -m export.quantize {folder} --embed --json {folder / 'int8.json'}"
+        )
+    if not quantised:
+        measured.pop("int8", None)  # of weights that are no more
     return Facts(
         name,
         words,
         manifest,
-        {file["path"]: file for file in entry["files"]},
+        {file["path"]: file for file in (*entry["files"], *quantised)},
         _read(folder / "config.json"),
         measured,
         tuple(sorted(path.name for path in folder.glob("*.png"))),
@@ -199,10 +209,16 @@ def _sections(facts: Facts) -> Iterator[str]:
         yield text.clicks(measured["metrics"])
     else:
         yield text.metrics(measured["metrics"], CLASSES)
+    if "zeroshot" in measured:
+        yield text.zero_shot(measured["zeroshot"])
+    if "int8" in measured:
+        yield text.int8(measured["int8"])
     yield text.robustness(measured.get("robustness"), facts.name, "robustness.png" in facts.figures)
     yield text.speed(measured.get("speed"))
     yield text.limits(facts.words["limits"], facts.words["failures"], measured["metrics"])
-    yield text.reproduce(facts.name, facts.words["train"], manifest, measured.get("parity"))
+    yield text.reproduce(
+        facts.name, facts.words["train"], manifest, measured.get("parity"), has_int8="int8" in measured
+    )
 
 
 def _join(front: ModelCardData, body: str) -> str:
@@ -250,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1 if problems else 0
         for name in wanted:
             path = options.root / "model_cards" / f"{name}.md"
-            path.write_text(make(name, options.root), encoding="utf-8")
+            saving.write(path, make(name, options.root).encode())
             print(path)
     except CardError as error:
         print(f"no card: {error}", file=sys.stderr)

@@ -28,8 +28,17 @@ FIGURES = {
 }
 """Figure of `petseg.metrics.Evaluation.report` -> (its name, its definition)."""
 
-_COUNTED = ("photos", "animals", "species_confused", "missed", "confusion_matrix", "iou", "dice")
-"""Figures that are told elsewhere in the card."""
+_COUNTED = (
+    "photos",
+    "animals",
+    "species_confused",
+    "missed",
+    "confusion_matrix",
+    "iou",
+    "dice",
+    "comparison",
+)
+"""Told elsewhere in the card, or not at all: a comparison is of one run on one machine."""
 
 TERMS = {
     "oxford-iiit-pet": (
@@ -77,6 +86,11 @@ def _commands(lines: Sequence[str]) -> str:
     return "\n".join(["```bash", *(line.strip() for line in lines), "```"])
 
 
+def is_int8(path: str) -> bool:
+    """Whether a file of weights is an int8 one, by its name."""
+    return path.endswith(".int8.onnx")
+
+
 def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str, Any]) -> str:
     """Inputs, outputs, size, architecture and files."""
     model = config.get("model", {})
@@ -87,9 +101,10 @@ def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str
     rows = [
         (f"`{path}`", f"{file['bytes'] / 1e6:.2f} MB", f"`{file['sha256']}`") for path, file in files.items()
     ]
+    arithmetic = "in float32 and in int8" if any(map(is_int8, files)) else "float32 arithmetic"
     return f"""## What it is
 
-- Answers with one of background, cat and dog for every pixel of a photo{takes}; ONNX, float32 arithmetic.
+- Answers with one of background, cat and dog for every pixel of a photo{takes}; ONNX, {arithmetic}.
 - Architecture: {kind}, {manifest.parameters:,} parameters.
 - Sees the photo at {manifest.size} x {manifest.size} pixels, fitted with its aspect ratio kept; the mask has
   the photo's own size.
@@ -135,12 +150,34 @@ def metrics(report: Mapping[str, Any], classes: Sequence[str]) -> str:
     ]
     parts = [
         "## Metrics",
-        f"On the test list of the photos that were at hand: {report.get('photos', 0):,} photos of "
+        f"In float32, on the test list of the photos at hand: {report.get('photos', 0):,} photos of "
         "Oxford-IIIT Pet that nothing was chosen or trained on, at their own size.",
         _table(("figure", "value", "what it is"), known),
         _table(("class", "IoU", "Dice"), by_class),
     ]
     return "\n\n".join([*parts, _table(("other figure", "value"), others)] if others else parts)
+
+
+def int8(report: Mapping[str, Any]) -> str:
+    """What 8-bit arithmetic costs and gains."""
+    float32, quantised = report["float32"], report["int8"]
+    rows = [
+        (title, _number(float32[key]), _number(quantised[key]))
+        for key, (title, _) in FIGURES.items()
+        if key in quantised
+    ]
+    measured = (
+        f"On the same {report['photos']} photos it gives {report['agreement']:.2%} of the pixels the class that "
+        f"float32 gives them. Its network was {report['speedup']:.2f} times as fast, {report['threads']} "
+        f"threads, both in turns, on {report['machine']}."
+    )
+    return f"""## In int8
+
+The same model with 8-bit integers, all but its first layers; ranges were measured on {report["calibration_photos"]} photos
+of its training. petseg takes it on CPUs that have 8-bit dot products (VNNI on x86, nearly all on Arm), unless
+asked for `precision="float32"`. {measured}
+
+{_table(("figure", "float32", "int8"), rows)}"""
 
 
 def clicks(report: Mapping[str, Any]) -> str:
@@ -187,6 +224,21 @@ def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+def zero_shot(report: Mapping[str, Any]) -> str:
+    """How well the text and the photo encoder below the model fit together, from train.zeroshot."""
+    rows = [
+        ("species", _number(report["species_accuracy"]), "cat or dog"),
+        ("breed", _number(report["breed_accuracy"]), f"one of {len(report['by_breed'])}"),
+        ("breed, best five", _number(report["breed_top5_accuracy"]), "among the five closest"),
+        ("breed, mean", _number(report["breed_mean_accuracy"]), "mean over breeds: rare ones count as much"),
+    ]
+    return (
+        "## Words and photos\n\n"
+        f"Zero-shot accuracy of the dual encoder on the same {report['photos']} photos: each gets the class "
+        "whose captions it is closest to.\n\n" + _table(("accuracy", "value", "of"), rows)
+    )
+
+
 def robustness(curves: Mapping[str, Any] | None, name: str, has_figure: bool) -> str:
     """mIoU on the clean photo and at the last level of each perturbation."""
     head = "## Robustness"
@@ -214,7 +266,7 @@ def speed(measured: Mapping[str, Any] | None) -> str:
     """Latency beside the peer of the same run, with the machine named."""
     if not measured:
         return f"## Speed\n\n{NOT_MEASURED}"
-    latency = measured["latency"]
+    latency, precision = measured["latency"], measured.get("precision", "float32")
     rows = [
         (what, f"{latency[key]['median']:.1f} ms", f"{latency[key]['p95']:.1f} ms")
         for what, key in (
@@ -225,7 +277,7 @@ def speed(measured: Mapping[str, Any] | None) -> str:
     return f"""## Speed
 
 {measured["photo"]} photo, {measured["threads"]} threads, {measured["rounds"]} rounds in one run on
-{measured.get("machine", "a machine that the run did not name")}; petseg takes {latency["ratio"]:.2f} times as
+{measured.get("machine", "a machine that the run did not name")}; in {precision}, petseg takes {latency["ratio"]:.2f} times as
 long as the peer's network.
 
 {_table(("", "median", "95th percentile"), rows)}"""
@@ -243,7 +295,14 @@ def limits(said: Sequence[str], failures: Sequence[str], report: Mapping[str, An
     return f"## Limits\n\n{_bullets(said)}\n\n### Failures seen\n\n{_bullets(seen)}"
 
 
-def reproduce(name: str, train: Sequence[str], manifest: Manifest, parity: Mapping[str, Any] | None) -> str:
+def reproduce(
+    name: str,
+    train: Sequence[str],
+    manifest: Manifest,
+    parity: Mapping[str, Any] | None,
+    *,
+    has_int8: bool = False,
+) -> str:
     """The commands, and what proves that the ONNX files are the checkpoint's."""
     checkpoint, weights = f"train/checkpoints/{name}", f"petseg/weights/{name}"
     measure = [f"python -m train.evaluate {checkpoint} --json {checkpoint}/metrics.json"]
@@ -258,6 +317,7 @@ def reproduce(name: str, train: Sequence[str], manifest: Manifest, parity: Mappi
         f"python -m export.export {checkpoint} --metrics {checkpoint}/metrics.json --embed",
         f"python -m export.verify {checkpoint} {weights}{'' if manifest.prompts else '.onnx'} "
         f"--json {checkpoint}/parity.json",
+        *([f"python -m export.quantize {checkpoint} --embed --json {checkpoint}/int8.json"] * has_int8),
         f"python -m export.card {name}",
     ]
     agreed = NOT_MEASURED

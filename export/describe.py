@@ -118,6 +118,11 @@ def read_metrics(path: Path, checkpoint: Path) -> dict[str, Any]:
         (report,) = reports.values()
     if is_simulation(report):
         return _finite(click_figures(report))
+    return figures(report)
+
+
+def figures(report: dict[str, Any]) -> dict[str, Any]:
+    """The plain figures and the IoU of each class from `petseg.metrics.Evaluation.report`."""
     return _finite(report) | {"iou": _finite(report.get("iou", {}))}
 
 

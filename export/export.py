@@ -22,7 +22,7 @@ from torch.export import Dim
 from export.describe import describe, petseg_version, read_metrics
 from export.graph import store_half, strip_origin
 from export.parts import WHOLE, ExportError, Part, split
-from petseg import catalog
+from petseg import catalog, saving
 from petseg.errors import PetsegError
 from petseg.manifest import METADATA_KEY
 from train.checkpoint import load_checkpoint
@@ -30,6 +30,9 @@ from train.models.autoencoder import AutoencoderConfig
 
 OPSET, IR_VERSION = 18, 10
 """What torch writes without converting, and what onnxruntime 1.20 and later loads."""
+
+INDEX = "index.json"
+"""Beside the embedded weights, for `petseg.catalog`."""
 
 EMBEDDED_LIMIT = 24_000_000
 """Bytes that the weights inside the package may have together."""
@@ -64,8 +67,7 @@ class Exported:
             )
         files = {path / f"{part}.onnx" if self.is_split else path: data for part, data in self.graphs.items()}
         for file, data in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
+            saving.write(file, data)
 
 
 @torch.no_grad()
@@ -158,31 +160,42 @@ def embed(model: Exported, folder: Path) -> Path:
     name = model.document["name"]
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"name {name!r} cannot be embedded; use lower-case letters, digits, - and _")
-    path, index_path = folder / (name if model.is_split else f"{name}.onnx"), folder / "index.json"
-    index = {"models": {}, "default": name}
-    if index_path.is_file():
-        index = json.loads(index_path.read_text(encoding="utf-8"))
+    path = folder / (name if model.is_split else f"{name}.onnx")
+    index = read_index(folder) or {"models": {}, "default": name}
     files = [
-        {
-            "path": f"{name}/{part}.onnx" if model.is_split else path.name,
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-        }
+        entry_of(f"{name}/{part}.onnx" if model.is_split else path.name, data)
         for part, data in model.graphs.items()
     ]
     index["models"][name] = {"files": files, "manifest": model.document}
     index["models"] = dict(sorted(index["models"].items()))
     if index["models"][index["default"]]["manifest"]["prompts"]:
         index["default"] = name  # a default that needs no prompt is better
-    total = sum(file["bytes"] for entry in index["models"].values() for file in entry["files"])
+    check_weight(index, name)
+    model.write(path)
+    saving.write_json(folder / INDEX, index)
+    (folder / f"{name}.int8.onnx").unlink(missing_ok=True)  # it was made of what was here before
+    return path
+
+
+def read_index(folder: Path) -> dict[str, Any] | None:
+    """The index of embedded weights, None where there is none."""
+    path = folder / INDEX
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def entry_of(path: str, data: bytes) -> dict[str, Any]:
+    """What the index says of a file."""
+    return {"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def check_weight(index: dict[str, Any], name: str) -> None:
+    """Raise `ExportError` if with a model the embedded weights are too large."""
+    entries = [part for entry in index["models"].values() for part in (entry, entry.get("int8"))]
+    total = sum(file["bytes"] for entry in entries if entry for file in entry["files"])
     if total > EMBEDDED_LIMIT:
         raise ExportError(
             f"with {name} the embedded weights would have {total:,} bytes, more than {EMBEDDED_LIMIT:,}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    model.write(path)
-    index_path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    return path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

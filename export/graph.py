@@ -49,6 +49,33 @@ def store_half(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
+def share_scales(model: onnx.ModelProto) -> None:
+    """Let what only goes into a concatenation have the scale of its result, so that bytes are merely copied.
+
+    They get that scale in the next step anyway.
+
+    Args:
+        model: in QDQ form, as `onnxruntime.quantization` writes it.
+    """
+    graph = model.graph
+    made = {name: node for node in graph.node for name in node.output}
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    for concatenation in [node for node in graph.node if node.op_type == "Concat"]:
+        (result,) = users[concatenation.output[0]]
+        for name in concatenation.input:
+            restored = made[name]
+            stored = made[restored.input[0]]
+            if all(len(users[node.output[0]]) == 1 for node in (stored, restored)):
+                for node in (stored, restored):
+                    node.input[1:] = result.input[1:]
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
+
+
 def _as_half(tensor: TensorProto) -> np.ndarray | None:
     """The values as float16, or None where they are to stay as they are."""
     if tensor.data_type != TensorProto.FLOAT:

@@ -21,7 +21,7 @@ from huggingface_hub import HfApi
 
 from export import card, space
 from export.space_trial import SpaceError
-from petseg import bundle, catalog, hub, publishing
+from petseg import bundle, catalog, hub, publishing, saving
 from petseg.errors import PetsegError
 from petseg.hub_cache import Reference
 from petseg.hub_calls import ask
@@ -66,12 +66,14 @@ def assemble(
     for needed in (WEIGHTS, CONFIG, publishing.PARITY):
         if not (checkpoint / needed).is_file():
             raise PublishError(f"{checkpoint / needed} is missing; model_cards/README.md says what makes it")
-    graphs = [file.path for file in catalog.resolve(model or name)]
+    found = catalog.find(model or name)
+    graphs, quantised = ([file.path for file in files] for files in found)
     text = readme.read_text(encoding="utf-8") if readme else card.make(name)
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise PublishError(f"{folder} is not empty; choose another folder")
-    for target, source in zip(bundle.GRAPHS[len(graphs) - 1], graphs, strict=True):
+    targets = *bundle.GRAPHS[len(graphs) - 1], *bundle.QUANTISED[: len(quantised)]
+    for target, source in zip(targets, (*graphs, *quantised), strict=True):
         shutil.copyfile(source, folder / target)
     for source in sorted(checkpoint.iterdir()):
         if source.suffix in KINDS:
@@ -80,7 +82,7 @@ def assemble(
     text = text.replace(f"../train/checkpoints/{name}/", "")
     (folder / publishing.CARD).write_text(text, encoding="utf-8")
     described = bundle.describe(folder, read_document(graphs[0]))
-    (folder / bundle.FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    saving.write_json(folder / bundle.FILE, described)
     return folder
 
 
@@ -118,8 +120,7 @@ def pin(name: str, repo: str, commit: str, folder: Path) -> None:
         "bundle": json.loads(listed.read_text(encoding="utf-8")),
     }
     index["published"] = dict(sorted((index.get("published", {}) | {name: entry}).items()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    saving.write_json(path, index)
 
 
 def publish_model(options: argparse.Namespace) -> None:

@@ -27,6 +27,9 @@ SUFFIXES = (".onnx", ".json", ".safetensors")
 GRAPHS = (("model.onnx",), tuple(f"{part}.onnx" for part in PARTS))
 """The files of a model: one graph, or two for a promptable one."""
 
+QUANTISED = ("model.int8.onnx",)
+"""A model's int8 version, which a bundle may have besides."""
+
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_+-]*(\.[0-9A-Za-z_+-]+)*")
@@ -102,6 +105,11 @@ class Bundle:
     def graphs(self) -> tuple[str, ...]:
         """The files that make up the model, one of `GRAPHS`."""
         return next(graphs for graphs in GRAPHS if self.files.keys() >= set(graphs))
+
+    @property
+    def quantised(self) -> tuple[str, ...]:
+        """The files of the int8 version, `QUANTISED` or none."""
+        return QUANTISED if self.graphs == GRAPHS[0] and self.files.keys() >= set(QUANTISED) else ()
 
     def check(self, path: Path, name: str, source: str) -> None:
         """Hold a file against its entry.

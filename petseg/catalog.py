@@ -9,10 +9,10 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from petseg import hub, hub_cache
-from petseg.bundle import GRAPHS, Bundle
+from petseg.bundle import GRAPHS, QUANTISED, Bundle
 from petseg.errors import HubNotFoundError, ModelError, PromptError
 from petseg.hub_cache import Reference, Snapshot
 from petseg.manifest import Manifest
@@ -37,8 +37,9 @@ class ModelInfo:
         bytes: what they weigh.
         prompts: what it takes besides the photo: none, or some of "point" and "box".
         parameters: number of weights.
-        metrics: figures as `petseg.metrics.Evaluation.report` gives them.
+        metrics: figures as `petseg.metrics.Evaluation.report` gives them, in float32.
         description: one line for people.
+        precisions: "float32", and "int8" where there are such weights; `bytes` counts both.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ModelInfo:
     parameters: int
     metrics: dict[str, Any]
     description: str
+    precisions: tuple[str, ...] = ("float32",)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class ModelFile:
 
     path: Path
     sha256: str | None = None
+
+
+class Files(NamedTuple):
+    """A model's files: one, or encoder and decoder.
+
+    Attributes:
+        float32: the model itself.
+        int8: the same, quantised; empty where there is no such version.
+    """
+
+    float32: tuple[ModelFile, ...]
+    int8: tuple[ModelFile, ...] = ()
 
 
 def list_models() -> list[ModelInfo]:
@@ -122,16 +136,27 @@ def choose(kinds: Collection[str]) -> str | None:
     return able[0] if able else None
 
 
+def quantised() -> list[str]:
+    """Names of the models that have int8 weights, the default first."""
+    return [info.name for info in embedded_models() if "int8" in info.precisions]
+
+
 def resolve(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...]:
+    """Find a model's weights: `find(model).float32`, where this is said at more length."""
+    return find(model).float32
+
+
+def find(model: str | os.PathLike[str] | None = None) -> Files:
     """Find a model's weights.
 
     Args:
         model: the name of a model; ORG/NAME or ORG/NAME@REVISION on the Hub; or the path (ending in .onnx,
             with a path separator and not of that form, one that is there, or a PathLike) of an .onnx file
-            or of a folder with model.onnx, or with encoder.onnx and decoder.onnx. None is the default model.
+            or of a folder with model.onnx (and perhaps model.int8.onnx), or with encoder.onnx and
+            decoder.onnx. None is the default model.
 
     Returns:
-        The file, or encoder and decoder. What comes from the Hub is verified, and pulled if need be.
+        The files. What comes from the Hub is verified, and pulled if need be.
 
     Raises:
         ModelError: there is no such model.
@@ -140,9 +165,12 @@ def resolve(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...
     if isinstance(model, os.PathLike) or (isinstance(model, str) and _looks_like_path(model)):
         path = Path(os.fsdecode(model))
         if os.path.isdir(path):  # noqa: PTH112 (never raises; opening what is no folder says what it is)
-            whole, parts = ([path / name for name in graphs] for graphs in GRAPHS)
-            return tuple(map(ModelFile, whole if os.path.isfile(whole[0]) else parts))  # noqa: PTH113
-        return (ModelFile(path),)
+            there = [name for name in QUANTISED if os.path.isfile(path / name)]  # noqa: PTH113
+            whole, parts = (tuple(ModelFile(path / name) for name in graphs) for graphs in GRAPHS)
+            if os.path.isfile(whole[0].path):  # noqa: PTH113
+                return Files(whole, tuple(ModelFile(path / name) for name in there))
+            return Files(parts)
+        return Files((ModelFile(path),))
     if not isinstance(model, str | None):
         raise ModelError(f"model {model!r} is neither a name nor a path; give one of those")
     if model is not None and hub_cache.is_reference(model):
@@ -150,8 +178,8 @@ def resolve(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...
     index = _read_index()
     name = index["default"] if model is None else model
     if name in index["models"]:
-        files = index["models"][name]["files"]
-        return tuple(ModelFile(WEIGHTS / file["path"], file["sha256"]) for file in files)
+        entry = index["models"][name]
+        return Files(_embedded(entry), _embedded(entry.get("int8")))
     if name in index["published"]:
         return _files_of(hub.locate(_pinned(index["published"][name])))
     if name is not None and (pulled := _pulled(name)) is not None:
@@ -193,7 +221,7 @@ def reference(model: str, revision: str | None = None) -> Reference:
     )
 
 
-def _from_hub(model: str) -> tuple[ModelFile, ...]:
+def _from_hub(model: str) -> Files:
     try:
         return _files_of(hub.locate(Reference.parse(model)))
     except HubNotFoundError as error:
@@ -212,9 +240,18 @@ def _pinned(published: dict[str, Any]) -> Reference:
     return Reference(published["repo"], published["revision"], published["sha256"])
 
 
-def _files_of(snapshot: Snapshot) -> tuple[ModelFile, ...]:
-    files = snapshot.bundle.files
-    return tuple(ModelFile(snapshot.folder / name, files[name].sha256) for name in snapshot.bundle.graphs)
+def _embedded(entry: dict[str, Any] | None) -> tuple[ModelFile, ...]:
+    files = entry["files"] if entry else []
+    return tuple(ModelFile(WEIGHTS / file["path"], file["sha256"]) for file in files)
+
+
+def _files_of(snapshot: Snapshot) -> Files:
+    folder, listed = snapshot.folder, snapshot.bundle
+
+    def files(names: tuple[str, ...]) -> tuple[ModelFile, ...]:
+        return tuple(ModelFile(folder / name, listed.files[name].sha256) for name in names)
+
+    return Files(files(listed.graphs), files(listed.quantised))
 
 
 def _looks_like_path(model: str) -> bool:
@@ -226,20 +263,23 @@ def _looks_like_path(model: str) -> bool:
 def _info(name: str, entry: dict[str, Any]) -> ModelInfo:
     manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
     path = WEIGHTS / entry["files"][0]["path"]
+    quantised = entry.get("int8", {"files": []})["files"]
     return ModelInfo(
         name=name,
         status="embedded",
         path=path if len(entry["files"]) == 1 else path.parent,
-        bytes=sum(file["bytes"] for file in entry["files"]),
+        bytes=sum(file["bytes"] for file in (*entry["files"], *quantised)),
         prompts=manifest.prompts,
         parameters=manifest.parameters,
         metrics=manifest.metrics,
         description=f"version {manifest.version}, {manifest.size} px, trained on {manifest.training_data}",
+        precisions=("float32", "int8") if quantised else ("float32",),
     )
 
 
 def _hub_info(name: str, folder: Path, listed: Bundle) -> ModelInfo:
-    manifest, sizes = listed.manifest, {name: listed.files[name].bytes for name in listed.graphs}
+    names = *listed.graphs, *listed.quantised
+    manifest, sizes = listed.manifest, {name: listed.files[name].bytes for name in names}
     here = all(os.path.isfile(folder / graph) for graph in sizes)  # noqa: PTH113 (never raises)
     return ModelInfo(
         name=name,
@@ -250,6 +290,7 @@ def _hub_info(name: str, folder: Path, listed: Bundle) -> ModelInfo:
         parameters=manifest.parameters,
         metrics=manifest.metrics,
         description=f"version {listed.version}, {manifest.size} px, trained on {manifest.training_data}",
+        precisions=("float32", "int8") if listed.quantised else ("float32",),
     )
 
 
@@ -266,7 +307,8 @@ def _read_index() -> dict[str, Any]:
     pinned = {"repo": str, "revision": str, "sha256": str, "bundle": dict}
     try:
         published = index.setdefault("published", {}).values()
-        entries = index["models"].values()
+        models = index["models"].values()
+        entries = [*models, *(entry["int8"] for entry in models if "int8" in entry)]
         files = [file for entry in entries for file in entry["files"]]
         sound = all(isinstance(file[key], kind) for file in files for key, kind in kinds.items())
         sound = sound and all(entry["files"] and isinstance(entry["manifest"], dict) for entry in entries)

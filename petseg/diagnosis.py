@@ -9,6 +9,7 @@ from typing import Any
 from petseg import catalog, runtime
 from petseg.catalog import ModelFile, ModelInfo
 from petseg.errors import ModelError
+from petseg.precision import int8_is_fast
 from petseg.runtime import Diagnosis, Fault
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -17,10 +18,18 @@ _REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
 
 @dataclass(frozen=True)
 class Weights:
-    """An embedded model, and what is wrong with its files, if anything."""
+    """An embedded model.
+
+    Attributes:
+        name: of the model.
+        path: of its file or folder.
+        precision: what it runs in on this machine's CPU by default, "float32" or "int8".
+        fault: what is wrong with its files, if anything.
+    """
 
     name: str
     path: Path
+    precision: str
     fault: Fault | None
 
 
@@ -30,11 +39,13 @@ class Checkup:
 
     Attributes:
         runtime: ONNX Runtime and the devices.
+        int8: whether the CPU is known to have instructions that make int8 pay.
         weights: the embedded models.
         problems: what is broken and how to mend it. A GPU that cannot be used is none: the CPU does it.
     """
 
     runtime: Diagnosis
+    int8: bool
     weights: list[Weights]
     problems: list[Fault]
 
@@ -66,8 +77,11 @@ class Checkup:
             yield "GPU:           not used"
             yield f"      cause:   {found.cuda.problem}"
             yield f"      fix:     {found.cuda.fix}"
+        chosen = "int8, where the model has such weights" if self.int8 else "float32"
+        yield f"on the CPU:    {chosen}"
         for weights in self.weights:
-            yield f"model {weights.name + ':':<9}{'damaged' if weights.fault else 'sound'}, {weights.path}"
+            state = "damaged" if weights.fault else "sound"
+            yield f"model {weights.name + ':':<9}{state}, {weights.precision} on the CPU, {weights.path}"
         for problem in self.problems:
             yield f"PROBLEM:       {problem.problem}"
             yield f"      fix:     {problem.fix}"
@@ -88,12 +102,14 @@ def examine() -> Checkup:
     except ModelError as error:
         problems.append(Fault(str(error), _REINSTALL))
     problems += [entry.fault for entry in weights if entry.fault]
-    return Checkup(found, weights, list(dict.fromkeys(problems)))
+    return Checkup(found, int8_is_fast(), weights, list(dict.fromkeys(problems)))
 
 
 def _examine_weights(info: ModelInfo) -> Weights:
-    faults = [_examine_file(info.name, file) for file in catalog.resolve(info.name)]
-    return Weights(info.name, info.path, next(filter(None, faults), None))
+    found = catalog.find(info.name)
+    faults = [_examine_file(info.name, file) for file in (*found.float32, *found.int8)]
+    precision = "int8" if found.int8 and int8_is_fast() else "float32"
+    return Weights(info.name, info.path, precision, next(filter(None, faults), None))
 
 
 def _examine_file(name: str, file: ModelFile) -> Fault | None:

@@ -16,6 +16,9 @@ EXPORT_AGAIN = "download it again, or export it again (python -m export.export)"
 FORMAT = 1
 """Version of the document; a reader refuses newer ones, whose meaning it cannot know."""
 
+PRECISIONS = ("float32", "int8", "float16")
+"""What a graph calculates in: float32 all through, mostly with 8-bit integers, or half precision for GPUs."""
+
 PARTS = ("encoder", "decoder")
 """The graphs of a promptable model in two files, PART.onnx in one folder."""
 
@@ -65,6 +68,7 @@ class Manifest:
         metrics: figures as `petseg.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
         parameters: number of weights.
+        precision: one of `PRECISIONS`; `metrics` hold for it.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Manifest:
     parameters: int
     part: str | None = None
     zoom: bool = False
+    precision: str = "float32"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Self:
@@ -127,9 +132,16 @@ class Manifest:
                 f"{source}: 'zoom' in its metadata is {zoom!r} with prompts {document['prompts']}; it must "
                 f"be true or false, and only promptable models zoom; {EXPORT_AGAIN}"
             )
+        precision = document.get("precision", "float32")
+        if precision not in PRECISIONS:
+            raise ModelError(
+                f"{source}: 'precision' in its metadata is {precision!r}, must be one of "
+                f"{', '.join(PRECISIONS)}; {EXPORT_AGAIN}"
+            )
         # classes and fit have only one value each, so there is nothing to keep.
         kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
-        return cls(**kept | {"prompts": tuple(document["prompts"]), "part": part, "zoom": zoom})
+        checked = {"prompts": tuple(document["prompts"]), "part": part, "zoom": zoom, "precision": precision}
+        return cls(**kept | checked)
 
 
 def check_contract(session: Any, source: str) -> Manifest:
@@ -147,6 +159,13 @@ def check_contract(session: Any, source: str) -> Manifest:
     Raises:
         ModelError: the first thing that differs.
     """
+    try:
+        return _check_contract(session, source)
+    except UnicodeDecodeError as error:  # ONNX Runtime decodes names and metadata when it is asked for them
+        raise ModelError(f"{source} is damaged ({error}); {EXPORT_AGAIN}") from error
+
+
+def _check_contract(session: Any, source: str) -> Manifest:
     document = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if document is None:
         raise ModelError(

@@ -5,6 +5,7 @@ another click on the same photo costs the decoder alone.
 """
 
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,10 +15,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import runtime
-from petseg.catalog import ModelFile
-from petseg.errors import ModelError
+from petseg import catalog, cuda, runtime
+from petseg.catalog import Files, ModelFile
+from petseg.errors import DeviceError, ModelError
 from petseg.manifest import EXPORT_AGAIN, PARTS, Manifest
+from petseg.precision import Precision, check_precision, int8_is_fast
 
 Features: TypeAlias = dict[str, NDArray[Any]]
 """Name -> (B, ...): the decoder's inputs, less the prompt. A whole model takes the photo itself."""
@@ -67,11 +69,13 @@ class Network:
         manifest: what the model says about itself.
         decoder: the graph that answers; the only one of a whole model.
         encoder: the graph that sees the photo, where there are two.
+        files: what it was opened from.
     """
 
     manifest: Manifest
     decoder: runtime.Session
     encoder: runtime.Session | None = None
+    files: tuple[ModelFile, ...] = ()
 
     @property
     def device(self) -> str:
@@ -106,6 +110,52 @@ class Network:
         return _features.get(key, lambda: encoder.run(inputs))
 
 
+def open_model(
+    model: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    precision: Precision = "auto",
+) -> Network:
+    """Find a model, choose among its precisions, and open it.
+
+    Args:
+        model: see `petseg.catalog.find`.
+        device, threads: see `petseg.runtime.open_session`.
+        precision: "float32"; "int8", which runs on the CPU; or "auto": int8 on a CPU with 8-bit dot products
+            if the model has such weights, else float32.
+
+    Raises:
+        DeviceError: unknown precision, or int8 on a GPU; and as for `open_network`.
+        ModelError: no such model, or it is not there in this precision; and as for `open_network`.
+        HubError: it is to come from the Hub, and does not.
+    """
+    check_precision(precision)
+    if precision == "int8" and device not in ("auto", "cpu"):
+        raise DeviceError(f"int8 runs on the CPU, not on {device!r}; give device='cpu', or another precision")
+    found = catalog.find(model)
+    if precision == "auto":
+        return _open_fastest(found, device, threads)
+    if precision == "int8" and found.int8:
+        return open_network(found.int8, "cpu", threads)
+    network = open_network(found.float32, "cpu" if precision == "int8" else device, threads)
+    if network.manifest.precision != precision:
+        able = ", ".join(catalog.quantised())
+        fix = f"those with both are: {able}" if able else "no installed model has both"
+        raise ModelError(f"model {network.manifest.name!r} has no {precision} weights here; {fix}")
+    return network
+
+
+def _open_fastest(found: Files, device: str, threads: int) -> Network:
+    """What runs best where the model ends up: int8 is for CPUs."""
+    if not (found.int8 and int8_is_fast()):
+        return open_network(found.float32, device, threads)
+    if device != "cpu" and (device != "auto" or cuda.gpu_visible()):
+        network = open_network(found.float32, device, threads)
+        if network.device != "cpu":
+            return network
+    return open_network(found.int8, "cpu", threads)
+
+
 def open_network(files: Sequence[ModelFile], device: str = "auto", threads: int = 0) -> Network:
     """Open a model, or take what is open already.
 
@@ -128,9 +178,9 @@ def open_network(files: Sequence[ModelFile], device: str = "auto", threads: int 
                 f"{decoder.path} is only the {decoder.manifest.part} of a model; give the folder with "
                 f"{' and '.join(f'{part}.onnx' for part in PARTS)}"
             )
-        return Network(decoder.manifest, decoder)
+        return Network(decoder.manifest, decoder, files=tuple(files))
     check_pair(encoders[0], decoder)
-    return Network(replace(decoder.manifest, part=None), decoder, encoders[0])
+    return Network(replace(decoder.manifest, part=None), decoder, encoders[0], tuple(files))
 
 
 def check_pair(encoder: runtime.Session, decoder: runtime.Session) -> None:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*")
 
 
+class Precision(StrEnum):
+    """What a model calculates in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
 class Resize(StrEnum):
     """How masks get the photo's size."""
 
@@ -30,9 +38,36 @@ Model = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:N, or auto: a GPU that works, else the CPU.")
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:N, auto (a GPU that works, else the CPU), or tensorrt (fp16; takes minutes for "
+        "the first photos).",
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=0, metavar="N", help="For the CPU; 0: all cores.")]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="auto: int8 on a CPU that is quick at it if the model has such weights, else float32."),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Photos that go through the network together; default: chosen for the device.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Threads that read, segment and encode photos; default: as many as keep the machine busy.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 

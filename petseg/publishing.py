@@ -9,7 +9,7 @@ from petseg import bundle
 from petseg.bundle import Bundle
 from petseg.errors import HubContentError, PetsegError
 
-CARD, PARITY = "README.md", "parity.json"
+CARD, PARITY, INT8 = "README.md", "parity.json", "int8.json"
 FOR_PEOPLE = (".md", ".csv", ".png", ".svg")
 """What is published besides the files that petseg reads."""
 
@@ -31,7 +31,8 @@ def check(folder: Path) -> tuple[Bundle, dict[str, Path]]:
         files = _files(folder, about)
         listed = Bundle.read(files[bundle.FILE], about)
         _check_files(listed, files, about)
-        _check_parity(listed, json.loads(files[PARITY].read_bytes()), about)
+        reports = [files[PARITY], *(files[name] for name in (INT8,) if listed.quantised and name in files)]
+        _check_parity(listed, [json.loads(path.read_bytes()) for path in reports], about)
         card = files[CARD].read_text(encoding="utf-8")
     except KeyError as error:
         raise HubContentError(f"{about} cannot be published: {error.args[0]} is missing{_AGAIN}") from error
@@ -69,18 +70,26 @@ def _check_files(listed: Bundle, files: dict[str, Path], about: str) -> None:
             raise HubContentError(f"{about} holds {name!r}, which its {bundle.FILE} does not list{_AGAIN}")
 
 
-def _check_parity(listed: Bundle, report: Any, about: str) -> None:
-    """The report is about these very files, and the checkpoint they were exported from."""
-    graphs = {listed.files[name].sha256 for name in listed.files if name.endswith(".onnx")}
-    files = report.get("files") if isinstance(report, dict) else None
-    if not isinstance(files, dict) or not graphs <= set(files.values()):
+def _check_parity(listed: Bundle, reports: list[Any], about: str) -> None:
+    """The reports are about these very files, and the checkpoint they were exported from."""
+    files = [report.get("files") if isinstance(report, dict) else None for report in reports]
+    proven = {sha256 for names in files if isinstance(names, dict) for sha256 in names.values()}
+    graphs = {name: file.sha256 for name, file in listed.files.items() if name.endswith(".onnx")}
+    unproven = {name for name, sha256 in graphs.items() if sha256 not in proven}
+    if unproven and unproven <= set(listed.quantised):
+        raise HubContentError(
+            f"{about} cannot be published: there is no {INT8} about its int8 weights; write it with: "
+            f"python -m export.quantize CHECKPOINT --embed --json {INT8}"
+        )
+    if unproven:
         raise HubContentError(
             f"{about} cannot be published: {PARITY} is not about its ONNX files; verify them with: "
             f"python -m export.verify CHECKPOINT MODEL --json {PARITY}"
         )
     checkpoint = listed.manifest.checkpoint_sha256
     weights = listed.files.get("model.safetensors")
-    if report.get("checkpoint_sha256") != checkpoint or (weights and weights.sha256 != checkpoint):
+    others = any(report.get("checkpoint_sha256") != checkpoint for report in reports)
+    if others or (weights and weights.sha256 != checkpoint):
         raise HubContentError(f"{about} cannot be published: its model was exported from another checkpoint")
 
 
@@ -89,7 +98,7 @@ def _check_contract(folder: Path, listed: Bundle, about: str) -> None:
     from petseg.segmenter import Segmenter
 
     try:
-        manifest = Segmenter(folder, device="cpu").manifest
+        manifest = Segmenter(folder, device="cpu", precision="float32").manifest
     except PetsegError as error:
         raise HubContentError(f"{about} cannot be published: {error}") from error
     if replace(manifest, part=None) != listed.manifest:

@@ -24,6 +24,8 @@ from petseg.errors import DeviceError, ModelError
 from petseg.manifest import EXPORT_AGAIN, FEATURES, Manifest, check_contract
 
 MAX_THREADS = 1024
+MAX_BYTES = 2**31 - 1
+"""No protobuf message, so no ONNX file in one piece, is larger."""
 _REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
 
 
@@ -38,7 +40,7 @@ class Session:
     Attributes:
         path: the file it came from.
         manifest: what the graph says about itself.
-        device: where it really runs: "cpu" or "cuda:N".
+        device: where it really runs: "cpu", "cuda:N" or "tensorrt:N".
     """
 
     path: Path
@@ -67,7 +69,11 @@ class Session:
         """
         names = [value.name for value in self._session.get_outputs()]
         try:
-            outputs = dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+            if self.device == "cpu":
+                values = self._session.run(names, dict(inputs))
+            else:
+                values = cuda.run(_onnxruntime(), self._session, inputs, names, self.device)
+            outputs = dict(zip(names, values, strict=True))
         except Exception as error:
             batch = len(next(iter(inputs.values()), ()))
             raise DeviceError(
@@ -100,8 +106,9 @@ def open_session(
 
     Args:
         path: an .onnx file that keeps the contract.
-        device: "cpu", "cuda", "cuda:N", or "auto": the GPU if there is one that works, else the CPU,
-            with one `DeviceWarning` per process where a GPU is there and does not work.
+        device: "cpu", "cuda", "cuda:N", "tensorrt", "tensorrt:N" (in fp16; compiles for minutes for each
+            batch size), or "auto": CUDA if there is a GPU that works, else the CPU, with one `DeviceWarning`
+            per process where a GPU is there and does not work.
         threads: for the CPU; 0 is the runtime's own choice, all cores.
         sha256: what the file must hash to; None takes any.
 
@@ -129,10 +136,12 @@ def open_session(
 def _check_device(device: str) -> str:
     if device in ("auto", "cpu"):
         return device
-    match = re.fullmatch(r"cuda(?::(\d{1,3}))?", device) if isinstance(device, str) else None
+    match = re.fullmatch(r"(cuda|tensorrt)(?::(\d{1,3}))?", device) if isinstance(device, str) else None
     if match is None:
-        raise DeviceError(f"device {device!r} is unknown; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
-    return f"cuda:{int(match[1] or 0)}"
+        raise DeviceError(
+            f"device {device!r} is unknown; give 'auto', 'cpu', 'cuda', 'cuda:N', 'tensorrt' or 'tensorrt:N'"
+        )
+    return f"{match[1]}:{int(match[2] or 0)}"
 
 
 def _identify(path: str | os.PathLike[str]) -> tuple[Path, tuple[int, int, int]]:
@@ -172,6 +181,8 @@ def _warn_once(error: cuda.CudaError) -> None:
 def _read(path: Path, sha256: str | None) -> bytes:
     """The file's bytes, verified. Everything is loaded from them, so nothing can change in between."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{path} is larger than any ONNX file; {EXPORT_AGAIN}")
         model = path.read_bytes()
     except OSError as error:
         raise ModelError(f"model file {str(path)!r} cannot be read ({error.strerror})") from error
@@ -207,7 +218,10 @@ def _start(model: bytes, path: Path | str, device: str, threads: int) -> Any:
 
     def on_cpu() -> Any:
         try:
-            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            # A second attempt on the same provider would only be announced on the standard output.
+            return onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:
             raise ModelError(
                 f"{path} is damaged or no ONNX model ({cuda.one_line(error)}); {EXPORT_AGAIN}"
@@ -216,7 +230,7 @@ def _start(model: bytes, path: Path | str, device: str, threads: int) -> Any:
     if device == "cpu":
         return on_cpu()
     try:
-        return cuda.start(onnxruntime, model, options, int(device.removeprefix("cuda:")))
+        return cuda.start(onnxruntime, model, options, device)
     except cuda.CudaError:
         on_cpu()  # a damaged model fails here as well, and then that is the error to report
         raise
