@@ -6,13 +6,10 @@ petseg is charged for everything from the uint8 photo to the full-size mask.
 
 import argparse
 import json
-import os
-import platform
-import re
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import skimage.data
@@ -20,10 +17,12 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg.bench import machine
 from petseg.errors import PetsegError
 from petseg.evaluation import Predictor, evaluate, format_report
 from petseg.geometry import Letterbox
 from petseg.pairs import Pair, read_pairs
+from petseg.precision import Precision
 from petseg.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[1]
@@ -76,16 +75,6 @@ class Peer:
         square = image.resize((self.size, self.size), Image.Resampling.BILINEAR, reducing_gap=2.0)
         classes = Image.fromarray(self.classes(np.asarray(square)))
         return np.asarray(classes.resize(image.size, Image.Resampling.NEAREST))
-
-
-def machine() -> str:
-    """The processor, as the system calls it, and how many cores there are."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    except OSError:
-        found = None
-    name = found[1] if found else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def sample_photo() -> Photo:
@@ -160,7 +149,8 @@ def print_results(results: dict[str, Any]) -> None:
         **{f"  {stage}": figures for stage, figures in latency["stages"].items()},
         "peer, network alone": latency["peer"],
     }
-    print(f"{results['photo']} photo, {results['threads']} threads, {results['rounds']} rounds")
+    how = f"{results['threads']} threads, {results['precision']}, {results['rounds']} rounds"
+    print(f"{results['photo']} photo, {how}")
     print(f"{'':<24}{'median ms':>10}{'p95 ms':>10}")
     for name, figures in rows.items():
         print(f"{name:<24}{figures['median']:>10.2f}{figures['p95']:>10.2f}")
@@ -174,6 +164,9 @@ def main() -> int:
     """Measure as the command line says; 1 if something is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description=__doc__)
     parser.add_argument("--model", help="name or .onnx file; default: petseg's default model")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="auto", help="of petseg; default: its own choice"
+    )
     parser.add_argument("--peer", type=Path, default=PEER, help="its .tflite file")
     parser.add_argument("--threads", type=int, default=2, help="for each of the two")
     parser.add_argument("--rounds", type=int, default=100, help="measurements of each")
@@ -183,7 +176,9 @@ def main() -> int:
     options = parser.parse_args()
     photo = sample_photo()
     try:
-        segmenter = Segmenter(options.model, device="cpu", threads=options.threads)
+        segmenter = Segmenter(
+            options.model, device="cpu", threads=options.threads, precision=options.precision
+        )
         peer = Peer(options.peer, options.threads)
         pairs = read_pairs(options.data, options.split) if options.data else []
     except (PetsegError, OSError, ValueError) as error:
@@ -191,6 +186,7 @@ def main() -> int:
         return 1
     results: dict[str, Any] = {
         "model": segmenter.name,
+        "precision": segmenter.precision,
         "machine": machine(),
         "photo": f"{photo.shape[1]} x {photo.shape[0]}",
         "threads": options.threads,

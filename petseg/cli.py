@@ -1,29 +1,34 @@
-"""The command line: `petseg segment`, `app`, `models`, `pull`, `push`, `doctor` and `eval`.
+"""The command line: `petseg segment`, `batch`, `bench`, `app`, `models`, `pull`, `push`, `doctor` and `eval`.
 
 numpy, Pillow and ONNX Runtime are imported inside the commands, so that help and wrong usage answer
 at once.
 """
 
 import errno
-import json
 import math
+import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from petseg import cli_app, cli_hub
+from petseg import cli_app, cli_batch, cli_bench, cli_hub, reports
 from petseg.errors import ImageError, OutputError, PetsegError, PromptError
 from petseg.options import (
     AsJson,
+    BatchSize,
     Device,
     Model,
+    Precision,
+    PrecisionOption,
     Resize,
     Threads,
+    Workers,
     is_one_file,
     parse_kinds,
     parse_prompt,
@@ -31,8 +36,7 @@ from petseg.options import (
 )
 
 if TYPE_CHECKING:
-    from petseg.files import Photo, Saver
-    from petseg.segmentation import Segmentation
+    from petseg.files import Encoded, Photo, Saver
     from petseg.segmenter import Segmenter
 
 INTERRUPTED = 130
@@ -70,6 +74,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line, and end the process with its exit status."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface_hub is imported
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may be more than the terminal can show
             stream.reconfigure(errors="backslashreplace")
@@ -117,14 +122,14 @@ def segment(
     model: Model = None,
     device: Device = "auto",
     threads: Threads = 0,
+    precision: PrecisionOption = Precision.AUTO,
     point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click on the pet.")] = None,
     negative: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click beside it.")] = None,
     box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet.")] = None,
     resize: Annotated[Resize, typer.Option(help="nearest: cheaper, with coarse edges.")] = Resize.SMOOTH,
     opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Photos that go through the network together.")
-    ] = 8,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Find the pets in photos.
@@ -153,65 +158,76 @@ def segment(
     if found:
         kinds = kinds or ["json" if one_file and out.suffix.lower() == ".json" else "mask"]
         asked = prompt_kinds(prompt)
-        segmenter = _segmenter(model or catalog.choose(asked), device, threads, resize.value)
+        segmenter = _segmenter(model or catalog.choose(asked), device, threads, precision, resize.value)
         segmenter.check_takes(asked)
-        results = _answers(segmenter, [photo.path for photo in found], prompt, batch_size)
         saver = files.Saver(out, kinds, found, one_file=one_file, opacity=opacity)
-        failed += _save_all(found, results, saver, quiet)
+        if workers is None and len(found) == 1:
+            workers = 1  # which has all cores for itself
+        results = _answers(segmenter, found, prompt, saver, batch_size, workers)
+        failed += _write_all(found, results, saver, quiet)
     if failed:
         if count > 1:
             typer.echo(f"petseg: error: {failed} of {count} failed", err=True)
         raise typer.Exit(1)
 
 
-def _segmenter(model: str | None, device: str, threads: int, resize: Any = "smooth") -> "Segmenter":
+def _segmenter(
+    model: str | None, device: str, threads: int, precision: Precision, resize: Any = "smooth"
+) -> "Segmenter":
     from petseg.runtime import DeviceWarning
     from petseg.segmenter import Segmenter
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeviceWarning)
-        segmenter = Segmenter(model, device=device, threads=threads, resize=resize)
+        segmenter = Segmenter(model, device=device, threads=threads, resize=resize, precision=precision.value)
     for warning in caught:
         typer.echo(f"petseg: warning: {warning.message}", err=True)
     return segmenter
 
 
 def _answers(
-    segmenter: "Segmenter", paths: Sequence[Path], prompt: dict[str, Any], batch_size: int
-) -> Iterator["Segmentation | PetsegError"]:
-    """For each photo what the model says, or why it cannot."""
-    if not prompt:
-        return segmenter.map(paths, batch_size, return_errors=True)
-    return _answers_to_prompt(segmenter, paths, prompt)
-
-
-def _answers_to_prompt(
-    segmenter: "Segmenter", paths: Sequence[Path], prompt: dict[str, Any]
-) -> Iterator["Segmentation | PetsegError"]:
-    for path in paths:
-        try:
-            yield segmenter.segment(path, **prompt)
-        except (ImageError, PromptError) as error:
-            yield error
-
-
-def _save_all(
+    segmenter: "Segmenter",
     photos: Sequence["Photo"],
-    results: Iterable["Segmentation | PetsegError"],
+    prompt: dict[str, Any],
+    saver: "Saver",
+    batch_size: int | None,
+    workers: int | None,
+) -> Generator["Encoded | PetsegError", None, None]:
+    """For each photo what is to be written, or why there is nothing."""
+    from petseg import pipeline
+
+    paths = [photo.path for photo in photos]
+    if not prompt:
+        return segmenter.each(
+            paths, saver.encode, batch_size, workers, keep_photos=saver.needs_photos, return_errors=True
+        )
+
+    def answer(batch: list[Path]) -> list["Encoded | PetsegError"]:
+        try:
+            return [saver.encode(segmenter.segment(path, **prompt)) for path in batch]
+        except (ImageError, OutputError, PromptError) as error:
+            return [error]
+
+    return pipeline.run(answer, paths, 1, workers or 1, return_errors=True)
+
+
+def _write_all(
+    photos: Sequence["Photo"],
+    results: Generator["Encoded | PetsegError", None, None],
     saver: "Saver",
     quiet: bool,
 ) -> int:
-    """Save each result as it comes and say so; returns how many photos failed."""
+    """Write each result as it comes and say so; returns how many photos failed."""
     from tqdm import tqdm
 
     failed = 0
     hidden = quiet or len(photos) < 2 or not sys.stderr.isatty()
-    with tqdm(total=len(photos), desc="segment", unit="photo", disable=hidden) as bar:
+    with closing(results), tqdm(total=len(photos), desc="segment", unit="photo", disable=hidden) as bar:
         for photo, result in zip(photos, results, strict=True):
             try:
                 if isinstance(result, PetsegError):
                     raise result
-                targets = saver.save(photo, result)
+                targets = saver.write(photo, result)
             except PetsegError as error:
                 failed += 1
                 with bar.external_write_mode(sys.stderr):
@@ -234,9 +250,9 @@ def models(as_json: AsJson = False) -> None:
 
     known = list_models()
     if as_json:
-        typer.echo(_to_json([asdict(info) for info in known]))
+        typer.echo(reports.to_json([asdict(info) for info in known]))
         return
-    rows = [("name", "status", "size", "prompts", "parameters", "mIoU")]
+    rows = [("name", "status", "size", "prompts", "parameters", "precisions", "mIoU (float32)")]
     for info in known:
         miou = info.metrics.get("miou")
         rows.append(
@@ -246,6 +262,7 @@ def models(as_json: AsJson = False) -> None:
                 f"{info.bytes / 1e6:.1f} MB",
                 ", ".join(info.prompts) or "-",
                 f"{info.parameters:,}",
+                ", ".join(info.precisions),
                 f"{miou:.3f}" if isinstance(miou, int | float) else "-",
             )
         )
@@ -255,6 +272,8 @@ def models(as_json: AsJson = False) -> None:
 
 
 app.command("app")(cli_app.serve)
+app.command()(cli_batch.batch)
+app.command()(cli_bench.bench)
 app.command()(cli_hub.pull)
 app.command()(cli_hub.push)
 
@@ -268,7 +287,7 @@ def doctor(as_json: AsJson = False) -> None:
     from petseg import diagnosis
 
     checkup = diagnosis.examine()
-    typer.echo(_to_json(checkup.document()) if as_json else checkup.text())
+    typer.echo(reports.to_json(checkup.document()) if as_json else checkup.text())
     if checkup.problems:
         raise typer.Exit(1)
 
@@ -281,6 +300,7 @@ def evaluate_folder(
     model: Model = None,
     device: Device = "auto",
     threads: Threads = 0,
+    precision: PrecisionOption = Precision.AUTO,
     worst: Annotated[int, typer.Option(min=0, metavar="K", help="Name the K worst photos.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
@@ -293,9 +313,9 @@ def evaluate_folder(
     from petseg.evaluation import evaluate, format_report
     from petseg.pairs import read_pairs
 
-    _check_writable(json_file)
+    reports.check_writable(json_file)
     pairs = read_pairs(folder, split, masks)
-    segmenter = _segmenter(model, device, threads)
+    segmenter = _segmenter(model, device, threads, precision)
     evaluation, scores = evaluate(
         pairs, lambda photo: segmenter.segment(photo).mask, progress=sys.stderr.isatty()
     )
@@ -304,39 +324,15 @@ def evaluate_folder(
     for score in scores[:worst]:
         typer.echo(f"{score.name:<38}{score.miou:>8.4f}")
     if json_file is not None:
-        asked = {"model": segmenter.name, "device": segmenter.device, "folder": folder, "split": split}
+        asked = {
+            "model": segmenter.name,
+            "device": segmenter.device,
+            "precision": segmenter.precision,
+            "folder": folder,
+            "split": split,
+        }
         per_photo = {score.name: score.miou for score in scores}
-        _write(json_file, _to_json(asked | report | {"miou_per_photo": per_photo}))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{str(path)!r} cannot be written ({error.strerror})") from error
-
-
-def _to_json(document: object) -> str:
-    """Strict JSON: figures without a value (nan) become null, paths texts."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        return str(value) if isinstance(value, Path) else value
-
-    return json.dumps(plain(document), indent=2, allow_nan=False)
-
-
-def _check_writable(path: Path | None) -> None:
-    """Raise `OutputError` now rather than after the work."""
-    if path is not None and not path.parent.is_dir():
-        raise OutputError(f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first")
-    if path is not None and path.exists() and not path.is_file():
-        raise OutputError(f"{str(path)!r} is there and no regular file; choose another name")
+        reports.write_json(json_file, asked | report | {"miou_per_photo": per_photo})
 
 
 def _complain(error: Exception) -> None:

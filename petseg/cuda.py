@@ -11,13 +11,18 @@ import io
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from petseg.errors import DeviceError
 
 PROVIDER = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+_NAMES = {PROVIDER: "CUDA", TENSORRT: "TensorRT"}
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 _ONE_RUNTIME = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
 _ONE_AT_A_TIME = threading.Lock()
@@ -64,14 +69,14 @@ def gpu_visible() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*")) or shutil.which("nvidia-smi") is not None
 
 
-def start(onnxruntime: Any, model: bytes, options: Any, index: int) -> Any:
+def start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
     """Start a session on one GPU, or say why not.
 
     Args:
         onnxruntime: the module.
         model: a serialised ONNX model.
         options: `onnxruntime.SessionOptions`.
-        index: which GPU.
+        device: "cuda:N", or "tensorrt:N", which leaves to CUDA what TensorRT cannot do.
 
     Returns:
         An `onnxruntime.InferenceSession` that did end up on the GPU.
@@ -79,25 +84,69 @@ def start(onnxruntime: Any, model: bytes, options: Any, index: int) -> Any:
     Raises:
         CudaError: it did not, with the cause and the fix. A damaged model ends here too.
     """
-    if PROVIDER not in onnxruntime.get_available_providers():
+    providers = _providers(device)
+    wanted = providers[0][0]
+    if wanted not in onnxruntime.get_available_providers():
         installed = " and ".join(f"{name} {version}" for name, version in installed_packages().items())
         raise package_conflict() or CudaError(
-            f"the installed {installed or 'onnxruntime'} is built without CUDA", _ONE_RUNTIME
+            f"the installed {installed or 'onnxruntime'} is built without {_NAMES[wanted]}", _ONE_RUNTIME
         )
-    # Heuristic, since the default times every convolution anew for each batch size it meets.
-    cuda = (PROVIDER, {"device_id": str(index), "cudnn_conv_algo_search": "HEURISTIC"})
     try:
         with _quiet(onnxruntime) as said:
             session = onnxruntime.InferenceSession(
-                model, options, providers=[cuda, "CPUExecutionProvider"], enable_fallback=0
+                model, options, providers=[*providers, "CPUExecutionProvider"], enable_fallback=0
             )
     except Exception as error:
         raise _explain(one_line(error)) from error
-    if PROVIDER not in session.get_providers():
-        silence = "ONNX Runtime went to the CPU without a reason"
-        raise _explain(_loader_error(onnxruntime) or one_line(said.getvalue()) or silence)
+    if wanted not in session.get_providers():
+        silence = f"ONNX Runtime went on without {_NAMES[wanted]} and gave no reason"
+        raise _explain(_loader_error(onnxruntime, wanted) or one_line(said.getvalue()) or silence)
     session.disable_fallback()  # else a failing run would print and go on with the CPU
     return session
+
+
+def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
+    """What is to run a model, the best first, with the options of each."""
+    kind, _, index = device.partition(":")
+    # Heuristic, since the default times every convolution anew for each batch size it meets.
+    cuda = (PROVIDER, {"device_id": index, "cudnn_conv_algo_search": "HEURISTIC"})
+    if kind == "cuda":
+        return [cuda]
+    # TensorRT compiles the graph anew for each batch size, which takes minutes: what it makes is kept.
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "petseg" / "tensorrt"
+    tensorrt = {
+        "device_id": index,
+        "trt_fp16_enable": "1",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(kept),
+    }
+    return [(TENSORRT, tensorrt), cuda]
+
+
+def run(
+    onnxruntime: Any, session: Any, inputs: Mapping[str, NDArray[Any]], names: Sequence[str], device: str
+) -> list[NDArray[Any]]:
+    """Run a session with everything bound to the GPU's memory: one copy there, one copy back.
+
+    Args:
+        onnxruntime: the module.
+        session: as `start` gives it.
+        inputs: name -> values.
+        names: of the outputs.
+        device: as for `start`.
+
+    Returns:
+        The outputs, in the order of `names`.
+    """
+    where = "cuda", int(device.partition(":")[2])  # TensorRT's memory is CUDA's
+    binding = session.io_binding()
+    for name, values in inputs.items():
+        there = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values), *where)
+        binding.bind_ortvalue_input(name, there)
+    for name in names:
+        binding.bind_output(name, *where)
+    session.run_with_iobinding(binding)
+    return list(binding.copy_outputs_to_cpu())
 
 
 def one_line(message: object) -> str:
@@ -124,14 +173,14 @@ def _quiet(onnxruntime: Any) -> Iterator[io.StringIO]:
             onnxruntime.set_default_logger_severity(2)  # its default; there is no way to ask for the current
 
 
-def _loader_error(onnxruntime: Any) -> str | None:
-    """What the system says on loading the CUDA provider; None if it loads.
+def _loader_error(onnxruntime: Any, provider: str) -> str | None:
+    """What the system says on loading a provider's library; None if it loads.
 
     Only ever asked after ONNX Runtime tried by itself: a provider library that something else loads
     first never finds its host.
     """
     folder = Path(onnxruntime.__file__).parent / "capi"
-    for library in sorted(folder.glob("*onnxruntime_providers_cuda.*")):
+    for library in sorted(folder.glob(f"*onnxruntime_providers_{_NAMES[provider].lower()}.*")):
         try:
             ctypes.CDLL(str(library))
         except OSError as error:
@@ -148,6 +197,9 @@ def _explain(cause: str) -> CudaError:
         )
     if "libcuda.so" in cause or "driver" in cause.lower():
         return CudaError(cause, "install or update the NVIDIA driver, or use device='cpu'")
+    if "nvinfer" in cause:
+        fix = "install TensorRT, and let LD_LIBRARY_PATH name its libraries, or use device='cuda'"
+        return CudaError(cause, fix)
     if "cannot open shared object" in cause or "Could not find module" in cause:
         return CudaError(cause, "install the CUDA libraries: pip install 'petseg[cuda]', or use device='cpu'")
     return CudaError(cause, "see petseg doctor, or use device='cpu'")

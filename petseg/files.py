@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from petseg import saving
 from petseg.errors import ImageError, OutputError, PetsegError
 from petseg.pairs import IMAGE_SUFFIXES
 from petseg.segmentation import Kind, Segmentation
@@ -93,10 +94,10 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError]) -> Iterator[P
             for name in folders
             if not name.startswith(".") and (skipped is None or _identity(here / name) != skipped)
         )
-        yield from (here / name for name in sorted(files) if _is_photo(name))
+        yield from (here / name for name in sorted(files) if is_photo(name))
 
 
-def _is_photo(name: str) -> bool:
+def is_photo(name: str) -> bool:
     """Whether a file in a folder counts, by its name."""
     lower = name.lower()
     return (
@@ -110,7 +111,7 @@ def _namer() -> Callable[[Path], str]:
     @cache
     def neighbours(folder: Path) -> tuple[frozenset[str], Counter[str]]:
         try:
-            names = [name.casefold() for name in os.listdir(folder) if _is_photo(name)]  # noqa: PTH208 (paths are slow)
+            names = [name.casefold() for name in os.listdir(folder) if is_photo(name)]  # noqa: PTH208 (paths are slow)
         except OSError:
             names = []
         return frozenset(names), Counter(Path(name).stem for name in names)
@@ -133,6 +134,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A result, ready to be written.
+
+    Attributes:
+        label, score: see `Segmentation`.
+        files: kind -> the bytes of its file.
+    """
+
+    label: str
+    score: float
+    files: dict[Kind, bytes]
 
 
 class Saver:
@@ -168,7 +183,25 @@ class Saver:
             except OSError as error:
                 raise OutputError(f"folder {str(out)!r} cannot be made ({error.strerror})") from error
 
-    def save(self, photo: Photo, result: Segmentation) -> list[Path]:
+    @property
+    def needs_photos(self) -> bool:
+        """Whether some of what is saved shows the photo itself."""
+        return not {"overlay", "cutout"}.isdisjoint(self._kinds)
+
+    def encode(self, result: Segmentation) -> Encoded:
+        """What is to be written of a result; may be asked from any thread.
+
+        Raises:
+            OutputError: a file called so cannot hold it.
+            ImageError: the photo, which was not kept, can no more be read.
+        """
+        files: dict[Kind, bytes] = {}
+        for kind in self._kinds:
+            name = self._out if self._one_file else Path("photo" + ENDINGS[kind])
+            files[kind] = result.encode(name, kind, opacity=self._opacity)
+        return Encoded(result.label, result.score, files)
+
+    def write(self, photo: Photo, encoded: Encoded) -> list[Path]:
         """Write every kind.
 
         Returns:
@@ -184,7 +217,7 @@ class Saver:
                 "give it another output folder, or give one folder that holds both"
             )
         targets = {
-            kind: self._out if self._one_file else photo.target(self._out, kind) for kind in self._kinds
+            kind: self._out if self._one_file else photo.target(self._out, kind) for kind in encoded.files
         }
         for target in targets.values():
             if (identity := _identity(target)) in self._taken:
@@ -192,7 +225,7 @@ class Saver:
                     f"{str(target)!r} {self._taken[identity]} and is not overwritten; choose another output"
                 )
         for kind, target in targets.items():
-            result.save(target, kind, opacity=self._opacity)
+            saving.write(target, encoded.files[kind])
             if identity := _identity(target):
                 self._taken[identity] = f"holds the result for {str(photo.path)!r}"
         return list(targets.values())

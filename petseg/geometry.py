@@ -15,7 +15,19 @@ FILL = 127
 """Grey that pads the square: the value closest to the middle of 0..255."""
 
 Region: TypeAlias = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels of the photo, ends exclusive."""
+"""x0, y0, x1, y1 in pixels, ends exclusive."""
+
+
+def bounds(mask: NDArray[np.bool_]) -> Region:
+    """The region around the true pixels of a mask (H, W) that has some.
+
+    Raises:
+        ValueError: it has none.
+    """
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not len(columns):
+        raise ValueError("the mask has no true pixel to put bounds around")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +88,14 @@ class Letterbox:
         return bool(((points >= (x0, y0)) & (points <= (x1, y1))).all())
 
     def apply(self, image: NDArray[np.uint8], fill: int = FILL) -> NDArray[np.uint8]:
-        """Cut the region out of an (H, W, 3) uint8 photo, scale and pad it to (size, size, 3) uint8."""
+        """Cut the region out of an (H, W, 3) uint8 photo, scale and pad it to (size, size, 3) uint8.
+
+        Where the region is the whole photo, a smaller copy of that will do (`petseg.image.load_reduced`).
+        """
         square = np.full((self.size, self.size, *image.shape[2:]), fill, np.uint8)
-        x0, y0, x1, y1 = self.region
-        image = image[y0:y1, x0:x1]
+        if not self.whole:
+            x0, y0, x1, y1 = self.region
+            image = image[y0:y1, x0:x1]
         # reducing_gap lets Pillow halve large photos with its fast box filter first.
         resized = Image.fromarray(image).resize(
             (self.inner_width, self.inner_height), Image.Resampling.BILINEAR, reducing_gap=2.0
@@ -99,6 +115,32 @@ class Letterbox:
         """
         inner = np.ascontiguousarray(plane[self.inner], dtype=np.float32)
         return self._place(Image.fromarray(inner), Image.Resampling.BILINEAR, np.float32(outside))
+
+    def restore_part(self, plane: NDArray[np.float32], part: Region) -> NDArray[np.float32]:
+        """What `restore` gives for a part of the photo, which lies in the region, up to rounding."""
+        left, top, right, bottom = part
+        corners = (np.array([[left, top], [right, bottom]]) - self.region[:2]) * self._scale
+        box = tuple(corners.ravel().tolist())
+        inner = Image.fromarray(np.ascontiguousarray(plane[self.inner], dtype=np.float32))
+        return np.asarray(inner.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box))
+
+    def reach(self, pixels: NDArray[np.bool_]) -> Region | None:
+        """The part of the photo whose restored values depend on any of these (size, size) pixels.
+
+        Returns:
+            None where none of them shows the region.
+        """
+        inner = pixels[self.inner]
+        if not inner.any():
+            return None
+        # Bilinear: a value depends on what is nearer than a pixel, of the larger kind, to its centre.
+        margin = np.ceil(np.maximum(1, self._scale)).astype(int)
+        x0, y0, x1, y1 = bounds(inner)
+        low = np.floor((np.array([x0, y0]) - margin) / self._scale) + self.region[:2]
+        high = np.ceil((np.array([x1, y1]) + margin) / self._scale) + self.region[:2]
+        left, top = np.maximum(low, self.region[:2]).astype(int).tolist()
+        right, bottom = np.minimum(high, self.region[2:]).astype(int).tolist()
+        return left, top, right, bottom
 
     def restore_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The same for a (size, size) uint8 map of labels, by nearest neighbour, 0 outside."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from petseg import photofile
 from petseg.errors import ImageError, ImageTooLargeError
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -37,6 +38,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the photo upright."""
+_ON_THE_SIDE = frozenset(_UPRIGHT[key] for key in (5, 6, 7, 8))
+_FROM_THE_END = frozenset(_UPRIGHT[key] for key in (3, 4, 6, 7))
+"""Turns that make rows columns, and those that put the first of them last."""
+
+_STRIP = 1 << 22
+"""Pixels that are converted at a time: whole copies of a large photo would take gigabytes."""
 
 
 def load(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
@@ -49,7 +56,8 @@ def load(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[
         image: path, encoded bytes, binary file (read from its start, left open), PIL image of any
             mode, or array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, of bool, uint8, uint16
             (0..65535) or float (0..1).
-        max_pixels: largest width x height, checked from the header before anything is decoded.
+        max_pixels: largest width x height, checked from the header before anything is decoded. Of WebP and
+            AVIF it is half of that, of JPEG 2000 a quarter, since they take more memory.
 
     Returns:
         (H, W, 3) uint8, read-only, never sharing memory with the input.
@@ -58,26 +66,60 @@ def load(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[
         ImageTooLargeError: more than `max_pixels`.
         ImageError: anything else that keeps the photo from being read.
     """
+    return load_reduced(image, 0, max_pixels=max_pixels)[0]
+
+
+def load_reduced(
+    image: ImageInput, least: int, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Like `load`, but a large JPEG comes in a half, a quarter or an eighth of its size.
+
+    Its decoder leaves out what the smaller size does not need, which takes a fraction of the time and the
+    memory. Everything else comes at its own size.
+
+    Args:
+        image: see `load`; only files and bytes come reduced.
+        least: the longest side, in pixels, is not reduced below this; 0 reduces nothing.
+        max_pixels: see `load`; of the photo's own size.
+
+    Returns:
+        The pixels, and the photo's own (width, height), both upright.
+
+    Raises:
+        ImageTooLargeError, ImageError: as `load`.
+    """
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
         raise ImageError(f"max_pixels is {max_pixels!r}; give a whole number of at least 1")
     name = _name_of(image)
     if isinstance(image, Image.Image):
-        pixels = _from_pillow(image, name, max_pixels)
+        pixels, size = _from_pillow(image, name, max_pixels), None
     elif isinstance(image, str | os.PathLike):
         with _open_path(Path(os.fsdecode(image)), name) as file:
-            pixels = _decode(file, name, max_pixels)
+            pixels, size = _decode(file, name, max_pixels, least)
     elif isinstance(image, bytes | bytearray | memoryview):
-        pixels = _decode(io.BytesIO(bytes(image)), name, max_pixels)
+        pixels, size = _decode(io.BytesIO(bytes(image)), name, max_pixels, least)
     elif hasattr(image, "read"):
-        pixels = _decode(_seekable(cast("IO[bytes]", image), name), name, max_pixels)
+        pixels, size = _decode(_seekable(cast("IO[bytes]", image), name), name, max_pixels, least)
     elif hasattr(image, "__array__"):
-        pixels = _from_array(image, name, max_pixels)
+        pixels, size = _from_array(image, name, max_pixels), None
     else:
         raise ImageError(
             f"{name} is no photo; give a path, bytes, a binary file, a PIL image or an array (H, W, 3)"
         )
     pixels.flags.writeable = False
-    return pixels
+    return pixels, size or (pixels.shape[1], pixels.shape[0])
+
+
+def shrink(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A copy of an (H, W, 3) uint8 photo whose longest side is `side`; one no larger is given back itself."""
+    longest = max(photo.shape[:2])
+    if longest <= side:
+        return photo
+    height, width = (max(1, round(length * side / longest)) for length in photo.shape[:2])
+    # reducing_gap lets Pillow halve large photos with its fast box filter first.
+    return np.asarray(
+        Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)
+    )
 
 
 def _name_of(image: object) -> str:
@@ -127,12 +169,32 @@ def _seekable(file: IO[bytes], name: str) -> IO[bytes]:
         return io.BytesIO(file.read())
 
 
-def _decode(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(
+    file: IO[bytes], name: str, max_pixels: int, least: int
+) -> tuple[NDArray[np.uint8], tuple[int, int] | None]:
+    """The pixels, and the photo's own (width, height) where they are reduced."""
     with _as_image_error(name):
         prefix = file.read(16)
         if not prefix:
             raise ImageError(f"{name} is empty (0 bytes); copy or download it again")
-        return _from_pillow(_identify(file, prefix, name), name, max_pixels)
+        image = _identify(cast("IO[bytes]", photofile.Rationed(file, name)), prefix, name)
+        _check_size(image.width, image.height, name, max_pixels)
+        photofile.check_cost(image, file, name, max_pixels)
+        width, height = image.size
+        if not _reduce(image, least):
+            return _from_pillow(image, name, max_pixels), None
+        pixels = _from_pillow(image, name, max_pixels)
+        return pixels, (height, width) if _turn(image) in _ON_THE_SIDE else (width, height)
+
+
+def _reduce(image: Image.Image, least: int) -> bool:
+    """Have a JPEG decoded in a smaller size; whether that did anything."""
+    scale = max(image.size) // least if least and image.format in ("JPEG", "MPO") else 1
+    if scale < 2:
+        return False
+    before = image.size
+    image.draft(None, (max(1, before[0] // scale), max(1, before[1] // scale)))
+    return image.size != before
 
 
 def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
@@ -148,6 +210,8 @@ def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
             if format_name in tried or (accept is not None and accept(prefix) is not True):
                 continue
             tried.add(format_name)
+            if format_name in photofile.RUNS_PROGRAMS:
+                continue
             try:
                 file.seek(0)
                 return factory(file, "")
@@ -192,9 +256,25 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.u
         image.load()
         # Some formats (icons, TIFF with an orientation) know their true size only now.
         _check_size(image.width, image.height, name, max_pixels)
-        rgb = _to_rgb(image, name)
-        turn = _turn(image)
-        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+        white, turn = _white(image, name), _turn(image)
+        sides = (image.width, image.height) if turn in _ON_THE_SIDE else (image.height, image.width)
+        upright = np.empty((*sides, 3), np.uint8)
+        for strip, rows in _strips(image):
+            if turn in _FROM_THE_END:
+                rows = slice(image.height - rows.stop, image.height - rows.start)
+            part = _to_rgb(strip, white)
+            part = part if turn is None else part.transpose(turn)
+            upright[(slice(None), rows) if turn in _ON_THE_SIDE else rows] = np.asarray(part)
+        return upright
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[Image.Image, slice]]:
+    """The image in pieces of about `_STRIP` pixels, with the rows of each."""
+    step = max(1, _STRIP // image.width)
+    for top in range(0, image.height, step):
+        bottom = min(image.height, top + step)
+        whole = bottom - top == image.height
+        yield image if whole else image.crop((0, top, image.width, bottom)), slice(top, bottom)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -204,15 +284,16 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None  # broken EXIF is no reason to refuse a photo whose pixels are sound
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        grey = _grey_to_uint8(image, name)
+def _to_rgb(image: Image.Image, white: float | None = None) -> Image.Image:
+    if white is not None:
+        values = np.asarray(image)
+        grey = _uint16_to_uint8(values) if image.mode.startswith("I;16") else _grey_to_uint8(values, white)
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):
-            grey[np.asarray(image) == transparent] = 255
+            grey[values == transparent] = 255
         return Image.fromarray(grey).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     if image.mode == "La":
         image = image.convert("LA")  # Pillow takes the premultiplied grey no further in one step
     rgba = image.convert("RGBA")
@@ -221,22 +302,28 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return rgb
 
 
-def _grey_to_uint8(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Scale a 16-bit, 32-bit or float image to (H, W) uint8.
+def _white(image: Image.Image, name: str) -> float | None:
+    """What value is white in a 16-bit, 32-bit or float image; None for 8 bits.
 
-    Modes I and F do not say what their white is, so it is the smallest usual one that fits: 1 (F only),
-    255 or 65535. An I that was read from a PNG is always 16-bit.
+    Modes I and F do not say, so it is the smallest usual one that fits: 1 (F only), 255 or 65535. An I that
+    was read from a PNG is always 16-bit.
     """
-    values = np.asarray(image)
     if image.mode.startswith("I;16"):
-        return _uint16_to_uint8(values)
-    low, high = float(values.min()), float(values.max())
+        return 65535
+    if image.mode not in ("I", "F"):
+        return None
+    strips = (np.asarray(strip) for strip, _ in _strips(image))
+    ends = np.array([(strip.min(), strip.max()) for strip in strips], np.float64)
+    low, high = float(ends.min()), float(ends.max())
     if not (low >= 0 and high <= 65535):  # so written, NaN fails too
         raise ImageError(
             f"{name} has values from {low:g} to {high:g} in mode {image.mode}; scale them to 0..255 first"
         )
     whites = {"F": (1, 255, 65535), "I": (65535,) if image.format == "PNG" else (255, 65535)}
-    white = next(white for white in whites[image.mode] if high <= white)
+    return next(white for white in whites[image.mode] if high <= white)
+
+
+def _grey_to_uint8(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
     return (values * (255 / white) + 0.5).astype(np.uint8)
 
 
@@ -255,7 +342,7 @@ def _from_array(image: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_size(array.shape[1], array.shape[0], name, max_pixels)
     pixels = _array_to_uint8(array, name)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(pixels)), name))
+        return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(pixels))))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), order="C")

@@ -142,11 +142,18 @@ def _read(
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     try:
         numbers = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise PromptError(f"{name} {values!r:.100} are no numbers; give pixels of the photo") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"{name} {_shown(values)} are no numbers; give pixels of the photo") from error
     if not np.isfinite(numbers).all():
         raise PromptError(f"{name} holds NaN or infinity; give pixels of the photo")
     return numbers
+
+
+def _shown(values: Any) -> str:
+    try:
+        return f"{values!r:.100}"
+    except ValueError:
+        return "with thousands of digits"  # which Python does not print
 
 
 def _check_points(points: Any, width: int, height: int) -> NDArray[np.float64]:

@@ -1,12 +1,10 @@
 """The answer for one photo, and what one does with it."""
 
-import io
 import json
 import math
 import os
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -15,21 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import polygons
+from petseg import polygons, saving
 from petseg.errors import OutputError
 from petseg.geometry import Letterbox
+from petseg.image import shrink
 from petseg.metrics import CLASSES, species_of
+from petseg.palette import COLORS, Color, palette
 from petseg.prompts import Prompt
+from petseg.zoom import Asked
 
 Resize: TypeAlias = Literal["smooth", "nearest"]
 Kind: TypeAlias = Literal["mask", "cutout", "overlay", "json"]
 
-Color: TypeAlias = tuple[int, int, int]
-COLORS: dict[str, Color] = {"background": (0, 0, 0), "cat": (255, 140, 0), "dog": (0, 114, 255)}
-"""Class -> RGB; orange and blue stay apart for colour-blind eyes too."""
-
 OUTSIDE = -1e4
 """By how much a pet exceeds background where it is ruled out (`petseg.zoom`, `petseg.animal`)."""
+
+SCORED = 640
+"""How sure the network is, is worked out no larger than this, in pixels of the longest side."""
+_STRIP = 1 << 19
+"""Pixels of a mask that are worked out at a time, so that they stay in the processor's cache."""
+
+Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
+"""A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
 
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "mask": (".png",),
@@ -39,30 +44,6 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 """What can be saved as what: a mask suffers no lossy format, a cutout needs transparency."""
 
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {}),
-    ".jpg": ("JPEG", {"quality": 95}),
-    ".jpeg": ("JPEG", {"quality": 95}),
-    ".webp": ("WEBP", {"quality": 95}),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """What a promptable model was asked, and about what: all that is needed to go on from its answer.
-
-    Attributes:
-        prompt: in pixels of the photo.
-        letterbox: the photo, or the region of it, that the model saw last.
-        square: (S, S, 3) uint8: that, as the model saw it.
-        fill: grey around the photo in that square.
-    """
-
-    prompt: Prompt
-    letterbox: Letterbox
-    square: NDArray[np.uint8]
-    fill: int
-
 
 class Segmentation:
     """Where the cats and dogs of one photo are.
@@ -71,8 +52,8 @@ class Segmentation:
 
     Attributes:
         size: (width, height) of the upright photo, in pixels.
-        photo: (H, W, 3) uint8 RGB, upright, read-only.
         model: name of the model that answered.
+        precision: what it calculated in, "float32" or "int8".
         asked: what it was asked, None for a model that finds all pets.
         threshold: how probable a pet must be at a pixel; None where the most likely class decides.
     """
@@ -81,24 +62,26 @@ class Segmentation:
         self,
         logits: NDArray[np.float32],
         letterbox: Letterbox,
-        photo: NDArray[np.uint8],
+        photo: Pixels,
         model: str,
         *,
         asked: Asked | None = None,
         resize: Resize = "smooth",
         threshold: float | None = None,
+        precision: str = "float32",
     ) -> None:
         """Keep what the network said.
 
         Args:
             logits: (3, S, S) float32, background, cat, dog.
             letterbox: what of the photo lies where in the square of side S.
-            photo: (H, W, 3) uint8 RGB, upright.
+            photo: (H, W, 3) uint8 RGB, upright, or what reads it.
             model: name of the model.
             asked: what the network was asked, if it takes prompts.
             resize: how the mask gets its size: "smooth" resizes the logits before the best class is
                 taken, "nearest" afterwards: cheaper, with edges as coarse as the model's pixels.
             threshold: see `with_threshold`.
+            precision: what the network calculated in, "float32" or "int8".
 
         Raises:
             OutputError: `resize` is neither, or a threshold outside 0..1.
@@ -107,8 +90,9 @@ class Segmentation:
         if threshold is not None and not 0 < threshold < 1:
             raise OutputError(f"threshold is {threshold!r}; give a number between 0 and 1, or None")
         self.size = letterbox.width, letterbox.height
-        self.photo = photo
+        self._photo = photo
         self.model = model
+        self.precision = precision
         self.asked = asked
         self.threshold = threshold
         self._logits = logits
@@ -119,6 +103,17 @@ class Segmentation:
         """Label, score, size and model on one line."""
         width, height = self.size
         return f"<Segmentation {self.label} {self.score:.3f}, {width} x {height}, model {self.model!r}>"
+
+    @property
+    def photo(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, upright, read-only.
+
+        Raises:
+            ImageError: it was not kept (see `Segmenter.map`), and can no more be read.
+        """
+        if not isinstance(self._photo, np.ndarray):
+            self._photo = self._photo()
+        return self._photo
 
     @property
     def prompt(self) -> Prompt | None:
@@ -138,37 +133,39 @@ class Segmentation:
         Raises:
             OutputError: a threshold outside 0..1.
         """
-        return self._copy(self._letterbox, self.photo, self.asked, threshold)
+        return self._copy(self._letterbox, self._photo, self.asked, threshold)
 
-    def thumbnail(self, side: int) -> "Segmentation":
+    def thumbnail(self, copy: int | NDArray[np.uint8]) -> "Segmentation":
         """The same answer for a smaller copy of the photo: for screens, where the full size is waste.
 
         It is for looking at, and says nothing of what was asked: to go on, keep the answer itself.
 
         Args:
-            side: longest side in pixels; a photo that is no larger is taken as it is.
+            copy: its longest side in pixels, to have it made: a photo that is no larger is taken as it is;
+                or, where one is at hand, the copy itself, (h, w, 3) uint8.
 
         Raises:
-            OutputError: a side below 1.
+            OutputError: a side below 1, or an array that is no smaller copy of a photo.
         """
-        if side < 1:
-            raise OutputError(f"side is {side!r}; give a number of pixels, 1 or more")
-        longest = max(self.size)
-        if longest <= side:
+        if not isinstance(copy, np.ndarray):
+            if copy < 1:
+                raise OutputError(f"side is {copy!r}; give a number of pixels, 1 or more")
+            copy = shrink(self.photo, copy)
+        if copy.ndim != 3 or copy.shape[0] > self.size[1] or copy.shape[1] > self.size[0]:
+            raise OutputError(f"an array of shape {copy.shape} is no smaller copy of a photo of {self.size}")
+        height, width = copy.shape[:2]
+        if (width, height) == self.size:
             return self
-        width, height = (max(1, round(length * side / longest)) for length in self.size)
-        image = Image.fromarray(self.photo)
-        photo = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
         scale = (width / self.size[0], height / self.size[1]) * 2
         x0, y0, x1, y1 = (round(edge * by) for edge, by in zip(self._letterbox.region, scale, strict=True))
         region = (min(x0, width - 1), min(y0, height - 1), max(x1, x0 + 1), max(y1, y0 + 1))
         letterbox = replace(self._letterbox, width=width, height=height, region=region)
-        return self._copy(letterbox, photo, None, self.threshold)
+        return self._copy(letterbox, copy, None, self.threshold)
 
     def _copy(
         self,
         letterbox: Letterbox,
-        photo: NDArray[np.uint8],
+        photo: Pixels,
         asked: Asked | None,
         threshold: float | None,
     ) -> "Segmentation":
@@ -180,6 +177,7 @@ class Segmentation:
             asked=asked,
             resize=self._resize,
             threshold=threshold,
+            precision=self.precision,
         )
 
     @cached_property
@@ -189,17 +187,36 @@ class Segmentation:
         The best class and the softmax depend on the logits' differences only, so two planes are resized
         instead of three.
         """
-        background, cat, dog = self._logits
         restore = self._letterbox.restore
-        return restore(cat - background, OUTSIDE), restore(dog - background, OUTSIDE)
+        cat, dog = self._seen
+        return restore(cat, OUTSIDE), restore(dog, OUTSIDE)
+
+    @property
+    def _seen(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same at the network's own pixels, two (S, S) float32."""
+        background, cat, dog = self._logits
+        return cat - background, dog - background
 
     @cached_property
     def mask(self) -> NDArray[np.uint8]:
         """(H, W) uint8 at the photo's size: 0 background, 1 cat, 2 dog."""
         if self._resize == "nearest":
-            background, cat, dog = self._logits
-            return self._letterbox.restore_labels(self._classify(cat - background, dog - background)).copy()
-        return self._classify(*self._margins)
+            return self._letterbox.restore_labels(self._classify(*self._seen)).copy()
+        if self.size[0] * self.size[1] <= _STRIP:
+            return self._classify(*self._margins)  # which the score needs as well
+        mask = np.zeros(self.size[::-1], np.uint8)
+        # Between pixels that are all background, a bilinear value is background as well: what the network may
+        # say there is a convex set, with a threshold too. So only the surroundings of the others are resized.
+        part = self._letterbox.reach(self._is_pet(*self._seen))
+        if part is None:
+            return mask
+        left, top, right, bottom = part
+        rows = max(1, _STRIP // (right - left))
+        for upper in range(top, bottom, rows):
+            strip = left, upper, right, min(bottom, upper + rows)
+            cat, dog = (self._letterbox.restore_part(plane, strip) for plane in self._seen)
+            mask[upper : strip[3], left:right] = self._classify(cat, dog)
+        return mask
 
     def _classify(self, cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Class by pixel, uint8, from by how much cat and dog exceed background."""
@@ -218,12 +235,7 @@ class Segmentation:
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """(3, H, W) float32: background, cat, dog; they sum to 1 at each pixel."""
-        cat, dog = self._margins
-        highest = np.maximum(np.maximum(cat, dog), 0)
-        result: NDArray[np.float32] = np.stack([-highest, cat - highest, dog - highest])
-        np.exp(result, out=result)
-        result /= result.sum(0)
-        return result
+        return _softmax(*self._margins)
 
     @property
     def alpha(self) -> NDArray[np.float32]:
@@ -237,11 +249,28 @@ class Segmentation:
 
     @cached_property
     def scores(self) -> dict[str, float]:
-        """Class -> its mean probability over the pet area, over the whole photo if there is none."""
+        """Class -> its mean probability over the pet area, over the whole photo if there is none.
+
+        Above `SCORED` pixels it is the mean over a smaller copy, which differs by less than 0.002.
+        """
+        if (small := self._at_scored_size()) is not None:
+            return small.scores
         area = self.mask != 0
-        planes = self.probabilities[:, area] if area.any() else self.probabilities.reshape(3, -1)
-        means = planes.mean(1, dtype=np.float64).tolist()
+        margins = [plane[area] if area.any() else plane.ravel() for plane in self._margins]
+        means = _softmax(*margins).mean(1, dtype=np.float64).tolist()
         return dict(zip(CLASSES, means, strict=True))
+
+    def _at_scored_size(self) -> "Segmentation | None":
+        """The same answer at `SCORED` pixels; None where it is no larger, or would not say the same."""
+        x0, y0, x1, y1 = self._letterbox.region
+        scale = SCORED / max(x1 - x0, y1 - y0)
+        # Where there is no pet, all of the photo counts, of which a close-up shows a part.
+        if scale >= 1 or not (self._letterbox.whole or self.mask.any()):
+            return None
+        width, height = (max(1, round(length * scale)) for length in (x1 - x0, y1 - y0))
+        letterbox = replace(self._letterbox, width=width, height=height, region=(0, 0, width, height))
+        small = self._copy(letterbox, self._photo, None, self.threshold)
+        return small if small.label == self.label else None
 
     @property
     def score(self) -> float:
@@ -260,7 +289,7 @@ class Segmentation:
         """
         if not 0 <= opacity <= 1:
             raise OutputError(f"opacity is {opacity!r}; give a number from 0 to 1")
-        tint = Image.fromarray(_palette(colors)[self.mask])
+        tint = Image.fromarray(palette(colors)[self.mask])
         strength = np.where(self.mask != 0, np.uint8(round(255 * opacity)), np.uint8(0))
         return Image.composite(tint, Image.fromarray(self.photo), Image.fromarray(strength))
 
@@ -327,8 +356,13 @@ class Segmentation:
 
         Raises:
             OutputError: the extension cannot hold it, or the file cannot be written.
+            ImageError: see `photo`.
         """
         path = Path(path)
+        saving.write(path, self.encode(path, kind, opacity=opacity))
+
+    def encode(self, path: Path, kind: Kind | None = None, *, opacity: float = 0.5) -> bytes:
+        """What `save` would write to `path`; raises as that does."""
         suffix = path.suffix.lower()
         if kind is None:
             kind = "mask" if suffix == ".png" else "json"
@@ -341,17 +375,16 @@ class Segmentation:
         if suffix not in _SUFFIXES[kind]:
             raise OutputError(f"{path} cannot hold a {kind}; use {' or '.join(_SUFFIXES[kind])}")
         if kind == "json":
-            _write(path, json.dumps(self._document(), allow_nan=False).encode())
-            return
+            return json.dumps(self._document(), allow_nan=False).encode()
         if kind == "overlay":
             image = self.overlay(opacity)
         else:
             image = self.cutout() if kind == "cutout" else self._mask_image()
-        _write(path, _encode(image, suffix))
+        return saving.encode(image, suffix)
 
     def _mask_image(self) -> Image.Image:
         image = Image.fromarray(self.mask)
-        image.putpalette(_palette(COLORS).tobytes())  # L becomes P: same values, shown in colour
+        image.putpalette(palette(COLORS).tobytes())  # L becomes P: same values, shown in colour
         return image
 
     def _document(self) -> dict[str, Any]:
@@ -361,6 +394,7 @@ class Segmentation:
             "scores": self.scores,
             "size": list(self.size),
             "model": self.model,
+            "precision": self.precision,
             "threshold": self.threshold,
             "polygons": self.polygons(),
         }
@@ -372,46 +406,10 @@ def check_resize(resize: str) -> None:
         raise OutputError(f"resize {resize!r} is unknown; give 'smooth' or 'nearest'")
 
 
-def _palette(colors: Mapping[str, Color]) -> NDArray[np.uint8]:
-    """(3, 3) uint8 RGB by class."""
-    if unknown := set(colors) - set(CLASSES):
-        raise OutputError(f"colors has {sorted(unknown)}; the classes are {', '.join(CLASSES)}")
-    chosen = COLORS | dict(colors)
-    try:
-        values = np.array([chosen[name] for name in CLASSES], np.int64)
-        if values.shape != (3, 3) or values.min() < 0 or values.max() > 255:
-            raise ValueError("not three numbers of 0..255")
-    except (TypeError, ValueError) as error:
-        raise OutputError(
-            f"colors {dict(colors)} are no colours ({error}); give (red, green, blue)"
-        ) from error
-    return values.astype(np.uint8)
-
-
-def _encode(image: Image.Image, suffix: str) -> bytes:
-    buffer, (file_format, options) = io.BytesIO(), _FORMATS[suffix]
-    try:
-        # Nothing else goes along (EXIF, say): the image is made from bare arrays.
-        image.save(buffer, file_format, **options)
-    except (OSError, KeyError, ValueError) as error:
-        raise OutputError(f"the image cannot be written as {suffix} ({error}); use .png") from error
-    return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside the target, then move over it: a reader never sees half a file."""
-    try:
-        path = Path(os.path.realpath(path))  # a link keeps pointing at what is written
-        if path.exists() and not path.is_file():
-            raise OutputError(f"{path} is there and no regular file; choose another name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".petseg-{secrets.token_hex(6)}.tmp")
-        try:
-            with draft.open("xb") as file:
-                file.write(data)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path} cannot be written ({reason}); choose another place") from error
+def _softmax(cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, ...) float32: probabilities of the classes, from by how much cat and dog exceed background."""
+    highest = np.maximum(np.maximum(cat, dog), 0)
+    result: NDArray[np.float32] = np.stack([-highest, cat - highest, dog - highest])
+    np.exp(result, out=result)
+    result /= result.sum(0)
+    return result

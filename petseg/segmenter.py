@@ -1,24 +1,26 @@
 """Load a model once, ask it many times, from many threads."""
 
 import os
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import catalog, prompts, zoom
+from petseg import catalog, pipeline, prompts, zoom
 from petseg.animal import one_animal
-from petseg.errors import DeviceError, ImageError, PetsegError, PromptError
+from petseg.errors import ImageError, PetsegError, PromptError
 from petseg.geometry import Letterbox
 from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.manifest import Manifest
-from petseg.network import open_network
+from petseg.network import open_model, open_network
+from petseg.precision import Precision
 from petseg.prompts import Box, Labels, Point, Points, Prompt
-from petseg.segmentation import Asked, Resize, Segmentation, check_resize
+from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
+from petseg.zoom import Asked
+
+R = TypeVar("R")
 
 
 class Segmenter:
@@ -44,6 +46,7 @@ class Segmenter:
         threads: int = 0,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         resize: Resize = "smooth",
+        precision: Precision = "auto",
     ) -> None:
         """Find and load the model.
 
@@ -51,18 +54,22 @@ class Segmenter:
             model: name of a model, ORG/NAME or ORG/NAME@REVISION on the Hugging Face Hub, or path of an
                 .onnx file or of the folder of a promptable model; None is the default model, which finds
                 all pets.
-            device: "cpu", "cuda", "cuda:N", or "auto": the GPU if there is one that works, else the CPU.
+            device: "cpu", "cuda", "cuda:N", "auto": the GPU if there is one that works, else the CPU; or
+                "tensorrt", "tensorrt:N": in fp16, after minutes for the first photo of each batch size.
             threads: for the CPU; 0 is the runtime's own choice, all cores.
             max_pixels: photos with more are refused before they are decoded.
             resize: "smooth" or "nearest" (cheaper): how masks get the photo's size.
+            precision: "float32"; "int8", for the CPU and for models with such weights; or "auto":
+                int8 on a CPU that has instructions for it if the model has such weights, else float32.
 
         Raises:
-            ModelError: no such model, or it is damaged or keeps no contract.
+            ModelError: no such model, or not in this precision, or it is damaged or keeps no contract.
             HubError: it is to come from the Hub, and does not.
-            DeviceError: unknown device, or CUDA was asked for and did not start, with the cause.
+            DeviceError: unknown device or precision, int8 on a GPU, or CUDA was asked for and did not start,
+                with the cause.
         """
         check_resize(resize)
-        self._network = open_network(catalog.resolve(model), device, threads)
+        self._network, self._threads = open_model(model, device, threads, precision), threads
         self._max_pixels = max_pixels
         self._resize = resize
 
@@ -82,8 +89,8 @@ class Segmenter:
         return cls(model if revision is None else f"{model}@{revision}", **options)
 
     def __repr__(self) -> str:
-        """Model and device on one line."""
-        return f"<Segmenter {self.name!r} on {self.device}>"
+        """Model, device and precision on one line."""
+        return f"<Segmenter {self.name!r} on {self.device} in {self.precision}>"
 
     @property
     def manifest(self) -> Manifest:
@@ -97,8 +104,13 @@ class Segmenter:
 
     @property
     def device(self) -> str:
-        """Where the model really runs: "cpu" or "cuda:N"."""
+        """Where the model really runs: "cpu", "cuda:N" or "tensorrt:N"."""
         return self._network.device
+
+    @property
+    def precision(self) -> str:
+        """What the model really runs in: "float32" or "int8"."""
+        return self.manifest.precision
 
     def segment(
         self,
@@ -180,63 +192,87 @@ class Segmenter:
 
     @overload
     def map(
-        self, images: Iterable[ImageInput], batch_size: int = 8, *, return_errors: Literal[False] = False
+        self,
+        images: Iterable[ImageInput],
+        batch_size: int | None = None,
+        *,
+        workers: int | None = None,
+        keep_photos: bool = True,
+        return_errors: Literal[False] = False,
     ) -> Iterator[Segmentation]: ...
 
     @overload
     def map(
-        self, images: Iterable[ImageInput], batch_size: int = 8, *, return_errors: bool
+        self,
+        images: Iterable[ImageInput],
+        batch_size: int | None = None,
+        *,
+        workers: int | None = None,
+        keep_photos: bool = True,
+        return_errors: bool,
     ) -> Iterator[Segmentation | PetsegError]: ...
 
     def map(
-        self, images: Iterable[ImageInput], batch_size: int = 8, *, return_errors: bool = False
+        self,
+        images: Iterable[ImageInput],
+        batch_size: int | None = None,
+        *,
+        workers: int | None = None,
+        keep_photos: bool = True,
+        return_errors: bool = False,
     ) -> Iterator[Segmentation | PetsegError]:
         """Find the pets of many photos, several at a time, lazily and in order.
 
         Args:
-            images: anything `segment` takes, as many as there are; at most `batch_size` are read ahead.
-            batch_size: how many go through the network together.
+            images: anything `segment` takes, as many as there are. Read ahead are at most `workers + 1`
+                batches, and no more than were answered so far (but one).
+            batch_size: how many go through the network together; None: chosen for the device.
+            workers: threads, each of which reads a batch and runs the network on it; None: as many as keep
+                the machine busy. Unless the segmenter has `threads` of its own, they share the cores.
+            keep_photos: False decodes large JPEGs at a reduced size, several times as fast, and keeps no
+                pixels of files and bytes: `Segmentation.photo`, overlay and cutout then read them again.
             return_errors: put the error in the place of a photo that cannot be read, and go on, instead
                 of raising it once the photos before it are answered.
 
         Raises:
-            DeviceError: a batch size below 1, or the device gave up.
+            DeviceError: a batch size or a number of workers below 1, or the device gave up.
             PromptError: the model needs a point or a box.
             ImageError: a photo cannot be read.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise DeviceError(f"batch_size is {batch_size!r}; give a whole number of at least 1")
+        return self.each(
+            images,
+            lambda result: result,
+            batch_size,
+            workers,
+            keep_photos=keep_photos,
+            return_errors=return_errors,
+        )
+
+    def each(
+        self,
+        images: Iterable[ImageInput],
+        finish: Callable[[Segmentation], R],
+        batch_size: int | None = None,
+        workers: int | None = None,
+        *,
+        keep_photos: bool = True,
+        return_errors: bool = False,
+    ) -> Generator[R | PetsegError, None, None]:
+        """Like `map`, but gives what `finish` makes of each result, in the thread that worked on it.
+
+        What `finish` leaves out, the full-size mask say, is gone by then. A `PetsegError` that it raises
+        counts as the photo's.
+        """
+        plan = pipeline.plan(self.device, self._threads, batch_size, workers)
         one_array = isinstance(images, np.ndarray) and images.ndim < 4
         if one_array or isinstance(images, str | bytes | os.PathLike):
             raise ImageError("map takes many photos and got one; put it into a list, or use segment")
         self.check_takes(())
-        return self._batches(iter(images), batch_size, return_errors)
-
-    def _batches(
-        self, images: Iterator[ImageInput], batch_size: int, return_errors: bool
-    ) -> Iterator[Segmentation | PetsegError]:
-        while batch := [self._load_or_error(image) for image in islice(images, batch_size)]:
-            photos = [loaded for loaded in batch if not isinstance(loaded, PetsegError)]
-            boxes = [Letterbox.fit(photo.shape[1], photo.shape[0], self.manifest.size) for photo in photos]
-            squares = [box.apply(photo, self.manifest.fill) for photo, box in zip(photos, boxes, strict=True)]
-            answers = self._network.run(_planes(squares)) if photos else ()
-            results = deque(map(self._result, answers, boxes, photos))
-            errors = deque(loaded if isinstance(loaded, PetsegError) else None for loaded in batch)
-            # Only what is still to come stays in memory: full-size results are large.
-            del batch, photos, squares, answers
-            while errors:
-                if (error := errors.popleft()) is None:
-                    yield results.popleft()
-                elif return_errors:
-                    yield error
-                else:
-                    raise error
-
-    def _load_or_error(self, image: ImageInput) -> NDArray[np.uint8] | PetsegError:
-        try:
-            return load(image, max_pixels=self._max_pixels)
-        except PetsegError as error:
-            return error
+        network = self._network
+        if plan.threads != self._threads:
+            network = open_network(self._network.files, self.device, plan.threads)
+        work = pipeline.Work(network, self._result, finish, keep_photos, self._max_pixels)
+        return pipeline.run(work, images, plan.batch_size, plan.workers, return_errors=return_errors)
 
     def _answer(
         self, photo: NDArray[np.uint8], prompt: Prompt | None, before: Asked | None = None
@@ -246,16 +282,18 @@ class Segmenter:
         size, fill = self.manifest.size, self.manifest.fill
         whole = Letterbox.fit(width, height, size)
         if prompt is None:
-            logits = self._network.run(_planes([whole.apply(photo, fill)]))[0]
+            logits = self._network.run(pipeline.planes([whole.apply(photo, fill)]))[0]
             return self._result(logits, whole, photo)
+        if before is not None and (len(before.square), before.fill) != (size, fill):
+            before = None  # what another model saw is of no use
         wanted = zoom.wanted(prompt)
-        if before is None or (len(before.square), before.fill) != (size, fill):
-            asked = self._close_up(photo, prompt, wanted if prompt.box is not None else wanted[:0])
-            asked = asked or Asked(prompt, whole, whole.apply(photo, fill), fill)
+        if before is None:
+            closer = self._close_up(photo, prompt, wanted) if prompt.box is not None else None
+            asked = closer or self._see(photo, prompt, whole)
         elif before.letterbox.contains(wanted):
             asked = replace(before, prompt=prompt)  # to shrink a photo again costs more than the network
         else:
-            asked = Asked(prompt, whole, whole.apply(photo, fill), fill)
+            asked = self._see(photo, prompt, whole)
         logits = self._ask(asked)
         if asked.letterbox.whole and len(found := zoom.found(logits, whole)):
             closer = self._close_up(photo, prompt, np.concatenate([wanted, found]))
@@ -269,29 +307,37 @@ class Segmenter:
         self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64]
     ) -> Asked | None:
         """The question about a close-up of what lies between these points, None if it is not worth it."""
-        height, width = photo.shape[:2]
-        if not self.manifest.zoom or not len(corners):
+        if not self.manifest.zoom:
             return None
+        height, width = photo.shape[:2]
         region = zoom.close_up(width, height, corners)
         if region is None:
             return None
-        letterbox = Letterbox.fit(width, height, self.manifest.size, region)
-        return Asked(prompt, letterbox, letterbox.apply(photo, self.manifest.fill), self.manifest.fill)
+        return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size, region))
+
+    def _see(self, photo: NDArray[np.uint8], prompt: Prompt, letterbox: Letterbox) -> Asked:
+        """The question about what a letterbox shows of the photo."""
+        fill = self.manifest.fill
+        return Asked(prompt, letterbox, letterbox.apply(photo, fill), fill)
 
     def _ask(self, asked: Asked) -> NDArray[np.float32]:
         """The network's answer, (3, S, S) float32."""
         fed = prompts.encode(asked.prompt, asked.letterbox)[None]
-        logits: NDArray[np.float32] = self._network.run(_planes([asked.square]), fed)[0]
+        logits: NDArray[np.float32] = self._network.run(pipeline.planes([asked.square]), fed)[0]
         return logits
 
     def _result(
-        self,
-        logits: NDArray[np.float32],
-        letterbox: Letterbox,
-        photo: NDArray[np.uint8],
-        asked: Asked | None = None,
+        self, logits: NDArray[np.float32], letterbox: Letterbox, photo: Pixels, asked: Asked | None = None
     ) -> Segmentation:
-        return Segmentation(logits, letterbox, photo, self.name, asked=asked, resize=self._resize)
+        return Segmentation(
+            logits,
+            letterbox,
+            photo,
+            self.name,
+            asked=asked,
+            resize=self._resize,
+            precision=self.precision,
+        )
 
     def check_takes(self, kinds: Collection[str]) -> None:
         """Raise `PromptError` unless the model takes prompts of these kinds, some of "point" and "box".
@@ -310,11 +356,6 @@ class Segmenter:
                 raise PromptError(f"model {self.name!r} takes no {kind}; leave it out, or {fix}")
 
 
-def _planes(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """(S, S, 3) each -> (B, 3, S, S)."""
-    return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
-
-
 def segment(
     image: ImageInput,
     point: Point | None = None,
@@ -325,12 +366,13 @@ def segment(
     model: str | os.PathLike[str] | None = None,
     device: str = "auto",
     threads: int = 0,
+    precision: Precision = "auto",
 ) -> Segmentation:
     """Find the pets of one photo, or the one that is pointed at.
 
     Without a model, the default one finds all pets, and one that takes points and boxes answers those.
-    Models stay loaded for the next call. See `Segmenter` for `model`, `device` and `threads`, and
-    `Segmenter.segment` for the rest.
+    Models stay loaded for the next call. See `Segmenter` for `model`, `device`, `threads` and
+    `precision`, and `Segmenter.segment` for the rest.
 
     Example:
         >>> result = petseg.segment("dog.jpg")
@@ -340,5 +382,5 @@ def segment(
     if model is None:
         clicked = point is not None or points is not None
         model = catalog.choose(["point"] * clicked + ["box"] * (box is not None))
-    segmenter = Segmenter(model, device=device, threads=threads)
+    segmenter = Segmenter(model, device=device, threads=threads, precision=precision)
     return segmenter.segment(image, point, points=points, labels=labels, box=box)

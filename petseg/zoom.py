@@ -4,10 +4,12 @@ A promptable model first sees the whole photo. Where its answer, or the box it w
 once more, at a close-up, in which the animal has many more pixels (after f-BRS, arXiv:2001.10331).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.geometry import Letterbox, Region
+from petseg.geometry import Letterbox, Region, bounds
 from petseg.prompts import Prompt
 
 MARGIN = 1.6
@@ -16,6 +18,23 @@ WORTH = 0.7
 """Largest side of a close-up over the longer side of the photo: above, the first look was as good."""
 SMALLEST = 48
 """Smallest side of a close-up, in pixels of the photo: below, there is nothing to see but a blur."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a promptable model was asked, and about what: all that is needed to go on from its answer.
+
+    Attributes:
+        prompt: in pixels of the photo.
+        letterbox: the photo, or the region of it, that the model saw last.
+        square: (S, S, 3) uint8: that, as the model saw it.
+        fill: grey around the photo in that square.
+    """
+
+    prompt: Prompt
+    letterbox: Letterbox
+    square: NDArray[np.uint8]
+    fill: int
 
 
 def wanted(prompt: Prompt) -> NDArray[np.float64]:
@@ -27,10 +46,9 @@ def wanted(prompt: Prompt) -> NDArray[np.float64]:
 def found(logits: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float64]:
     """The corners (2, 2) of what an answer (3, S, S) calls pet, in pixels of the photo; (0, 2) if nothing."""
     pet = np.maximum(logits[1], logits[2])[letterbox.inner] > logits[0][letterbox.inner]
-    columns, rows = np.flatnonzero(pet.any(0)), np.flatnonzero(pet.any(1))
-    if not len(columns):
+    if not pet.any():
         return np.zeros((0, 2))
-    corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float64)
+    corners = np.array(bounds(pet), np.float64).reshape(2, 2)
     return letterbox.to_image(corners + np.array([letterbox.left, letterbox.top]))
 
 

@@ -211,10 +211,10 @@ def test_models(run: Run) -> None:
     result = run("models")
     assert result.exit_code == 0
     head, *rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
-    assert head == ["name", "status", "size", "prompts", "parameters", "mIoU"]
+    assert head == ["name", "status", "size", "prompts", "parameters", "precisions", "mIoU (float32)"]
     assert [row[:2] + row[3:] for row in rows] == [
-        ["tiny", "embedded", "-", "12", "0.500"],
-        ["tiny-prompt", "embedded", "point, box", "12", "0.500"],
+        ["tiny", "embedded", "-", "12", "float32", "0.500"],
+        ["tiny-prompt", "embedded", "point, box", "12", "float32", "0.500"],
     ]
 
 

@@ -6,14 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tiny_models import build_model
+from numpy.typing import NDArray
+from tiny_models import SIZE, build_model
 
 from petseg import cuda, runtime
 from petseg.errors import DeviceError, ModelError
 from petseg.runtime import DeviceWarning, describe, open_session
+from petseg.segmenter import Segmenter
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +26,29 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_warned", False)
 
 
+class FakeBinding:
+    """A binding of the CPU's, which notes for what memory it was asked."""
+
+    def __init__(self, binding: Any, bound: list[tuple[Any, ...]]) -> None:
+        self.binding, self.bound = binding, bound
+        self.bind_ortvalue_input = binding.bind_ortvalue_input
+        self.copy_outputs_to_cpu = binding.copy_outputs_to_cpu
+
+    def bind_output(self, name: str, kind: str, index: int) -> None:
+        self.bound.append((name, kind, index))
+        self.binding.bind_output(name, "cpu")
+
+
 class FakeRuntime:
-    """onnxruntime whose CUDA does as it is told: "absent", "silent" (CPU instead), "raises" or "works"."""
+    """onnxruntime whose CUDA is "absent", "silent" (CPU instead), "raises", "works", or has "tensorrt"."""
 
     def __init__(self, cuda_is: str, folder: Path) -> None:
         self.cuda_is = cuda_is
         self.attempts = 0
         self.severities: list[int] = []
+        self.providers: list[Any] = []
+        self.bound: list[tuple[Any, ...]] = []
+        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self.copy_there)
         self.__file__ = str(folder / "__init__.py")
         (folder / "capi").mkdir()
 
@@ -37,7 +56,13 @@ class FakeRuntime:
         return getattr(onnxruntime, name)
 
     def get_available_providers(self) -> list[str]:
-        return ([] if self.cuda_is == "absent" else ["CUDAExecutionProvider"]) + ["CPUExecutionProvider"]
+        known = {"absent": [], "tensorrt": [cuda.TENSORRT, cuda.PROVIDER]}.get(self.cuda_is, [cuda.PROVIDER])
+        return [*known, "CPUExecutionProvider"]
+
+    def copy_there(self, values: Any, kind: str, index: int) -> Any:
+        assert values.flags.c_contiguous
+        self.bound.append(("copied", kind, index))
+        return onnxruntime.OrtValue.ortvalue_from_numpy(values)
 
     def set_default_logger_severity(self, severity: int) -> None:
         self.severities.append(severity)
@@ -54,13 +79,14 @@ class FakeRuntime:
             raise RuntimeError("CUDA failure 35: CUDA driver version is insufficient")
         if self.cuda_is == "silent":
             return session
+        self.providers = providers
         return SimpleNamespace(
-            get_providers=lambda: [providers[0][0], "CPUExecutionProvider"],
+            get_providers=lambda: [*(name for name, _ in providers[:-1]), "CPUExecutionProvider"],
             disable_fallback=lambda: None,
             device_id=providers[0][1]["device_id"],
-            **{
-                name: getattr(session, name) for name in ("get_modelmeta", "get_inputs", "get_outputs", "run")
-            },
+            io_binding=lambda: FakeBinding(session.io_binding(), self.bound),
+            run_with_iobinding=lambda binding: session.run_with_iobinding(binding.binding),
+            **{n: getattr(session, n) for n in ("get_modelmeta", "get_inputs", "get_outputs", "run")},
         )
 
 
@@ -88,6 +114,63 @@ def test_cuda_that_works(model_path: Path, fake: Callable[..., FakeRuntime]) -> 
     other = open_session(model_path, "cuda:3")
     assert (other.device, other._session.device_id) == ("cuda:3", "3")
     assert module.severities[-1] == 2
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "tensorrt:2"])
+def test_everything_is_bound_to_the_memory_of_the_gpu(
+    model_path: Path, fake: Callable[..., FakeRuntime], device: str
+) -> None:
+    module = fake("tensorrt")
+    images = np.random.default_rng(0).integers(0, 256, (5, SIZE, 3, SIZE), np.uint8).transpose(0, 2, 1, 3)
+    expected = open_session(model_path, "cpu").run({"image": images})
+    outputs = open_session(model_path, device).run({"image": images})
+    assert module.bound == [("copied", "cuda", 2), ("logits", "cuda", 2)]
+    np.testing.assert_array_equal(outputs["logits"], expected["logits"])
+
+
+def test_photos_on_a_gpu_go_in_batches(
+    model_path: Path, photo: NDArray[np.uint8], fake: Callable[..., FakeRuntime], runs: list[str]
+) -> None:
+    fake("works")
+    results = list(Segmenter(model_path, device="cuda").map([photo] * 40))
+    assert [result.label for result in results] == ["cat"] * 40
+    assert len(runs) == 3  # 16, 16 and 8
+
+
+def test_a_run_that_fails_names_the_batch(model_path: Path, fake: Callable[..., FakeRuntime]) -> None:
+    module = fake("works")
+    session = open_session(model_path, "cuda")
+    module.OrtValue = None
+    with pytest.raises(DeviceError, match=r"failed on cuda:0 with a batch of 2: .*try a smaller batch"):
+        session.run({"image": np.zeros((2, 3, SIZE, SIZE), np.uint8)})
+
+
+def test_tensorrt(
+    model_path: Path, tmp_path: Path, fake: Callable[..., FakeRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    module = fake("tensorrt")
+    session = open_session(model_path, "tensorrt")
+    assert session.device == "tensorrt:0"
+    assert open_session(model_path, "tensorrt:0") is session
+    assert open_session(model_path, "cuda") is not session
+    (first, options), (second, _), last = open_session(model_path, "tensorrt:1") and module.providers
+    assert (first, second, last) == (cuda.TENSORRT, cuda.PROVIDER, "CPUExecutionProvider")
+    assert options["device_id"] == "1"
+    assert options["trt_engine_cache_path"] == str(tmp_path / "cache" / "petseg" / "tensorrt")
+
+
+def test_tensorrt_that_is_not_there(
+    model_path: Path, tmp_path: Path, fake: Callable[..., FakeRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fake("works")
+    with pytest.raises(DeviceError, match="built without TensorRT"):
+        open_session(model_path, "tensorrt")
+    monkeypatch.setattr(module, "get_available_providers", lambda: [cuda.TENSORRT, cuda.PROVIDER])
+    module.cuda_is = "silent"
+    (tmp_path / "capi" / "libonnxruntime_providers_tensorrt.so").write_bytes(b"no library")
+    with pytest.raises(DeviceError, match=r"providers_tensorrt\.so: (file too short|invalid ELF header)"):
+        open_session(model_path, "tensorrt")
 
 
 def test_cuda_not_built_in(
@@ -139,6 +222,7 @@ def test_cuda_without_a_gpu(model_path: Path, fake: Callable[..., FakeRuntime]) 
         ("libcublasLt.so.13: cannot open shared object file", "pip install 'petseg[cuda]'"),
         ("libcuda.so.1: cannot open shared object file", "NVIDIA driver"),
         ("CUDA failure 2: out of memory", "see petseg doctor"),
+        ("libnvinfer.so.10: cannot open shared object file", "install TensorRT"),
     ],
 )
 def test_fix_follows_the_cause(cause: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:

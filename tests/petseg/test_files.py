@@ -186,6 +186,6 @@ def test_a_saved_result_does_not_stay_in_memory(
     saver = Saver(folder, ["overlay"], found, one_file=False, opacity=0.7)
     result = Segmenter(model_path, device="cpu").segment(photo)
     alive = weakref.ref(result)
-    assert saver.save(found[0], result) == [folder / "x.overlay.jpg"]
+    assert saver.write(found[0], saver.encode(result)) == [folder / "x.overlay.jpg"]
     del result
     assert alive() is None

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from petseg.geometry import FILL, Letterbox
+from petseg.geometry import FILL, Letterbox, bounds
 
 SIZES = [(500, 375), (375, 500), (64, 64), (1, 1), (1, 1000), (1000, 1), (63, 65), (20, 10), (3000, 7)]
 
@@ -82,3 +82,40 @@ def test_regions_must_lie_in_the_photo(region: tuple[int, int, int, int]) -> Non
 def test_sizes_must_be_positive(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         Letterbox.fit(*sizes)
+
+
+def test_bounds() -> None:
+    mask = np.zeros((8, 10), bool)
+    mask[2, 3] = mask[5, 7] = True
+    assert bounds(mask) == (3, 2, 8, 6)
+    assert bounds(np.ones((2, 3), bool)) == (0, 0, 3, 2)
+    with pytest.raises(ValueError, match="no true pixel"):
+        bounds(np.zeros((3, 3), bool))
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (333, 250)])
+@pytest.mark.parametrize("region", [None, "part"])
+def test_no_value_depends_on_pixels_out_of_reach(width: int, height: int, region: str | None) -> None:
+    part = (width // 4, height // 4, width // 4 + max(1, width // 2), height // 4 + max(1, height // 2))
+    box = Letterbox.fit(width, height, 64, part if region else None)
+    for seed in range(8):
+        pixels = np.zeros((64, 64), bool)
+        pixels[tuple(np.random.default_rng(seed).integers(0, 64, 2))] = True
+        changed = box.restore(pixels.astype(np.float32)) != 0
+        found = box.reach(pixels)
+        if found is None:
+            assert not changed.any()
+            continue
+        left, top, right, bottom = found
+        inside = box.restore_part(pixels.astype(np.float32), found)
+        np.testing.assert_allclose(
+            inside, box.restore(pixels.astype(np.float32))[top:bottom, left:right], atol=1e-4
+        )
+        changed[top:bottom, left:right] = False
+        assert not changed.any()
+
+
+def test_a_smaller_copy_of_the_photo_will_do() -> None:
+    photo = np.full((300, 500, 3), 90, np.uint8)
+    box = Letterbox.fit(500, 300, 64)
+    np.testing.assert_array_equal(box.apply(photo[::2, ::2]), box.apply(photo))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from petseg.errors import ImageError, ImageTooLargeError
-from petseg.image import load
+from petseg.image import load, shrink
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (7, 5, 3), np.uint8)
@@ -405,3 +405,12 @@ def test_many_threads_read_at_once(tmp_path: Path) -> None:
         thread.join()
     assert len(results) == 8
     assert all((result == RGB).all() for result in results)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "shrunk"), [((100, 60), 50, (50, 30)), ((3, 500), 100, (1, 100)), ((7, 7), 1, (1, 1))]
+)
+def test_a_photo_is_shrunk_to_a_side(size: tuple[int, int], side: int, shrunk: tuple[int, int]) -> None:
+    photo = np.full((size[1], size[0], 3), 77, np.uint8)
+    np.testing.assert_array_equal(shrink(photo, side), np.full((shrunk[1], shrunk[0], 3), 77, np.uint8))
+    assert shrink(photo, max(size)) is photo, "nothing is enlarged or copied"

@@ -1,18 +1,15 @@
-import io
 import json
-import os
-import stat
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from skimage.draw import polygon2mask
 
 from petseg.errors import OutputError
 from petseg.geometry import Letterbox
+from petseg.image import shrink
 from petseg.segmentation import COLORS, Segmentation
 
 WIDTH, HEIGHT, SIDE = 100, 60, 32
@@ -253,122 +250,6 @@ def test_bad_tolerance(tolerance: float) -> None:
         result().polygons(tolerance)
 
 
-# -- files ----------------------------------------------------------------------------------------------
-
-
-def test_a_mask_is_read_back(tmp_path: Path) -> None:
-    answer = result()
-    answer.save(tmp_path / "new" / "folders" / "mask.PNG")
-    with Image.open(tmp_path / "new" / "folders" / "mask.PNG") as image:
-        assert image.mode == "P"
-        np.testing.assert_array_equal(np.asarray(image), answer.mask)
-        shown = np.asarray(image.convert("RGB"))
-    assert (shown[answer.mask == 2] == COLORS["dog"]).all()
-
-
-def test_a_document_is_read_back(tmp_path: Path) -> None:
-    answer = result()
-    answer.save(tmp_path / "result.json")
-    document = json.loads((tmp_path / "result.json").read_text())
-    assert document == {
-        "label": "cat",
-        "score": answer.score,
-        "scores": answer.scores,
-        "size": [WIDTH, HEIGHT],
-        "model": "tiny",
-        "threshold": None,
-        "polygons": answer.polygons(),
-    }
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "mode"),
-    [
-        ("mask", "a.png", "P"),
-        ("cutout", "a.png", "RGBA"),
-        ("cutout", "a.webp", "RGBA"),
-        ("overlay", "a.png", "RGB"),
-        ("overlay", "a.jpg", "RGB"),
-        ("overlay", "a.JPEG", "RGB"),
-        ("overlay", "a.webp", "RGB"),
-    ],
-)
-def test_kinds(kind: str, name: str, mode: str, tmp_path: Path) -> None:
-    result().save(str(tmp_path / name), kind)
-    with Image.open(tmp_path / name) as image:
-        image.load()
-        assert (image.mode, image.size) == (mode, (WIDTH, HEIGHT))
-        assert not image.getexif()
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "message"),
-    [
-        ("a.jpg", None, r"neither|give .png for the mask"),
-        ("a", None, "give .png for the mask"),
-        ("a.jpg", "mask", r"cannot hold a mask; use \.png"),
-        ("a.jpg", "cutout", r"cannot hold a cutout; use \.png"),
-        ("a.png", "json", r"use \.json"),
-        ("a.gif", "overlay", r"use \.png or \.jpg"),
-        ("a.png", "outline", "give one of mask, cutout, overlay, json"),
-    ],
-)
-def test_what_cannot_be_saved(name: str, kind: str | None, message: str, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=message):
-        result().save(tmp_path / name, kind)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_where_it_cannot_be_saved(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "folder.png").mkdir()
-    os.mkfifo(tmp_path / "pipe.png")
-    for path in (tmp_path / "file" / "a.png", "a\0b.png", "a" * 300 + ".png"):
-        with pytest.raises(OutputError, match=r"cannot be written.*choose another place"):
-            result().save(path)
-    for name in ("folder.png", "pipe.png"):
-        with pytest.raises(OutputError, match=f"{name} is there and no regular file; choose another name"):
-            result().save(tmp_path / name)
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "mask.png"
-    path.write_bytes(b"old")
-    opened = Path.open
-
-    class Full(io.FileIO):
-        def write(self, _: object) -> int:
-            raise OSError(28, "No space left on device")
-
-    def open_full(self: Path, mode: str = "r", **options: object) -> object:
-        return Full(self, "x") if mode == "xb" else opened(self, mode, **options)
-
-    monkeypatch.setattr(Path, "open", open_full)
-    with pytest.raises(OutputError, match="No space left on device"):
-        result().save(path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_old_file_is_replaced_with_ordinary_permissions(tmp_path: Path) -> None:
-    path = tmp_path / "mask.png"
-    path.write_bytes(b"old")
-    result().save(path)
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_link_is_written_through(tmp_path: Path) -> None:
-    (tmp_path / "real.png").touch()
-    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
-    result().save(tmp_path / "link.png")
-    assert (tmp_path / "link.png").is_symlink()
-    assert (tmp_path / "real.png").stat().st_size > 0
-
-
 def test_unknown_resize() -> None:
     with pytest.raises(OutputError, match="give 'smooth' or 'nearest'"):
         result("cubic")
@@ -437,6 +318,20 @@ def test_a_thumbnail_is_the_same_answer_at_another_size() -> None:
     assert answer.thumbnail(1).mask.shape == (1, 1)
     with pytest.raises(OutputError, match="1 or more"):
         answer.thumbnail(0)
+
+
+def test_a_thumbnail_takes_the_copy_that_is_at_hand() -> None:
+    answer, copy = result(), shrink(PHOTO, 50)
+    small = answer.thumbnail(copy)
+    assert small.photo is copy
+    np.testing.assert_array_equal(small.mask, answer.thumbnail(50).mask)
+    assert answer.thumbnail(PHOTO) is answer
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (HEIGHT + 1, WIDTH, 3), (HEIGHT, WIDTH + 1, 3)])
+def test_what_is_no_copy(shape: tuple[int, ...]) -> None:
+    with pytest.raises(OutputError, match="no smaller copy of a photo of"):
+        result().thumbnail(np.zeros(shape, np.uint8))
 
 
 def test_a_thumbnail_of_a_close_up_keeps_its_place() -> None:

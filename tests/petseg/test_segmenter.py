@@ -69,7 +69,7 @@ def test_one_pixel() -> None:
 def test_properties() -> None:
     segmenter = Segmenter("tiny", device="cpu")
     assert (segmenter.name, segmenter.device, segmenter.manifest.size) == ("tiny", "cpu", SIZE)
-    assert repr(segmenter) == "<Segmenter 'tiny' on cpu>"
+    assert repr(segmenter) == "<Segmenter 'tiny' on cpu in float32>"
 
 
 def test_files_and_folders_are_models_too(model_path: Path, prompt_model_path: Path, photo: Pixels) -> None:

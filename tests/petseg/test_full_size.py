@@ -1,0 +1,93 @@
+"""Masks and scores of large photos, which are worked out in parts and on a smaller copy."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from petseg import segmentation
+from petseg.geometry import Letterbox
+from petseg.segmentation import Segmentation
+
+SIDE = 32
+
+
+def blob(seed: int, size: int = SIDE) -> NDArray[np.float32]:
+    """Logits (3, S, S) of one animal or two, with soft edges."""
+    coarse = np.random.default_rng(seed).normal(0, 4, (3, 5, 5)).astype(np.float32)
+    coarse[0] += 3
+    planes = [Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC) for plane in coarse]
+    return np.stack([np.asarray(plane) for plane in planes])
+
+
+def answer(logits: NDArray[np.float32], box: Letterbox, threshold: float | None = None) -> Segmentation:
+    return Segmentation(logits, box, np.zeros((box.height, box.width, 3), np.uint8), "m", threshold=threshold)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.05, 0.9])
+@pytest.mark.parametrize(
+    "box",
+    [
+        Letterbox.fit(301, 203, SIDE),
+        Letterbox.fit(90, 401, SIDE),
+        Letterbox.fit(20, 11, SIDE),
+        Letterbox.fit(1, 300, SIDE),
+        Letterbox.fit(400, 300, SIDE, (50, 20, 250, 170)),
+        Letterbox.fit(400, 300, SIDE, (380, 280, 400, 300)),
+    ],
+    ids=str,
+)
+def test_a_mask_in_strips_is_the_mask_of_the_whole(
+    box: Letterbox, threshold: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmentation, "_STRIP", 2000)
+    pets = 0
+    for seed in range(12):
+        result = answer(blob(seed), box, threshold)
+        whole = result._classify(*result._margins)
+        assert np.count_nonzero(result.mask != whole) <= 1e-4 * whole.size  # ties may be rounded otherwise
+        pets += np.count_nonzero(whole)
+    assert pets
+
+
+def test_nothing_found_is_an_empty_mask() -> None:
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0] = 1
+    result = answer(logits, Letterbox.fit(300, 200, SIDE))
+    assert result.mask.shape == (200, 300)
+    assert not result.mask.any()
+    assert result.label == "background"
+
+
+@pytest.mark.parametrize("region", [None, (100, 50, 1500, 1000), (10, 10, 100, 100)])
+@pytest.mark.parametrize("threshold", [None, 0.8])
+def test_scores_of_large_photos(
+    region: Any, threshold: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Letterbox.fit(1600, 1200, 160, region)
+    for seed in range(2):
+        quick = answer(blob(seed, 160), box, threshold)
+        with monkeypatch.context() as patch:
+            patch.setattr(segmentation, "SCORED", 10_000)
+            exact = answer(blob(seed, 160), box, threshold).scores
+        assert quick.scores == pytest.approx(exact, abs=0.002)
+
+
+def test_the_score_of_an_empty_close_up_is_that_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "SCORED", 50)
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0] = 0.5
+    result = answer(logits, Letterbox.fit(400, 300, SIDE, (0, 0, 100, 100)))
+    assert result.label == "background"
+    assert result.score == pytest.approx(result.probabilities[0].mean())
+
+
+def test_a_pet_too_small_for_the_copy_still_has_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "SCORED", 4)
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0], logits[1, 7, 9] = 2, 2.5
+    result = answer(logits, Letterbox.fit(320, 320, SIDE))
+    assert result.label == "cat"
+    assert 0.3 < result.score < 0.6

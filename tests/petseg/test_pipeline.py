@@ -1,0 +1,261 @@
+"""Many photos through a few threads: order, laziness, errors in their place, and threads that end."""
+
+import gc
+import io
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tiny_models import RED
+
+from petseg import pipeline
+from petseg.errors import DeviceError, ImageError, OutputError
+from petseg.pipeline import Plan, plan, run
+from petseg.segmentation import Segmentation
+from petseg.segmenter import Segmenter
+
+CHELSEA = Path(__file__).parents[2] / "docs/chelsea.jpg"
+
+
+def crew() -> list[threading.Thread]:
+    """The pipeline's threads that are alive."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("petseg")]
+
+
+def double(batch: list[int]) -> list[Any]:
+    time.sleep(0.003 * (batch[0] % 3))
+    return [2 * item for item in batch]
+
+
+# -- how work is shared out -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "expected"),
+    [
+        ("cpu", {}, Plan(1, 4, 1)),
+        ("cpu", {"threads": 2}, Plan(1, 2, 2)),
+        ("cpu", {"threads": 9}, Plan(1, 1, 9)),
+        ("cpu", {"workers": 1}, Plan(1, 1, 0)),
+        ("cpu", {"workers": 2, "batch_size": 8}, Plan(8, 2, 2)),
+        ("cpu", {"workers": 9, "threads": 3}, Plan(1, 9, 3)),
+        ("cuda:0", {}, Plan(pipeline.GPU_BATCH, 4, 0)),
+        ("cuda:1", {"batch_size": 64, "workers": 2}, Plan(64, 2, 0)),
+    ],
+)
+def test_cores_are_shared_out(
+    device: str, asked: dict[str, int], expected: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "cores", lambda: 4)
+    assert plan(device, **asked) == expected
+
+
+@pytest.mark.parametrize("name", ["batch_size", "workers"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
+def test_bad_plans(name: str, value: Any) -> None:
+    with pytest.raises(DeviceError, match=f"{name} is .*at least 1"):
+        plan("cpu", **{name: value})
+
+
+def test_too_many_workers() -> None:
+    with pytest.raises(DeviceError, match="at most 256"):
+        plan("cpu", workers=257)
+
+
+# -- the threads ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (1, 4), (3, 2), (7, 3), (100, 2)])
+def test_everything_once_and_in_order(batch_size: int, workers: int) -> None:
+    found = run(double, range(50), batch_size, workers, return_errors=False)
+    assert list(found) == list(range(0, 100, 2))
+    assert crew() == []
+
+
+def test_workers_work_at_the_same_time() -> None:
+    together = threading.Barrier(3)
+
+    def meet(batch: list[int]) -> list[int]:
+        if batch[0] >= 3:  # the first ones come one by one
+            together.wait(timeout=20)
+        return batch
+
+    assert list(run(meet, range(9), 1, 3, return_errors=False)) == list(range(9))
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 2), (4, 2), (2, 5)])
+def test_nothing_is_read_without_need(batch_size: int, workers: int) -> None:
+    taken = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    found = run(double, endless(), batch_size, workers, return_errors=False)
+    assert taken == 0
+    for given in range(1, 60):
+        assert next(found) == 2 * given
+        answered = (given - 1) // batch_size
+        assert taken <= batch_size * (answered + min(workers + 1, max(1, answered)))
+    assert taken > 60
+    found.close()
+
+
+def test_a_source_is_not_asked_again_after_its_end() -> None:
+    class Source:
+        left = 3
+
+        def __iter__(self) -> "Source":
+            return self
+
+        def __next__(self) -> int:
+            assert self.left >= 0, "asked after its end"
+            self.left -= 1
+            if self.left < 0:
+                raise StopIteration
+            return self.left
+
+    assert list(run(double, Source(), 1, 2, return_errors=False)) == [4, 2, 0]
+
+
+@pytest.mark.parametrize("ending", ["close", "drop", "error", "source", "work"])
+def test_threads_end_with_the_iterator(ending: str) -> None:
+    def source() -> Iterator[int]:
+        yield from range(10)
+        if ending == "source":
+            raise OSError("the disk is gone")
+        yield from range(10, 40)
+
+    def work(batch: list[int]) -> list[Any]:
+        if ending == "work" and batch[0] == 10:
+            raise DeviceError("the device gave up")
+        return [ImageError("damaged") if ending == "error" and item == 10 else item for item in batch]
+
+    found = run(work, source(), 1, 3, return_errors=False)
+    assert [next(found) for _ in range(10)] == list(range(10))  # all before the fault are given
+    assert crew()
+    if ending == "close":
+        found.close()
+    elif ending == "drop":
+        del found
+        gc.collect()
+    else:
+        error, message = {
+            "error": (ImageError, "damaged"),
+            "source": (OSError, "disk is gone"),
+            "work": (DeviceError, "gave up"),
+        }[ending]
+        with pytest.raises(error, match=message):
+            next(found)
+    assert crew() == []
+
+
+def test_what_was_given_is_not_kept() -> None:
+    class Large:
+        pass
+
+    found = run(lambda batch: [Large() for _ in batch], range(6), 3, 1, return_errors=False)
+    first = weakref.ref(next(found))
+    gc.collect()
+    assert first() is None
+    found.close()
+
+
+# -- photos ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def segmenter(model_path: Path) -> Segmenter:
+    return Segmenter(model_path, device="cpu")
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, 0), (3, 0), (2, 2)])
+def test_map_answers_like_single_calls(model_path: Path, workers: int, threads: int) -> None:
+    segmenter = Segmenter(model_path, device="cpu", threads=threads)
+    given = [np.full((30 + i, 50, 3), RED, np.uint8) for i in range(12)]
+    results = list(segmenter.map(given, workers=workers))
+    assert [result.size for result in results] == [(50, 30 + i) for i in range(12)]
+    for result, photo in zip(results, given, strict=True):
+        np.testing.assert_array_equal(result.mask, segmenter(photo).mask)
+        np.testing.assert_array_equal(result.photo, photo)
+
+
+def test_each_finishes_in_the_threads_and_reports_its_errors(segmenter: Segmenter) -> None:
+    def finish(result: Segmentation) -> str:
+        assert threading.current_thread() in crew()
+        if result.size[0] == 2:
+            raise OutputError("no room")
+        return result.label
+
+    given = [np.full((2, width, 3), RED, np.uint8) for width in (1, 2, 3)]
+    first, error, last = segmenter.each(given, finish, return_errors=True)
+    assert (first, last) == ("cat", "cat")
+    assert isinstance(error, OutputError)
+    with pytest.raises(OutputError, match="no room"):
+        list(segmenter.each(given, finish))
+
+
+def test_photos_that_are_not_kept_are_read_again(
+    segmenter: Segmenter, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{name}.png" for name in ("stays", "goes", "changes")]
+    for path in paths:
+        Image.fromarray(photo).save(path)
+    given = [*paths, paths[0].read_bytes(), paths[0].open("rb"), photo]
+    stays, goes, changes, *others = segmenter.map(given, keep_photos=False)
+    given[-2].close()
+    paths[1].unlink()
+    Image.fromarray(photo[1:]).save(paths[2])
+    for result in (stays, *others):
+        np.testing.assert_array_equal(result.photo, photo)
+        assert result.cutout().size == (100, 60)
+    assert goes.with_threshold(0.3).label == "cat"  # which needs no photo
+    with pytest.raises(ImageError, match="does not exist"):
+        goes.overlay()
+    with pytest.raises(ImageError, match=r"100 x 60 pixels has another size now"):
+        changes.overlay()
+
+
+@pytest.fixture(scope="module")
+def real() -> Segmenter:
+    """The embedded default model."""
+    return Segmenter(device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("size", "reduced", "orientation"),
+    [((4000, 3000), 1000, 6), ((2600, 1950), 1300, 1), ((1300, 975), 1300, 8)],
+)
+def test_a_reduced_decode_gives_the_same_mask(
+    real: Segmenter, size: tuple[int, int], reduced: int, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    load_reduced = pipeline.load_reduced
+
+    def spy(*arguments: Any, **options: Any) -> Any:
+        decoded.append(load_reduced(*arguments, **options))
+        return decoded[-1]
+
+    monkeypatch.setattr(pipeline, "load_reduced", spy)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    with Image.open(CHELSEA) as image:
+        image.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=92, exif=exif)
+    (whole,) = real.map([file.getvalue()])
+    (quick,) = real.map([file.getvalue()], keep_photos=False)
+    assert max(decoded[1][0].shape) == reduced
+    assert quick.size == whole.size == (size if orientation == 1 else size[::-1])
+    assert quick.mask.shape == whole.mask.shape == whole.photo.shape[:2]
+    assert (quick.mask == whole.mask).mean() >= 0.995
+    assert quick.label == whole.label
+    assert quick.score == pytest.approx(whole.score, abs=0.005)
