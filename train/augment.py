@@ -3,6 +3,8 @@
 Sizes and strengths stand here; the probabilities come from the config.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 
 from petseg.geometry import FILL, Letterbox
 from petseg.metrics import BORDER
-from petseg.perturbations import LEVELS, PERTURBATIONS, perturb
+from petseg.perturbations import LEVELS, perturb
 from train.config import AugmentConfig
 
 _FILL = {tv_tensors.Image: FILL, tv_tensors.Mask: BORDER}
@@ -50,13 +52,20 @@ class LetterboxTransform(nn.Module):
 
 
 class RandomPerturbation(v2.Transform):
-    """One of the eight perturbations of the robustness study at a level from 2 to 10."""
+    """One of the eight perturbations of the robustness study at a level from 2 to 10.
+
+    Args:
+        kinds: what to draw from; one that is named twice comes twice as often.
+    """
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        super().__init__()
+        self.kinds = kinds
 
     def make_params(self, flat_inputs: list[object]) -> dict[str, object]:
         """Draw kind, level and seed from torch's generator."""
-        kinds = list(PERTURBATIONS)
         return {
-            "kind": kinds[int(torch.randint(len(kinds), ()))],
+            "kind": self.kinds[int(torch.randint(len(self.kinds), ()))],
             "level": int(torch.randint(2, LEVELS + 1, ())),
             "seed": int(torch.randint(2**31, ())),
         }
@@ -79,7 +88,7 @@ def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") 
     return v2.Compose(
         [
             # First, because the study damages photos at their own resolution.
-            *sometimes(config.perturb, RandomPerturbation()),
+            *sometimes(config.perturb, RandomPerturbation(config.kinds)),
             v2.RandomChoice([crop, LetterboxTransform(size, padding)], p=[config.crop, 1 - config.crop]),
             v2.RandomHorizontalFlip(config.flip),
             *sometimes(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from petseg import saving
 from petseg.errors import ImageError
 from petseg.geometry import FILL
 from petseg.image import load
@@ -22,7 +23,7 @@ from petseg.pairs import IMAGE_SUFFIXES
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.data import Sample
-from train.loop import BEST, Trainer, state_folder
+from train.loop import BEST, OnEpoch, Trainer, state_folder
 from train.models.autoencoder import AutoencoderConfig
 from train.models.unet import normalise
 
@@ -155,11 +156,12 @@ class AutoencoderTrainer:
         assert isinstance(options, AutoencoderConfig)
         self.config, self.options = config, options
 
-    def fit(self, resume: bool = False) -> list[dict[str, float]]:
+    def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
         """Train to the end; returns the history of the last stage.
 
         Args:
             resume: go on from the last whole epoch of the stage that was reached.
+            on_epoch: see `Trainer.fit`; for the last stage only.
         """
         first, second = self.stages()
         reached = second is not None and state_folder(second.folder) is not None
@@ -170,9 +172,9 @@ class AutoencoderTrainer:
             )
         history: list[dict[str, float]] = []
         if first and not reached:
-            history = ReconstructionTrainer(first).fit(resume)
+            history = ReconstructionTrainer(first).fit(resume, None if second else on_epoch)
         if second:
-            history = SegmentationTrainer(second).fit(resume and (reached or not first))
+            history = SegmentationTrainer(second).fit(resume and (reached or not first), on_epoch)
         return history
 
     def stages(self) -> tuple[Config | None, Config | None]:
@@ -234,4 +236,5 @@ def save_samples(model: nn.Module, photos: Tensor, path: Path) -> None:
     result = model.eval()(photos.to(device)).float().cpu()
     again = ((result + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     rows = [torch.cat(list(row), dim=2) for row in (photos, again)]
-    Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy()).save(path)
+    picture = Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy())
+    saving.write(path, saving.encode(picture, path.suffix))

@@ -15,7 +15,7 @@ from petseg.metrics import BORDER, CLASSES
 from petseg.pairs import IMAGE_SUFFIXES, Pair, read_pairs
 from train.augment import plain, to_tensors
 from train.config import AugmentConfig, CaptionConfig, DataConfig, SourceConfig
-from train.data import PhotoDataset, split_validation
+from train.data import PhotoDataset, split_sources
 from train.models.contrastive import words_of
 
 ANY = -1
@@ -69,7 +69,7 @@ def read_captioned(source: SourceConfig, root: Path) -> list[CaptionedPhoto]:
     Raises:
         petseg.ImageError: the folder is missing or holds no photos.
     """
-    folder = root / source.path
+    folder = source.folder(root)
     if source.layout == "oxford":
         return [CaptionedPhoto(pair) for pair in read_pairs(folder, source.split)]
     images = folder / "images"
@@ -82,15 +82,14 @@ def read_captioned(source: SourceConfig, root: Path) -> list[CaptionedPhoto]:
 
 
 def read_captioned_splits(config: DataConfig) -> tuple[list[CaptionedPhoto], list[CaptionedPhoto]]:
-    """Training and validation photos, as `train.data.read_splits`."""
-    training: list[CaptionedPhoto] = []
-    validation: list[CaptionedPhoto] = []
-    for source in config.sources:
-        photos = read_captioned(source, Path(config.root))
-        kept, held_out = split_validation(photos, source.validation, config.seed)
-        training += kept * source.repeat
-        validation += held_out
-    return training, validation
+    """Training and validation photos, as `train.data.read_splits`.
+
+    Raises:
+        ValueError: the config asks for a balance of species, which is that of masks.
+    """
+    if config.balance:
+        raise ValueError("data.balance counts what masks show: contrastive training cannot have it")
+    return split_sources(config, lambda source: read_captioned(source, Path(config.root)))
 
 
 class Captioner:

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
+from petseg import saving
 from train.config import Config
 from train.models import build
 
@@ -20,17 +21,12 @@ def save_checkpoint(folder: Path, model: nn.Module, config: Config, *, half: boo
 
     The files are written beside and renamed, so that a killed run leaves whole ones.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in model.state_dict().items()
     }
-    temporary = folder / f".{WEIGHTS}"
-    save_file(state, temporary)
-    temporary.replace(folder / WEIGHTS)
-    temporary = folder / f".{CONFIG}"
-    temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / CONFIG)
+    saving.write(folder / WEIGHTS, save(state))
+    saving.write(folder / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
 
 
 def load_checkpoint(folder: str | Path) -> tuple[nn.Module, Config]:

@@ -1,6 +1,5 @@
 """What can be pointed at: petseg itself, a checkpoint, and, in `benchmarks.clicks`, others."""
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -9,11 +8,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from petseg import Segmenter
-from petseg.geometry import Letterbox
 from petseg.prompts import Prompt, encode
 from petseg.segmentation import Segmentation
-from train.checkpoint import WEIGHTS, load_checkpoint
+from train.checkpoint import load_checkpoint
 from train.config import Config
+from train.inference import check_species, is_checkpoint, letterboxed
 
 Photo = NDArray[np.uint8]
 Classes = NDArray[np.uint8]
@@ -101,9 +100,8 @@ class ClickedCheckpoint:
     def start(self, photo: Photo) -> None:
         """See `Clicked`."""
         if photo is not self._photo:
-            self._letterbox = Letterbox.fit(photo.shape[1], photo.shape[0], self._size)
-            square = torch.from_numpy(self._letterbox.apply(photo))
-            self._features = self._model.encode(square.permute(2, 0, 1)[None])
+            self._letterbox, batch = letterboxed(photo, self._size)
+            self._features = self._model.encode(batch)
         self._photo = photo
         self._points: list[tuple[float, float]] = []
         self._positive: list[bool] = []
@@ -133,13 +131,14 @@ def open_clicked(model: str, size: int | None = None) -> tuple[Clicked, Config |
         size: square that a checkpoint is run at, by default the one it was trained at.
 
     Raises:
-        ValueError: a checkpoint that takes no clicks, or a size for something else.
+        ValueError: a checkpoint that takes no clicks or has other classes, or a size for something else.
         petseg.PromptError: it takes no clicks.
         petseg.ModelError: there is no such model, or it is damaged.
     """
-    if not (Path(model) / WEIGHTS).is_file():
+    if not is_checkpoint(model):
         if size is not None:
             raise ValueError("an exported model has one size; leave the size out, or give a checkpoint")
         return ClickedSegmenter(Segmenter(model)), None
     network, config = load_checkpoint(model)
+    check_species(model, config)
     return ClickedCheckpoint(config.name, network, size or config.data.size), config

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from petseg.perturbations import PERTURBATIONS
 from train.losses import LossConfig
 from train.models import ModelConfig
 
+PerturbationKind = Literal[tuple(PERTURBATIONS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -22,12 +24,12 @@ class SourceConfig(Section):
     """One folder of photos with masks.
 
     Attributes:
-        path: the folder, relative to `data.root`.
+        path: the folder, relative to `data.root`; beginning with "./", from the working directory.
         layout: "oxford" (the official Oxford-IIIT Pet layout) or "folder" (images/ and masks/).
         split: list of names for the Oxford layout.
         masks: name of the mask folder in the "folder" layout; beginning with "./", a path from the working
             directory instead.
-        repeat: how often each photo comes in an epoch.
+        repeat: how often each photo comes in an epoch, whatever it shows; each time it is augmented anew.
         validation: share held out for validation, stratified by breed.
     """
 
@@ -38,6 +40,10 @@ class SourceConfig(Section):
     repeat: int = Field(default=1, ge=1)
     validation: float = Field(default=0.0, ge=0.0, lt=1.0)
 
+    def folder(self, root: Path) -> Path:
+        """Where the source lies, from `data.root`."""
+        return Path(self.path) if self.path.startswith("./") else root / self.path
+
 
 class DataConfig(Section):
     """Where photos come from and how they are fed.
@@ -45,6 +51,10 @@ class DataConfig(Section):
     Attributes:
         root: folder that the sources' paths start from.
         sources: see `SourceConfig`.
+        share: of each source's training and validation photos, so much of every breed is used, by seed.
+        balance: training photos of the rarer species come again until as many of an epoch show a cat as
+            show a dog; `repeat` of the sources is counted first. Stage one of an autoencoder still takes each
+            photo once, and contrastive training, whose photos need no masks, refuses it.
         download: let torchvision download the Oxford dataset into `root` when it is not there.
         size: side of the model's square, in pixels.
         labels: "species" (background, cat, dog; borders are ignored) or "trimap" (background, pet, border),
@@ -58,6 +68,8 @@ class DataConfig(Section):
 
     sources: list[SourceConfig]
     root: str = "../shared/data"
+    share: float = Field(default=1.0, gt=0.0, le=1.0)
+    balance: bool = False
     download: bool = False
     size: int = Field(default=256, ge=16)
     labels: Literal["species", "trimap"] = "species"
@@ -71,7 +83,8 @@ class AugmentConfig(Section):
     """Probability of each augmentation; ranges are in `augment.py`.
 
     Attributes:
-        perturb: one of the eight perturbations of the robustness study, at a random level.
+        perturb: one of the perturbations of the robustness study, at a random level.
+        kinds: which of them; one that is named twice comes twice as often.
     """
 
     flip: Probability = 0.5
@@ -83,6 +96,19 @@ class AugmentConfig(Section):
     blur: Probability = 0.1
     noise: Probability = 0.1
     perturb: Probability = 0.0
+    kinds: list[PerturbationKind] = Field(default=list(PERTURBATIONS), min_length=1)
+
+
+class MultiplyConfig(Section):
+    """Augmented copies that `python -m train.multiply` writes once, for a source of the "folder" layout.
+
+    Attributes:
+        copies: of each training photo, however often `repeat` and `balance` let it come.
+        output: the folder to make; empty: runs/NAME-copies.
+    """
+
+    copies: int = Field(default=3, ge=1)
+    output: str = ""
 
 
 class OptimConfig(Section):
@@ -216,6 +242,7 @@ class Config(Section):
     start: str | None = None
     seed: int = 0
     augment: AugmentConfig = AugmentConfig()
+    multiply: MultiplyConfig = MultiplyConfig()
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
     prompting: PromptingConfig = PromptingConfig()
@@ -226,6 +253,11 @@ class Config(Section):
     def folder(self) -> Path:
         """Where the run writes: `output`, or runs/NAME."""
         return Path(self.output or f"runs/{self.name}")
+
+    @property
+    def copies_folder(self) -> Path:
+        """Where `train.multiply` writes: `multiply.output`, or runs/NAME-copies."""
+        return Path(self.multiply.output or f"runs/{self.name}-copies")
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:

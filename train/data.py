@@ -1,11 +1,12 @@
-"""Photos with masks for training: sources, the validation split, augmented items."""
+"""Photos with masks for training: sources, the validation split, the balance of species, augmented items."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from train.augment import LetterboxTransform, build_augmentation, plain, to_tens
 from train.config import AugmentConfig, DataConfig, SourceConfig
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+COPIES = "copies.json"
+"""Lies in a folder of augmented copies (`train.multiply`) and names the photos that they were made of."""
 
 
 class Sample(Protocol):
@@ -39,6 +43,9 @@ class Sample(Protocol):
 
     def read_mask(self) -> NDArray[np.uint8]:
         """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
+
+
+AnySample = TypeVar("AnySample", bound=Sample)
 
 
 class TorchvisionSample:
@@ -85,7 +92,7 @@ def read_source(source: SourceConfig, root: Path, download: bool = False) -> lis
     Raises:
         petseg.ImageError: the folder is missing or holds no pairs.
     """
-    folder = root / source.path
+    folder = source.folder(root)
     if source.layout == "folder":
         masks = Path(source.masks).resolve() if source.masks.startswith("./") else source.masks
         return list(read_pairs(folder, masks=masks))
@@ -122,18 +129,94 @@ def split_validation(samples: Sequence[Sample], share: float, seed: int) -> tupl
     return training, validation
 
 
-def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
-    """Training samples, each as often as its source says, and validation samples, each once."""
-    training: list[Sample] = []
-    validation: list[Sample] = []
+def split_sources(
+    config: DataConfig, read: Callable[[SourceConfig], Sequence[AnySample]]
+) -> tuple[list[AnySample], list[AnySample]]:
+    """Training samples, each as often as its source says, and validation samples, each once.
+
+    Args:
+        config: its sources are read.
+        read: all samples of a source.
+
+    Raises:
+        ValueError: a validation photo has augmented copies to be trained on, or is one itself.
+    """
+    training: list[AnySample] = []
+    validation: list[AnySample] = []
+    copied: dict[str, Path] = {}
     for source in config.sources:
-        samples = read_source(source, Path(config.root), config.download)
-        if config.labels == "trimap":
-            samples = [TrimapSample(sample) for sample in samples]
-        kept, held_out = split_validation(samples, source.validation, config.seed)
+        folder = source.folder(Path(config.root))
+        originals = read_originals(folder)
+        if originals and source.validation:
+            raise ValueError(
+                f"{folder} holds copies of training photos: they cannot be validated on, set validation = 0"
+            )
+        copied |= dict.fromkeys(originals, folder)
+        kept, held_out = split_validation(read(source), source.validation, config.seed)
+        if config.share < 1:
+            # After the split: what the whole data hold out stays held out.
+            kept, held_out = (split_validation(s, config.share, config.seed)[1] for s in (kept, held_out))
         training += kept * source.repeat
         validation += held_out
+    leaked = sorted(copied.keys() & {sample.name for sample in validation})
+    if leaked:
+        raise ValueError(
+            f"{len(leaked)} validation photos ({leaked[0]}, ...) have copies in {copied[leaked[0]]}: "
+            "remove that folder and run train.multiply with this config"
+        )
     return training, validation
+
+
+def read_originals(folder: Path) -> frozenset[str]:
+    """Names of the photos whose copies a folder holds; none if it is not a folder of copies."""
+    path = folder / COPIES
+    if not path.is_file():
+        return frozenset()
+    return frozenset(json.loads(path.read_text(encoding="utf-8"))["originals"])
+
+
+def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
+    """What `split_sources` gives, balanced if the config says so, with the labels it asks for."""
+    training, validation = split_sources(
+        config, lambda source: read_source(source, Path(config.root), config.download)
+    )
+    if config.balance:
+        training = balance_species(training, config.seed)
+    if config.labels == "trimap":
+        # One for each photo, so that a photo that comes several times is still kept in memory once.
+        wrapped = {id(sample): TrimapSample(sample) for sample in [*training, *validation]}
+        return [wrapped[id(s)] for s in training], [wrapped[id(s)] for s in validation]
+    return training, validation
+
+
+def species_shown(mask: NDArray[np.uint8]) -> frozenset[int]:
+    """Which of the pet classes, 1 and 2, have a pixel in an (H, W) uint8 mask."""
+    return frozenset(species for species in (1, 2) if (mask == species).any())
+
+
+def balance_species(samples: Sequence[AnySample], seed: int) -> list[AnySample]:
+    """The samples, and those that show the rarer species again until as many show a cat as a dog.
+
+    Photos of both species or of none come as before. Those of the rarer species alone come again equally
+    often, give or take one, by seed. What comes again is the same object at another place of the epoch, where
+    `PhotoDataset` draws other augmentations.
+
+    Raises:
+        ValueError: one of the species has no photo of its own.
+    """
+    unique = {id(sample): sample for sample in samples}
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda sample: species_shown(sample.read_mask()), unique.values())
+        shown = dict(zip(unique, found, strict=True))
+    cats, dogs = ([sample for sample in samples if shown[id(sample)] == {species}] for species in (1, 2))
+    fewer, more = sorted((cats, dogs), key=len)
+    if not fewer:
+        raise ValueError(
+            "data.balance needs training photos of cats alone and of dogs alone, "
+            f"got {len(cats)} and {len(dogs)}"
+        )
+    order = np.random.default_rng(seed).permutation(len(fewer))
+    return [*samples, *(fewer[order[i % len(fewer)]] for i in range(len(more) - len(fewer)))]
 
 
 class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):

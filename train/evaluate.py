@@ -1,88 +1,125 @@
-"""Evaluate at native resolution: `python -m train.evaluate train/checkpoints/unet`.
+"""Evaluate models at native resolution, one or several side by side.
+
+`python -m train.evaluate unet autoencoder train/checkpoints/unet --figures FOLDER --worst 6`
 
 Models that are pointed at are evaluated by simulated clicks: `python -m train.evaluate MODEL --clicks`.
 """
 
 import argparse
-import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
+from petseg import saving
 from petseg.errors import PetsegError
-from petseg.evaluation import Predictor, evaluate, format_report
-from petseg.geometry import Letterbox
-from petseg.pairs import read_pairs
-from petseg.segmentation import Segmentation
-from train import clicks
-from train.checkpoint import load_checkpoint
+from petseg.evaluation import format_report
+from petseg.metrics import Evaluation
+from petseg.pairs import Pair, read_pairs
+from train import clicks, figures
 from train.clicked import open_clicked
+from train.comparison import Result, compare, examples, format_table, worst
+from train.figures import Panel
+from train.inference import open_models
 
 
-def predictor(model: nn.Module, size: int) -> Predictor:
-    """Photo -> classes at the photo's size, through a torch model fed (1, 3, size, size)."""
-
-    @torch.inference_mode()
-    def predict(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width = photo.shape[:2]
-        box = Letterbox.fit(width, height, size)
-        batch = torch.from_numpy(box.apply(photo)).permute(2, 0, 1)[None]
-        logits = model(batch)[0].float().numpy()
-        return Segmentation(logits, box, photo, type(model).__name__).mask
-
-    return predict
-
-
-def main() -> None:
-    """Print the figures of DESIGN.md for each checkpoint, and write them as JSON if asked."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures of DESIGN.md for each model; write them as JSON, and pictures, if asked."""
     parser = argparse.ArgumentParser(prog="python -m train.evaluate", description=__doc__)
     parser.add_argument(
-        "checkpoints",
+        "models",
         nargs="+",
-        type=Path,
-        metavar="CHECKPOINT",
-        help="folder with model.safetensors; with --clicks also any model that petseg opens",
+        metavar="MODEL",
+        help="folder with model.safetensors, or anything that petseg opens: a name, an .onnx file",
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
     parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
-    parser.add_argument("--size", type=int, help="model square; default: the one it was trained at")
+    parser.add_argument("--size", type=int, help="square of checkpoints; default: the one of their training")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--worst", type=int, default=0, metavar="K", help="name the K worst photos")
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="FOLDER",
+        help="draw ROC curves, confusion matrices, the models on the same photos, and the worst photos here",
+    )
+    parser.add_argument("--worst", type=int, default=0, metavar="K", help="the K worst photos of each model")
+    parser.add_argument("--examples", type=int, default=6, metavar="N", help="photos of the common picture")
     parser.add_argument("--clicks", action="store_true", help="simulate clicks, for promptable models")
     clicks.add_arguments(parser)
-    options = parser.parse_args()
-    reports = {}
-    for name in map(str, options.checkpoints):
-        try:
-            reports[name] = evaluate_clicks(name, options) if options.clicks else evaluate_all(name, options)
-        except (PetsegError, OSError, ValueError) as error:
-            parser.exit(1, f"cannot evaluate {name}: {error}\n")
-    if options.json:
-        options.json.write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+    options = parser.parse_args(arguments)
+    if options.threads < 1 or options.worst < 0 or options.examples < 0:
+        parser.error("--threads must be 1 or more, --worst and --examples 0 or more")
+    if options.clicks and (options.figures or options.worst):
+        parser.error("--figures and --worst are about whole photos; leave them out, or leave out --clicks")
+    try:
+        reports = evaluate_clicks(options) if options.clicks else evaluate_photos(options)
+        if options.json:
+            saving.write_json(options.json, reports)
+    except (PetsegError, OSError, ValueError) as error:
+        parser.exit(1, f"cannot evaluate {', '.join(options.models)}: {error}\n")
 
 
-def evaluate_all(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate one checkpoint on whole photos, and print the figures."""
-    model, config = load_checkpoint(name)
+def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate all models on whole photos, print the figures, and draw what is asked for."""
+    torch.set_num_threads(options.threads)
+    models = open_models(options.models, options.size, options.threads)
     pairs = read_pairs(options.data, options.split)
-    evaluation, scores = evaluate(pairs, predictor(model, options.size or config.data.size))
-    report = evaluation.report()
-    print(f"{name}\n{format_report(report)}")
-    for score in scores[: options.worst]:
-        print(f"{score.name:<40}{score.miou:.4f}")
-    return report
+    results = compare(models, pairs)
+    reports = {result.model.name: result.report(options.threads) for result in results}
+    if len(results) == 1:
+        print(f"{models[0].name}\n{format_report(results[0].native.report())}\n")
+    print(format_table(results, options.threads))
+    for result in results if options.worst else ():
+        scores = worst(result, pairs, options.worst)
+        print(f"\nworst of {result.model.name}")
+        print("\n".join(f"{score.name:<40}{score.miou:.4f}" for score in scores))
+        rows = [{"name": score.name, "miou": score.miou} for score in scores]
+        reports[result.model.name]["comparison"]["worst"] = rows
+    if options.figures:
+        draw(results, pairs, options)
+    return reports
 
 
-def evaluate_clicks(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate one promptable model by simulated clicks, and print the figures."""
-    clicked, config = open_clicked(name, options.size)
-    report = clicks.simulate([clicked], config, options)
-    print(f"{name}\n{clicks.format_simulation(report)}")
-    return report
+def draw(results: Sequence[Result], pairs: Sequence[Pair], options: argparse.Namespace) -> None:
+    """All pictures of a comparison, into the folder of `--figures`."""
+    folder: Path = options.figures
+    named = {result.model.name: result for result in results}
+    figures.plot_roc({name: result.roc for name, result in named.items()}, folder / "roc.png")
+    matrices = {name: result.native.matrix for name, result in named.items()}
+    figures.plot_confusion(matrices, folder / "confusion.png")
+    if chosen := examples(results, pairs, options.examples):
+        title = "The same photos, from the hardest to the easiest; below a name: mIoU of the photo"
+        figures.plot_panels([panels(pair, results) for pair in chosen], folder / "examples.png", title)
+    by_name = {pair.name: pair for pair in pairs}
+    for name, result in named.items():
+        rows = [panels(by_name[score.name], [result]) for score in worst(result, pairs, options.worst)]
+        if rows:
+            path = folder / f"worst-{figures.file_name(name)}.png"
+            figures.plot_panels(rows, path, f"Worst photos of {name}; below its name: mIoU")
+
+
+def panels(pair: Pair, results: Sequence[Result]) -> list[Panel]:
+    """A photo, its truth, and what each model says of it."""
+    photo, truth = pair.read_image(), pair.read_mask()
+    row = [Panel(photo, pair.name), Panel(photo, "truth", truth)]
+    for result in results:
+        mask = result.model(photo).segmentation.mask
+        score = Evaluation().add(truth, mask)
+        row.append(Panel(photo, f"{result.model.name}\n{score:.3f}", mask))
+    return row
+
+
+def evaluate_clicks(options: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate each promptable model by simulated clicks, and print the figures."""
+    reports = {}
+    for name in options.models:
+        clicked, config = open_clicked(name, options.size)
+        reports[name] = clicks.simulate([clicked], config, options)
+        print(f"{name}\n{clicks.format_simulation(reports[name])}")
+    return reports
 
 
 if __name__ == "__main__":

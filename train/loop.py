@@ -1,23 +1,32 @@
 """The training loop: Accelerate, AdamW with warm-up and cosine, EMA, exact resume, best checkpoint."""
 
 import csv
+import io
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, ProjectConfiguration, broadcast, set_seed
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedType,
+    ProjectConfiguration,
+    broadcast,
+    set_seed,
+)
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
+from petseg import saving
 from petseg.metrics import confusion_matrix, iou, mean, pixel_accuracy
 from train.checkpoint import HISTORY, load_weights, save_checkpoint, without_start
 from train.config import Config, OptimConfig
@@ -27,6 +36,8 @@ from train.models import build
 from train.plots import plot_history
 
 BEST = "best"
+
+OnEpoch = Callable[[dict[str, float]], None]
 
 
 class Trainer:
@@ -44,15 +55,7 @@ class Trainer:
     def __init__(self, config: Config) -> None:
         self.config = config
         optim = config.optim
-        self.accelerator = Accelerator(
-            mixed_precision=optim.mixed_precision,
-            gradient_accumulation_steps=optim.accumulate,
-            dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
-            project_config=ProjectConfiguration(project_dir=str(config.folder)),
-        )
-        if self.accelerator.device.type == "cpu":
-            # `accelerate launch` allows one thread a process unless told otherwise.
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.accelerator.num_processes))
+        self.accelerator = open_accelerator(config)
         set_seed(config.seed)
         model = self.build_model()
         train_set, valid_set = self.build_datasets()
@@ -62,7 +65,15 @@ class Trainer:
         )
         valid_loader = DataLoader(valid_set, optim.batch_size, num_workers=data.workers)
         optimizer = torch.optim.AdamW(parameter_groups(model, optim), optim.learning_rate)
-        model = model.to(memory_format=torch.channels_last)
+        self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        if self.sharded and not optim.ema:
+            raise ValueError("FSDP leaves no process a whole model but the average: set optim.ema above 0")
+        if not self.sharded:  # which FSDP cannot do in this order of memory
+            model = model.to(memory_format=torch.channels_last)
+        # Before the model is wrapped or sharded: the average is a whole model on every process.
+        self.average = AveragedModel(model, multi_avg_fn=ema_with_warmup(optim.ema), use_buffers=True).to(
+            self.accelerator.device
+        )
         (self.model, self.optimizer, self.train_loader, self.valid_loader) = self.accelerator.prepare(
             model, optimizer, train_loader, valid_loader
         )
@@ -74,15 +85,10 @@ class Trainer:
             )
         # Accelerate moves the schedule on once for each process at every step.
         steps = math.ceil(len(self.train_loader) / optim.accumulate) * processes
-        self.schedule = self.accelerator.prepare(
+        self.schedule = self.accelerator.prepare_scheduler(
             get_cosine_schedule_with_warmup(
                 optimizer, round(optim.warmup_epochs * steps), optim.epochs * steps
             )
-        )
-        self.average = AveragedModel(
-            self.accelerator.unwrap_model(self.model),
-            multi_avg_fn=ema_with_warmup(optim.ema),
-            use_buffers=True,
         )
         self.loss = build_loss(config.loss)
         self.progress = Progress()
@@ -111,8 +117,13 @@ class Trainer:
         train_set = PhotoDataset(training, data.size, augment=config.augment, seed=config.seed, **options)
         return train_set, PhotoDataset(validation, data.size, **options)
 
-    def fit(self, resume: bool = False) -> list[dict[str, float]]:
-        """Train to the end, or until patience runs out; returns the history, one row an epoch."""
+    def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
+        """Train to the end, or until patience runs out; returns the history, one row an epoch.
+
+        Args:
+            resume: go on from the last whole epoch.
+            on_epoch: is shown the row of each epoch once its state is saved; what it raises ends the run.
+        """
         if resume:
             self._load_state()
         elif state_folder(self.config.folder):
@@ -130,6 +141,8 @@ class Trainer:
             if self.accelerator.is_main_process:
                 self._report(row, improved)
             self._save_state()
+            if on_epoch:
+                on_epoch(row)
         return self.progress.history
 
     def _train_epoch(self, epoch: int) -> float:
@@ -170,7 +183,8 @@ class Trainer:
 
     def _update_average(self) -> None:
         if self.config.optim.ema:
-            self.average.update_parameters(self.accelerator.unwrap_model(self.model))
+            own = self.accelerator.unwrap_model(self.model)
+            self.average.update_parameters(Gathered(own) if self.sharded else own)
 
     @property
     def averaged_model(self) -> nn.Module:
@@ -230,9 +244,38 @@ class Trainer:
         self.accelerator.load_state(str(found))
 
 
+def open_accelerator(config: Config) -> Accelerator:
+    """Accelerate as the config asks for it, with all threads of the CPU if that is what it runs on."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    accelerator = Accelerator(
+        # Else each of several processes without a GPU takes itself for the only one.
+        cpu=several and not torch.accelerator.is_available(),
+        mixed_precision=config.optim.mixed_precision,
+        gradient_accumulation_steps=config.optim.accumulate,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
+        project_config=ProjectConfiguration(project_dir=str(config.folder)),
+    )
+    if accelerator.device.type == "cpu":
+        # `accelerate launch` allows one thread a process unless told otherwise.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // accelerator.num_processes))
+    return accelerator
+
+
 def state_folder(run: Path) -> Path | None:
     """A run's last whole epoch; "state.old" alone is what a kill between two renames leaves."""
     return next((place for name in ("state", "state.old") if (place := run / name).is_dir()), None)
+
+
+class Gathered(nn.Module):
+    """The parameters and buffers of a model that FSDP shards, each made whole when its turn comes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.sharded = model
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Whole ones, in the model's order; all processes must ask for them."""
+        return (p.full_tensor() if isinstance(p, DTensor) else p for p in self.sharded.parameters(recurse))
 
 
 class Progress:
@@ -310,7 +353,8 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """One CSV row an epoch."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, history[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    saving.write(path, text.getvalue().encode())

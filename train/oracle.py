@@ -5,7 +5,6 @@ for comparison with them only: the name of every figure begins with "oracle".
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from petseg.geometry import Letterbox
+from petseg import saving
 from petseg.metrics import Evaluation
 from petseg.pairs import Pair, read_pairs
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
+from train.inference import letterboxed
 from train.models.clip import Clip
 
 PREFIX = "oracle_"
@@ -35,8 +35,7 @@ def measure(model: Clip, pairs: Sequence[Pair], size: int) -> dict[str, Any]:
     evaluation = Evaluation()
     for pair in tqdm(pairs, desc="oracle", unit="photo", mininterval=1):
         photo = pair.read_image()
-        box = Letterbox.fit(photo.shape[1], photo.shape[0], size)
-        batch = torch.from_numpy(box.apply(photo)).permute(2, 0, 1)[None]
+        box, batch = letterboxed(photo, size)
         logits = model(batch, torch.tensor([pair.species]))[0].float().numpy()
         evaluation.add(pair.read_mask(), Segmentation(logits, box, photo, "oracle").mask)
     return {PREFIX + name: value for name, value in evaluation.report().items()}
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(f"{name:<34}{value:.4g}" for name, value in figures.items()))
     if options.json:
         document = {str(options.checkpoint): report}
-        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, document)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Pictures of training, with matplotlib."""
 
+import io
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from petseg import saving
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -18,5 +22,12 @@ def plot_history(history: list[dict[str, float]], path: Path, score: str = "val_
     losses.legend()
     scores.plot(epochs, [row[score] for row in history], color="tab:green")
     scores.set(xlabel="epoch", ylabel=score)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
     plt.close(figure)
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
+    """Write a picture, whole or not at all; its suffix says in which format."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=dpi)
+    saving.write(path, buffer.getvalue())

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.geometry import Letterbox
+from petseg.geometry import Letterbox, bounds
 from petseg.metrics import BORDER
 from petseg.prompts import Prompt, encode
 
@@ -107,8 +107,7 @@ def jittered(
 
 def tightest_box(mask: Mask) -> NDArray[np.float64]:
     """x0, y0, x1, y1 around the pixels of a mask that is not empty."""
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+    return np.array(bounds(mask), np.float64)
 
 
 def loose_box(mask: Mask, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -14,19 +14,18 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from petseg.geometry import Letterbox
+from petseg import saving
 from petseg.metrics import BORDER
 from petseg.pairs import IMAGE_SUFFIXES, Pair, read_labels
 from train.checkpoint import load_checkpoint
+from train.inference import letterboxed
 
 
 @torch.inference_mode()
 def pet_probability(model: nn.Module, photo: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     """(H, W) float32: probability of any pet, the mean over the photo and its mirror image."""
-    height, width = photo.shape[:2]
-    box = Letterbox.fit(width, height, size)
-    square = torch.from_numpy(box.apply(photo)).permute(2, 0, 1)
-    logits = model(torch.stack([square, square.flip(-1)])).float()
+    box, batch = letterboxed(photo, size)
+    logits = model(torch.cat([batch, batch.flip(-1)])).float()
     background = logits.softmax(1)[:, 0]
     pet = 1 - (background[0] + background[1].flip(-1)) / 2
     return box.restore(pet.numpy())
@@ -72,7 +71,7 @@ def main() -> None:
         pet = pet_probability(model, pair.read_image(), options.size or config.data.size)
         mask = pseudo_mask(pet, pair.species, options.margin, known)
         if (mask == pair.species).any():
-            Image.fromarray(mask).save(target)
+            saving.write(target, saving.encode(Image.fromarray(mask), ".png"))
 
 
 if __name__ == "__main__":

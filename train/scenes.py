@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg.geometry import bounds
 from petseg.metrics import BORDER
 from petseg.pairs import Pair, read_labels
 from train.data import Sample
@@ -78,12 +79,6 @@ def read_scene(sample: Sample, side: int = 0) -> Scene:
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
         instances = np.asarray(Image.fromarray(instances).resize(size, Image.Resampling.NEAREST))
     return Scene(image, instances, species)
-
-
-def bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 around the true pixels of a mask that has some, ends exclusive."""
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def close_up(scene: Scene, generator: np.random.Generator) -> Scene:

@@ -5,7 +5,6 @@ The breeds are those of the training captions; photos of the test list were in n
 """
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from petseg.geometry import Letterbox
+from petseg import saving
 from petseg.metrics import CLASSES
 from train.captions import CaptionedPhoto, Captioner, read_captioned
 from train.checkpoint import load_checkpoint
 from train.config import SourceConfig
+from train.inference import letterboxed
 from train.models.contrastive import DualEncoder
 
 
@@ -43,9 +43,7 @@ def measure(
     right: dict[str, list[bool]] = defaultdict(list)
     top5 = right_species = 0
     for photo in tqdm(photos, desc="zero-shot", unit="photo", mininterval=1):
-        image = photo.read_image()
-        box = Letterbox.fit(image.shape[1], image.shape[0], size)
-        embedded = model.embed_image(torch.from_numpy(box.apply(image)).permute(2, 0, 1)[None])
+        embedded = model.embed_image(letterboxed(photo.read_image(), size)[1])
         order = model.compare(embedded, breeds)[0].argsort(descending=True)[:5].tolist()
         closest = [captioner.breeds[number] for number in order]
         right[photo.breed_name].append(closest[0] == photo.breed_name)
@@ -78,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = measure(model, photos, Captioner(photos, config.captions), config.data.size)
     print("\n".join(f"{name:<22}{value:.4g}" for name, value in report.items() if name != "by_breed"))
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, report)
 
 
 if __name__ == "__main__":

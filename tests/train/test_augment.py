@@ -11,6 +11,7 @@ from petseg.geometry import FILL, Letterbox
 from train.augment import LetterboxTransform, build_augmentation, plain, to_tensors
 from train.config import AugmentConfig
 
+PROBABILITIES = [name for name in AugmentConfig.model_fields if name != "kinds"]
 NOTHING = AugmentConfig(
     flip=0, crop=0, affine=0, elastic=0, colour=0, grayscale=0, blur=0, noise=0, perturb=0
 )
@@ -153,9 +154,18 @@ def test_perturbation_damages_before_the_letterbox() -> None:
         assert (image[:, mask == 255] == FILL).all()
 
 
+def test_perturbations_are_of_the_kinds_asked_for() -> None:
+    """A small square is damaged, and nothing else."""
+    config = NOTHING.model_copy(update={"perturb": 1, "kinds": ["occlusion"]})
+    straight, _ = augmented(NOTHING, 0)
+    for seed in range(8):
+        image, _ = augmented(config, seed)
+        assert 0 < (image != straight).any(0).float().mean() < 0.2
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_shape_and_dtype(probability: float) -> None:
-    config = AugmentConfig(**dict.fromkeys(AugmentConfig.model_fields, probability))
+    config = AugmentConfig(**dict.fromkeys(PROBABILITIES, probability))
     for seed in range(6):
         image, mask = augmented(config, seed, size=64)
         assert (image.shape, image.dtype) == ((3, 64, 64), torch.uint8)
@@ -164,7 +174,7 @@ def test_shape_and_dtype(probability: float) -> None:
 
 
 def test_tiny_photos_survive_everything() -> None:
-    config = AugmentConfig(**dict.fromkeys(AugmentConfig.model_fields, 1.0))
+    config = AugmentConfig(**dict.fromkeys(PROBABILITIES, 1.0))
     for height, width in ((1, 1), (2, 9), (40, 1)):
         photo, mask = np.zeros((height, width, 3), np.uint8), np.ones((height, width), np.uint8)
         image, labels = build_augmentation(config, 32)(*to_tensors(photo, mask))

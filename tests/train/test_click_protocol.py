@@ -343,7 +343,7 @@ def test_a_checkpoint_answers_as_its_export_would(make_config: Callable[..., Con
         (["unet", "--clicks", "--size", "64"], "an exported model has one size"),
         (["CHECKPOINT", "--clicks"], "takes no clicks; give a promptable model"),
         (["nowhere/at-all.onnx", "--clicks"], "nowhere/at-all.onnx"),
-        (["nowhere"], "is not a checkpoint"),
+        (["nowhere"], "there is no model 'nowhere'"),
     ],
 )
 def test_bad_models_end_in_one_line(

@@ -20,7 +20,7 @@ from train import oracle
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.clip_loop import ClipTrainer, species_of
 from train.config import Config
-from train.evaluate import predictor
+from train.inference import Model
 from train.models import build
 from train.models.clip import Clip, ClipConfig
 from train.models.clip_decoders import ChannelAttention
@@ -274,7 +274,7 @@ def test_oracle_is_told_the_species(options: MakeOptions, decoder: str) -> None:
     both = model(image, torch.tensor([1, 2]))
     assert torch.allclose(both, torch.stack([cat[0], dog[1]]), atol=1e-4)
     with pytest.raises(ValueError, match=r"oracle_text.*python -m train\.oracle"):
-        predictor(model, 32)(np.zeros((20, 30, 3), np.uint8))
+        Model.of_network("clip", model, 32)(np.zeros((20, 30, 3), np.uint8))
 
 
 def test_species_of_labels() -> None:

@@ -4,110 +4,126 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from drawing import COLOURS, draw_labels, write_oxford, write_plain
-from torch import Tensor, nn
+from drawing import ByColour, draw_labels, write_oxford, write_plain
+from PIL import Image
 
-from train import evaluate
+from export import card_text
+from export.describe import read_metrics
+from petseg.metrics import CLASSES, Evaluation
+from train import inference
 from train.checkpoint import save_checkpoint
 from train.config import Config
-from train.evaluate import main, predictor
+from train.evaluate import main
+from train.figures import file_name
 from train.models import build
 
 MakeConfig = Callable[..., Config]
 
-
-class ByColour(nn.Module):
-    """Logits by how near each pixel is to the colours of the drawn photos."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.colours = torch.tensor(COLOURS).float()[None, :, :, None, None]
-        self.shapes: list[tuple[int, ...]] = []
-
-    def forward(self, image: Tensor) -> Tensor:
-        assert image.dtype == torch.uint8
-        self.shapes.append(tuple(image.shape))
-        return -(image[:, None].float() - self.colours).square().sum(2) / 1000
+MASKS = {f"{('Bombay', 'beagle')[index % 2]}_{index}": draw_labels(index, 40, 30) for index in range(4)}
 
 
-@pytest.mark.parametrize(("width", "height"), [(100, 60), (60, 100), (64, 64), (1, 1)])
-def test_predictor_answers_at_the_size_of_the_photo(width: int, height: int) -> None:
-    labels = np.zeros((height, width), np.uint8)
-    labels[height // 4 : height // 2, width // 4 : width // 2] = 1
-    labels[height // 2 :, width // 2 :] = 2
-    model = ByColour()
-    answer = predictor(model, 64)(COLOURS[labels])
-    assert model.shapes == [(1, 3, 64, 64)]
-    assert (answer.shape, answer.dtype) == ((height, width), np.uint8)
-    assert (answer == labels).mean() > 0.97
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two cats and two dogs in the Oxford layout, the list "test"."""
+    return write_oxford(tmp_path / "data", MASKS, "test")
 
 
-def test_predictor_resizes_logits_before_argmax() -> None:
-    """What petseg does at its default: edges finer than the model's pixels."""
-
-    class Step(nn.Module):
-        def forward(self, image: Tensor) -> Tensor:
-            logits = torch.zeros(1, 3, 4, 4)
-            logits[:, 1, :, 2:], logits[:, 1, :, :2] = 4.0, -2.0
-            return logits
-
-    answer = predictor(Step(), 4)(np.zeros((40, 40, 3), np.uint8))
-    # Between the centres of columns 1 and 2, at 15 and 25, the cat's logit rises from -2 to 4.
-    assert (answer[20] == 1).argmax() == 18
+@pytest.fixture
+def by_colour(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint whose network goes by colour, and is right nearly everywhere."""
+    config = make_config()
+    save_checkpoint(tmp_path / "one", build(config.model), config)
+    monkeypatch.setattr(inference, "load_checkpoint", lambda folder: (ByColour(), config))
+    return tmp_path / "one"
 
 
 @pytest.mark.parametrize("layout", ["oxford", "folder"])
-def test_main_prints_a_table_and_writes_json(
-    make_config: MakeConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    layout: str,
+def test_one_model_is_printed_and_written_for_its_card(
+    by_colour: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
 ) -> None:
-    masks = {f"{('Bombay', 'beagle')[index % 2]}_{index}": draw_labels(index, 40, 30) for index in range(4)}
-    if layout == "oxford":
-        data, split = write_oxford(tmp_path / "data", masks, "test"), "test"
-    else:
-        data, split = write_plain(tmp_path / "data", masks), ""
-    config = make_config()
-    for name in ("one", "two"):
-        save_checkpoint(tmp_path / name, build(config.model), config)
-    sizes = []
-
-    def by_colour(model: nn.Module, size: int) -> object:
-        sizes.append(size)
-        return predictor(ByColour(), size)
-
-    monkeypatch.setattr(evaluate, "predictor", by_colour)
-    arguments = [str(tmp_path / "one"), str(tmp_path / "two"), "--data", str(data), "--split", split]
-    arguments += ["--size", "64", "--worst", "2", "--json", str(tmp_path / "report.json")]
-    monkeypatch.setattr("sys.argv", ["evaluate", *arguments])
-    main()
-    assert sizes == [64, 64]
+    split = "test"
+    if layout == "folder":
+        data, split = write_plain(tmp_path / "plain", MASKS), ""
+    path = tmp_path / "report.json"
+    arguments = [str(by_colour), "--data", str(data), "--split", split, "--size", "64"]
+    main([*arguments, "--worst", "2", "--json", str(path)])
     printed = capsys.readouterr().out
-    reports = json.loads((tmp_path / "report.json").read_text())
-    assert list(reports) == [str(tmp_path / "one"), str(tmp_path / "two")]
-    for folder, report in reports.items():
-        assert folder in printed
-        assert report["photos"] == 4
-        assert report["miou"] > 0.9
-        assert (report["species_confused"], report["missed"]) == (0, 0)
-    assert sum(line.startswith(("Bombay_", "beagle_")) for line in printed.splitlines()) == 4
+    ((name, report),) = json.loads(path.read_text()).items()
+    assert name == str(by_colour)
+    assert name in printed
+    assert "pet IoU, border ignored" in printed
+    assert report["photos"] == 4
+    assert report["miou"] > 0.9
+    assert (report["species_confused"], report["missed"]) == (0, 0)
+    assert sum(line.startswith(("Bombay_", "beagle_")) for line in printed.splitlines()) == 2
+    # What the model card and the export read is `Evaluation.report`, and nothing besides.
+    extra = report.pop("comparison")
+    assert set(report) == set(Evaluation().report())
+    metrics = read_metrics(path, by_colour)
+    assert metrics["miou"] == report["miou"]
+    assert set(metrics) <= set(report)
+    assert "comparison" not in card_text.metrics(report | {"comparison": extra}, CLASSES)
+    assert [row["name"] for row in extra["worst"]] == [
+        line.split()[0] for line in printed.splitlines() if line.startswith(("Bombay_", "beagle_"))
+    ]
 
 
-def test_main_runs_a_checkpoint_at_the_size_it_was_trained_at(
-    make_config: MakeConfig, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+def test_several_models_and_their_pictures(
+    by_colour: Path, model_path: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, path = tmp_path / "pictures", tmp_path / "report.json"
+    models = [str(by_colour), str(model_path)]
+    main([*models, "--data", str(data), "--figures", str(folder), "--worst", "1", "--json", str(path)])
+    printed = capsys.readouterr().out
+    reports = json.loads(path.read_text())
+    assert list(reports) == models
+    for name, report in reports.items():
+        assert any(line.startswith(f"{name}  ") for line in printed.splitlines())
+        assert np.shape(report["confusion_matrix"]) == (3, 3)
+        assert report["comparison"]["at_model_size"]["photos"] == 4
+        assert set(report["comparison"]["auc"]) == set(CLASSES)
+    worst = {f"worst-{file_name(name)}.png" for name in models}
+    assert {file.name for file in folder.iterdir()} == {"roc.png", "confusion.png", "examples.png", *worst}
+    for file in folder.iterdir():
+        with Image.open(file) as image:
+            assert image.format == "PNG"
+
+
+def test_a_checkpoint_runs_at_the_size_it_was_trained_at(
+    make_config: MakeConfig, tmp_path: Path, photos: Path
 ) -> None:
     config = make_config()
     save_checkpoint(tmp_path / "one", build(config.model), config, half=True)
-    used = []
-    monkeypatch.setattr(
-        evaluate, "predictor", lambda model, size: used.append(size) or predictor(model, size)
-    )
     arguments = [str(tmp_path / "one"), "--data", str(photos / "pets"), "--split", ""]
-    monkeypatch.setattr("sys.argv", ["evaluate", *arguments, "--json", str(tmp_path / "r.json")])
-    main()
-    assert used == [32]
+    main([*arguments, "--json", str(tmp_path / "r.json")])
     (report,) = json.loads((tmp_path / "r.json").read_text()).values()
+    assert report["comparison"]["size"] == 32
     assert np.sum(report["confusion_matrix"]) == 24 * 32 * 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["MODEL", "--threads", "0"], 2, "--threads must be 1 or more"),
+        (["MODEL", "--worst", "-1"], 2, "--worst and --examples 0 or more"),
+        (["MODEL", "--clicks", "--figures", "there"], 2, "leave out --clicks"),
+        (["MODEL", "MODEL"], 1, "given more than once"),
+        (["MODEL", "--data", "nowhere"], 1, "nowhere holds no photos with masks"),
+        (["unheard-of"], 1, "there is no model 'unheard-of'"),
+        (["MODEL", "--json", "FOLDER"], 1, "no regular file"),
+    ],
+)
+def test_what_is_wrong_ends_in_one_line(
+    model_path: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    names = {"MODEL": str(model_path), "FOLDER": str(tmp_path)}
+    with pytest.raises(SystemExit) as stopped:
+        main(["--data", str(data), *(names.get(word, word) for word in arguments)])
+    assert stopped.value.code == code
+    assert message in capsys.readouterr().err

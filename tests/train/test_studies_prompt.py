@@ -123,7 +123,7 @@ def tiny(tiny_clip: Path, photos: Path, tmp_path: Path) -> Callable[..., Config]
         document["model"] |= TINY[name] | ({"encoder": str(encoder)} if name in CLIPS else {})
         source = {"path": "pets", "validation": 0.33}
         document["data"] |= {"root": str(photos), "sources": [source], "size": 32, "workers": 0}
-        document["augment"] = dict.fromkeys(document["augment"], 0.0)
+        document["augment"] = dict.fromkeys(document["augment"].keys() - {"kinds"}, 0.0)
         document["prompting"] |= {"photos": 8, "prompts_per_photo": 2, "rounds": 2}
         document["optim"] |= {"epochs": 1, "batch_size": 8, "mixed_precision": "no", "learning_rate": 1e-2}
         return Config.model_validate(document | {"output": str(tmp_path / "run")})

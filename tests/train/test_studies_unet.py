@@ -136,7 +136,7 @@ def narrow(config: Config, photos: Path, output: Path) -> Config:
         "size": 32,
         "workers": 0,
     }
-    document["augment"] = dict.fromkeys(document["augment"], 0.0)
+    document["augment"] = dict.fromkeys(document["augment"].keys() - {"kinds"}, 0.0)
     document["reconstruction"] |= {"photos": [], "epochs": 1, "batch_size": 8}
     document["optim"] |= {"epochs": 1, "batch_size": 8, "mixed_precision": "no"}
     return Config.model_validate(document | {"output": str(output)})

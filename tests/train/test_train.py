@@ -2,13 +2,11 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from launching import ROOT, TWO_PROCESSES, launch, write_toml
 
 from train.checkpoint import load_checkpoint
 from train.config import Config
@@ -16,9 +14,7 @@ from train.train import main
 
 MakeConfig = Callable[..., Config]
 
-ROOT = Path(__file__).parents[2]
-
-TWO_PROCESSES = """
+OBSERVED = """
 import json, sys
 sys.path.insert(0, {root!r})
 import torch
@@ -49,45 +45,6 @@ facts = {{
 }}
 open({output!r} + f"/facts{{trainer.accelerator.process_index}}.json", "w").write(json.dumps(facts))
 """
-
-
-def write_toml(config: Config, path: Path) -> Path:
-    """As `load_config` reads it: JSON's numbers, strings and lists are TOML's as well."""
-    document = config.model_dump(exclude_none=True)
-    lines = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, dict)]
-    for name, table in document.items():
-        if isinstance(table, dict):
-            lines.append(f"[{name}]")
-            for key, value in table.items():
-                lines.append(f"{key} = {inline(value)}")
-    path.write_text("\n".join(lines))
-    return path
-
-
-def inline(value: object) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {inline(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(map(inline, value))}]"
-    return json.dumps(value)
-
-
-def launch(script: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
-    if processes == 1:
-        command = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
-        command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    else:
-        # On the CPU `accelerate launch --num_processes 2` starts one process only.
-        command = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        [sys.executable, "-m", *command, str(script), *arguments],
-        cwd=script.parent,  # not the repository root: the script has to find its package by itself
-        env=environment | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        timeout=570,
-    )
 
 
 def epochs_in(path: Path) -> list[int]:
@@ -148,11 +105,9 @@ def test_two_processes(make_config: MakeConfig, tmp_path: Path) -> None:
         script = tmp_path / "script.py"
         toml = write_toml(config, tmp_path / "tiny.toml")
         script.write_text(
-            TWO_PROCESSES.format(
-                root=str(ROOT), config=str(toml), output=str(tmp_path), stop=stop, resume=resume
-            )
+            OBSERVED.format(root=str(ROOT), config=str(toml), output=str(tmp_path), stop=stop, resume=resume)
         )
-        done = launch(script, processes=2)
+        done = launch(script, options=TWO_PROCESSES)
         assert done.returncode == 0, done.stderr
         assert stop == (epochs_in(output / "history.csv") == [1])
         load_checkpoint(output / "best")

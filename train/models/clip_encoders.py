@@ -7,6 +7,7 @@ The text tower is asked once, when the encoder is opened, and is not part of it.
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.utils import CONFIG_NAME
 
 from petseg.metrics import CLASSES
 from train.models.contrastive import ContrastiveConfig, DualEncoder
@@ -41,12 +43,32 @@ class VisionTransformer(BaseModel):
     def of(cls, encoder: str) -> "VisionTransformer":
         """Those of a CLIP model on the Hub or in a folder; raises as `describe_missing` says."""
         try:
+            if Path(encoder).is_dir() and not (Path(encoder) / CONFIG_NAME).is_file():
+                raise OSError(f"no {CONFIG_NAME} in it")  # transformers would take its defaults
             config = CLIPConfig.from_pretrained(encoder)
         except (OSError, ValueError) as error:
             raise FileNotFoundError(describe_missing(encoder, error)) from error
         # The text embeddings lie in the space of the whole model, whatever the vision part's default says.
         sizes = config.vision_config.to_dict() | {"projection_dim": config.projection_dim}
         return cls.model_validate({name: sizes[name] for name in cls.model_fields})
+
+
+_BASE = VisionTransformer()
+_LARGE = VisionTransformer(
+    hidden_size=1024,
+    intermediate_size=4096,
+    num_hidden_layers=24,
+    num_attention_heads=16,
+    patch_size=14,
+    projection_dim=768,
+)
+PUBLISHED = {
+    "openai/clip-vit-base-patch32": _BASE,
+    "openai/clip-vit-base-patch16": _BASE.model_copy(update={"patch_size": 16}),
+    "openai/clip-vit-large-patch14": _LARGE,
+    "openai/clip-vit-large-patch14-336": _LARGE.model_copy(update={"image_size": 336}),
+}
+"""Sizes of OpenAI's vision transformers (arXiv:2103.00020) by their names on the Hub."""
 
 
 def describe_missing(encoder: str, error: Exception) -> str:
@@ -131,6 +153,30 @@ class EncoderConfig(BaseModel):
             else _open_dual(self.encoder)[1].without_start()
         )
         return self.model_copy(update={"architecture": architecture})
+
+    def sketched(self) -> tuple[Self, str]:
+        """The same with a random encoder of the architecture that `encoder` has, and where that is from.
+
+        Nothing is asked of the Hub: a folder is looked into, then the config, then `PUBLISHED`.
+
+        Raises:
+            FileNotFoundError: the folder holds no such encoder.
+            ValueError: nothing tells the architecture.
+        """
+        told = "architecture" in self.model_fields_set
+        if self.backend == "open_clip":
+            return self.without_start(), f"open_clip's {self.architecture}"
+        if self.encoder and Path(self.encoder).is_dir():
+            return self.resolved().without_start(), self.encoder
+        if told or self.encoder is None:
+            return self.without_start(), "the config's model.architecture"
+        if self.encoder not in PUBLISHED:
+            raise ValueError(
+                f"the sizes of {self.encoder} are not known here: it is no folder, none of "
+                f"{', '.join(PUBLISHED)}, and the config has no model.architecture"
+            )
+        sizes = {"architecture": PUBLISHED[self.encoder]}
+        return self.model_copy(update=sizes).without_start(), f"the published sizes of {self.encoder}"
 
 
 class OpenAINorm(nn.Module):
