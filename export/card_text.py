@@ -167,15 +167,15 @@ def int8(report: Mapping[str, Any]) -> str:
         if key in quantised
     ]
     measured = (
-        f"On the same {report['photos']} photos it gives {report['agreement']:.2%} of the pixels the class that "
-        f"float32 gives them. Its network was {report['speedup']:.2f} times as fast, {report['threads']} "
-        f"threads, both in turns, on {report['machine']}."
+        f"On the same {report['photos']} photos it gives {report['agreement']:.2%} of the pixels the class "
+        f"that float32 gives them. Its network was {report['speedup']:.2f} times as fast, "
+        f"{report['threads']} threads, both in turns, on {report['machine']}."
     )
     return f"""## In int8
 
-The same model with 8-bit integers, all but its first layers; ranges were measured on {report["calibration_photos"]} photos
-of its training. petseg takes it on CPUs that have 8-bit dot products (VNNI on x86, nearly all on Arm), unless
-asked for `precision="float32"`. {measured}
+The same model with 8-bit integers, all but its first layers; ranges were measured on
+{report["calibration_photos"]} photos of its training. petseg takes it on CPUs that have 8-bit dot products
+(VNNI on x86, nearly all on Arm), unless asked for `precision="float32"`. {measured}
 
 {_table(("figure", "float32", "int8"), rows)}"""
 
@@ -277,8 +277,8 @@ def speed(measured: Mapping[str, Any] | None) -> str:
     return f"""## Speed
 
 {measured["photo"]} photo, {measured["threads"]} threads, {measured["rounds"]} rounds in one run on
-{measured.get("machine", "a machine that the run did not name")}; in {precision}, petseg takes {latency["ratio"]:.2f} times as
-long as the peer's network.
+{measured.get("machine", "a machine that the run did not name")}; in {precision}, petseg
+takes {latency["ratio"]:.2f} times as long as the peer's network.
 
 {_table(("", "median", "95th percentile"), rows)}"""
 

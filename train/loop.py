@@ -65,10 +65,11 @@ class Trainer:
         )
         valid_loader = DataLoader(valid_set, optim.batch_size, num_workers=data.workers)
         optimizer = torch.optim.AdamW(parameter_groups(model, optim), optim.learning_rate)
-        self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        kind = self.accelerator.distributed_type
+        self.sharded = kind == DistributedType.FSDP
         if self.sharded and not optim.ema:
             raise ValueError("FSDP leaves no process a whole model but the average: set optim.ema above 0")
-        if not self.sharded:  # which FSDP cannot do in this order of memory
+        if kind not in (DistributedType.FSDP, DistributedType.DEEPSPEED):  # they do not take it
             model = model.to(memory_format=torch.channels_last)
         # Before the model is wrapped or sharded: the average is a whole model on every process.
         self.average = AveragedModel(model, multi_avg_fn=ema_with_warmup(optim.ema), use_buffers=True).to(

@@ -4,6 +4,7 @@ import os
 from typing import Any, NoReturn
 
 import safehttpx  # type: ignore[import-untyped]
+from huggingface_hub import constants
 
 
 async def _refuse(*_: Any, **__: Any) -> NoReturn:
@@ -18,6 +19,6 @@ def stay_at_home() -> None:
     through the two functions that are replaced here, for the whole process.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # its environment variable was read when it was imported
     safehttpx.get = _refuse
     safehttpx.async_validate_url = _refuse

@@ -45,7 +45,6 @@ def test_a_document_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
         "size": [100, 60],
         "model": "tiny",
         "precision": "float32",
-        "precision": "float32",
         "threshold": None,
         "polygons": answer.polygons(),
     }

@@ -75,6 +75,7 @@ def test_the_hook_sees_pickles(tmp_path: Path) -> None:
     assert seen.of("pickle.find_class")
 
 
+@pytest.mark.slow
 def test_checkpoints_are_read_without_unpickling(tmp_path: Path) -> None:
     weights = (ROOT / "train" / "checkpoints").glob("*/model.safetensors")
     checkpoints = [path.parent for path in sorted(weights, key=lambda path: path.stat().st_size)[:1]]

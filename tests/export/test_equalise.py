@@ -1,0 +1,84 @@
+"""Equalisation changes ranges, not the function."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from export.equalise import TARGET, equalise, measure, trace
+from export.export import export
+
+
+def run(model: onnx.ModelProto, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["logits"], {"image": image})[0]
+
+
+def unbalance(model: onnx.ModelProto, factor: float) -> None:
+    """Make the first channel of every residual stream and bottleneck `factor` times as large as before."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.output[0] in linear(model):
+            for name in node.input[1:]:
+                values = numpy_helper.to_array(tensors[name]).copy()
+                values[0] *= factor
+                tensors[name].CopyFrom(numpy_helper.from_array(values, name))
+
+
+def linear(model: onnx.ModelProto) -> set[str]:
+    """Outputs of convolutions that only go into other convolutions."""
+    users: dict[str, set[str]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, set()).add(node.op_type)
+    return {name for node in model.graph.node for name in node.output if users.get(name) == {"Conv"}}
+
+
+@pytest.fixture(scope="session")
+def feeds() -> list[dict[str, NDArray[np.uint8]]]:
+    generator = np.random.default_rng(0)
+    return [{"image": generator.integers(0, 256, (1, 3, 64, 64), np.uint8)} for _ in range(4)]
+
+
+@pytest.fixture(scope="session")
+def graph(mobilenet_checkpoint: Path) -> bytes:
+    """Residual sums, concatenations, ReLU6, a mean over planes and bilinear enlargement."""
+    return export(mobilenet_checkpoint, half=False).graphs["model"]
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_function_stays(graph: bytes, feeds: list[dict[str, NDArray[np.uint8]]], strength: float) -> None:
+    model = onnx.load_from_string(graph)
+    unbalance(model, 50)
+    expected = [run(model, feed["image"]) for feed in feeds]
+    equalise(model, feeds, strength)
+    # Photos that nothing was measured on are treated alike: the factors are in the weights.
+    for before, feed in zip(expected, feeds, strict=True):
+        assert run(model, feed["image"]) == pytest.approx(before, abs=1e-3 * np.abs(before).max())
+
+
+def test_ranges_become_similar(graph: bytes, feeds: list[dict[str, NDArray[np.uint8]]]) -> None:
+    model = onnx.load_from_string(graph)
+    unbalance(model, 50)
+    free = sorted(linear(model) - {"logits"})
+    free = [name for name in free if not trace(model).fixed.intersection(trace(model).of[name].tolist())]
+    assert free
+    spread = [ranges.max() / np.median(ranges) for ranges in measure(model, feeds, free).values()]
+    equalise(model, feeds, 1.0)
+    for name, ranges in measure(model, feeds, free).items():
+        assert ranges.max() == pytest.approx(TARGET, rel=1e-3), name
+        assert ranges[ranges > 1e-2].min() == pytest.approx(TARGET, rel=1e-3), name
+    assert min(spread) > 5
+
+
+def test_strength_0_changes_nothing(graph: bytes, feeds: list[dict[str, NDArray[np.uint8]]]) -> None:
+    model = onnx.load_from_string(graph)
+    equalise(model, feeds, 0.0)
+    for before, after in zip(
+        onnx.load_from_string(graph).graph.initializer, model.graph.initializer, strict=True
+    ):
+        assert (numpy_helper.to_array(before) == numpy_helper.to_array(after)).all()

@@ -1,0 +1,166 @@
+"""A checkpoint in int8."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export import quantize
+from export.export import embed, export
+from export.parts import ExportError
+from export.quantize import Comparison, QuantisationError, main, quantise, split_photos
+from petseg import catalog
+from petseg.segmenter import Segmenter
+from train.checkpoint import load_checkpoint
+
+GOOD = Comparison(3, {"miou": 0.9}, {"miou": 0.8971}, 0.9951, 2.0, 2)
+
+
+@pytest.fixture
+def lax(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights and drawn photos: a coarse answer is good enough, and a few photos are."""
+    monkeypatch.setattr(quantize, "MAX_DROP", 0.1)
+    monkeypatch.setattr(quantize, "MIN_AGREEMENT", 0.8)
+    monkeypatch.setattr(quantize, "PHOTOS", 6)
+
+
+@pytest.fixture
+def arguments(mobilenet_checkpoint: Path, oxford: Path) -> list[str]:
+    data = ["--calibration", str(oxford), "--data", str(oxford), "--split", "trainval", "--threads", "1"]
+    return [str(mobilenet_checkpoint), *data]
+
+
+@pytest.mark.usefixtures("lax")
+def test_there_and_embedded(
+    arguments: list[str],
+    mobilenet_checkpoint: Path,
+    oxford: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalog, "WEIGHTS", tmp_path / "weights")
+    embed(export(mobilenet_checkpoint), catalog.WEIGHTS)
+    report = tmp_path / "int8.json"
+    assert main([*arguments, "--embed", "--json", str(report), "-o", str(tmp_path / "copy.onnx")]) == 0
+    measured = json.loads(report.read_text())
+    photo = np.random.default_rng(1).integers(0, 256, (50, 64, 3), np.uint8)
+    float32, int8 = (Segmenter("tiny", device="cpu", threads=1, precision=p) for p in ("float32", "int8"))
+    assert int8.manifest == replace(float32.manifest, precision="int8", metrics=measured["int8"])
+    assert measured["int8"]["miou"] > 0
+    assert measured["photos"] == 32
+    assert (float32(photo).mask == int8(photo).mask).mean() > 0.8
+    assert not (float32._network.run(*batch(photo)) == int8._network.run(*batch(photo))).all()
+    path = catalog.WEIGHTS / "tiny.int8.onnx"
+    assert path.read_bytes() == (tmp_path / "copy.onnx").read_bytes()
+    (file,) = catalog.find("tiny").int8
+    assert [file.sha256] == list(measured["files"].values())
+    assert measured["checkpoint_sha256"] == float32.manifest.checkpoint_sha256
+    embed(export(mobilenet_checkpoint), catalog.WEIGHTS)
+    assert catalog.find("tiny").int8 == ()
+    assert not path.exists(), "it was made of weights that are no more"
+
+
+def batch(photo: np.ndarray) -> tuple[np.ndarray]:
+    return (np.ascontiguousarray(np.resize(photo, (1, 3, 64, 64))),)
+
+
+def test_what_is_quantised(mobilenet_checkpoint: Path) -> None:
+    photos = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
+    made = quantise(export(mobilenet_checkpoint, half=False), photos)
+    assert (made.document["precision"], made.document["metrics"]) == ("int8", {})
+    graph = onnx.load_from_string(made.graphs["model"]).graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    dequantised = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    for convolution in convolutions[: quantize.FLOAT_CONVOLUTIONS]:
+        assert kinds[convolution.input[1]] == onnx.TensorProto.FLOAT
+    for convolution in convolutions[quantize.FLOAT_CONVOLUTIONS :]:
+        weight = dequantised[convolution.input[1]]
+        assert kinds[weight.input[0]] == onnx.TensorProto.INT8
+        scales = next(tensor for tensor in graph.initializer if tensor.name == weight.input[1])
+        assert len(scales.dims) == 1, "one scale per channel"
+        assert kinds[dequantised[convolution.input[0]].input[2]] == onnx.TensorProto.UINT8
+    assert len(made.graphs["model"]) < 0.5 * len(export(mobilenet_checkpoint, half=False).graphs["model"])
+
+
+def test_concatenations_share_a_scale(mobilenet_checkpoint: Path) -> None:
+    photos = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
+    graph = onnx.load_from_string(
+        quantise(export(mobilenet_checkpoint, half=False), photos).graphs["model"]
+    ).graph
+    made = {node.output[0]: node for node in graph.node}
+    concatenations = [node for node in graph.node if node.op_type == "Concat"]
+    assert concatenations
+    for node in concatenations:
+        (result,) = (user for user in graph.node if node.output[0] in user.input)
+        enlarged = made[node.input[0]]
+        assert list(enlarged.input[1:]) == list(result.input[1:])
+        assert list(made[enlarged.input[0]].input[1:]) == list(result.input[1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, None),
+        ({"int8": {"miou": 0.8969}}, r"mIoU falls by 0\.0031, allowed are 0\.003"),
+        ({"int8": {"miou": float("nan")}}, "mIoU falls by nan"),
+        ({"agreement": 0.9949}, r"99\.490% of the pixels get the same class, needed are 99\.5%"),
+        ({"agreement": float("nan")}, "nan% of the pixels"),
+    ],
+)
+def test_what_is_good_enough(changes: dict[str, object], problem: str | None) -> None:
+    comparison = replace(GOOD, **changes)
+    if problem is None:
+        comparison.check()
+    else:
+        with pytest.raises(QuantisationError, match=problem):
+            comparison.check()
+
+
+def test_what_is_not_good_enough_is_not_written(
+    arguments: list[str],
+    mobilenet_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(catalog, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(quantize, "PHOTOS", 4)
+    monkeypatch.setattr(quantize, "MAX_DROP", -1.0)
+    embed(export(mobilenet_checkpoint), catalog.WEIGHTS)
+    before = (catalog.WEIGHTS / "index.json").read_bytes()
+    output, report = tmp_path / "model.onnx", tmp_path / "int8.json"
+    assert main([*arguments, "--embed", "-o", str(output), "--json", str(report)]) == 1
+    assert "was not quantised: mIoU falls by" in capsys.readouterr().err
+    assert not output.exists()
+    assert not report.exists()
+    assert (catalog.WEIGHTS / "index.json").read_bytes() == before
+
+
+def test_embedding_beside_another_model(mobilenet_checkpoint: Path, tmp_path: Path) -> None:
+    made = export(mobilenet_checkpoint)
+    with pytest.raises(ExportError, match="or is not there; embed it first"):
+        quantize.embed(made, tmp_path)
+    embed(replace(made, document=made.document | {"checkpoint_sha256": "0" * 64}), tmp_path)
+    with pytest.raises(ExportError, match="was exported from another checkpoint"):
+        quantize.embed(made, tmp_path)
+
+
+def test_calibration_is_on_training_photos(checkpoint: Path, oxford: Path) -> None:
+    _, config = load_checkpoint(checkpoint)
+    source = config.data.sources[0].model_copy(update={"validation": 0.25})
+    config = config.model_copy(update={"data": config.data.model_copy(update={"sources": [source]})})
+    training, held_out = split_photos(oxford, config)
+    names = [{sample.name for sample in samples} for samples in (training, held_out)]
+    assert (len(names[0]), len(names[1])) == (24, 8)
+    assert not names[0] & names[1]
+    with pytest.raises(ExportError, match="none of what the checkpoint was trained on: oxford-iiit-pet"):
+        split_photos(oxford.parent / "others", config)
+
+
+def test_two_parts(prompt_checkpoint: Path) -> None:
+    with pytest.raises(ExportError, match="in two parts"):
+        quantise(export(prompt_checkpoint, half=False), [])
