@@ -277,8 +277,8 @@ def speed(measured: Mapping[str, Any] | None) -> str:
     return f"""## Speed
 
 {measured["photo"]} photo, {measured["threads"]} threads, {measured["rounds"]} rounds in one run on
-{measured.get("machine", "a machine that the run did not name")}; in {precision}, petseg
-takes {latency["ratio"]:.2f} times as long as the peer's network.
+{measured.get("machine", "a machine that the run did not name")}; petseg, in {precision}, takes
+{latency["ratio"]:.2f} times as long as the peer's network.
 
 {_table(("", "median", "95th percentile"), rows)}"""
 

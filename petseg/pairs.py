@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from petseg.errors import ImageError
 from petseg.image import load
@@ -82,7 +82,9 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
                     f"mask {path} has mode {file.mode}; expected a single-channel 8-bit PNG of class numbers"
                 )
             return np.array(file, np.uint8)
-    except (OSError, UnidentifiedImageError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on damaged input
         raise ImageError(f"mask {path} cannot be read: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest, save
 
 from petseg import catalog
 from petseg.manifest import PARTS
+
+# A shell starts background jobs with Ctrl-C ignored, which the processes that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

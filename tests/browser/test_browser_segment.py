@@ -41,6 +41,7 @@ def pinned(picture: NDArray[np.uint8], place: tuple[float, float], colour: tuple
 
 
 GREEN_PIN, RED_PIN, YELLOW = (22, 163, 74), (220, 38, 38), (250, 204, 21)
+FILMS = "() => document.querySelector('#photo video')?.currentTime > 0"
 BOX = "Box: drag, or two corners"
 """What a click, or a drag, means then."""
 
@@ -247,6 +248,7 @@ def test_a_photo_is_taken_with_the_webcam(visitor: Visitor) -> None:
     photo = visitor.page.locator("#photo")
     photo.get_by_label("Capture from camera").click()
     photo.get_by_text("Access Webcam").click()
+    visitor.page.wait_for_function(FILMS)
     with visitor.new_picture():
         photo.get_by_label("capture photo").click()
     expect(visitor.page.locator("#legend .facts")).to_contain_text("pixels")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from tiny_checkpoints import MOBILENET, PLAIN, PROMPT, make_checkpoint
 
-from export.export import export
+from export.export import Exported, export
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +47,12 @@ def exported_float32(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def exported_mobilenet(mobilenet_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _write(mobilenet_checkpoint, tmp_path_factory.mktemp("export") / "mobilenet.onnx")
+
+
+@pytest.fixture(scope="session")
+def float32_model(mobilenet_checkpoint: Path) -> Exported:
+    """With residual sums, concatenations, ReLU6, a mean over planes and bilinear enlargement."""
+    return export(mobilenet_checkpoint, half=False)
 
 
 def _write(checkpoint: Path, path: Path, *, half: bool = True) -> Path:

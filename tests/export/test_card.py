@@ -131,7 +131,7 @@ def test_everything_measured(root: Path) -> None:
         "(../train/checkpoints/tiny/robustness.png)",
         "| Gaussian noise | 0.9500 | 18",
         "0.7000 | 73.7% |",
-        "500 x 375 photo, 2 threads, 100 rounds in one run on\nA CPU, 2 cores, Linux; petseg takes 0.73",
+        "A CPU, 2 cores, Linux; petseg, in float32, takes\n0.73 times as long",
         "| 12.3 ms | 15.0 ms |",
         "99.9980% of the pixels",
     ):

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from export import quantize
-from export.export import embed, export
+from export.export import Exported, embed
 from export.parts import ExportError
 from export.quantize import Comparison, QuantisationError, main, quantise, split_photos
 from petseg import catalog
@@ -27,22 +27,33 @@ def lax(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantize, "PHOTOS", 6)
 
 
+@pytest.fixture(scope="session")
+def quantised(float32_model: Exported) -> Exported:
+    return quantise(float32_model, list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)))
+
+
 @pytest.fixture
-def arguments(mobilenet_checkpoint: Path, oxford: Path) -> list[str]:
-    data = ["--calibration", str(oxford), "--data", str(oxford), "--split", "trainval", "--threads", "1"]
+def photos(oxford: Path, tmp_path: Path) -> Path:
+    """The drawn photos, in a folder of the name that the checkpoint knows."""
+    (tmp_path / "oxford-iiit-pet").symlink_to(oxford)
+    return tmp_path / "oxford-iiit-pet"
+
+
+@pytest.fixture
+def arguments(mobilenet_checkpoint: Path, photos: Path) -> list[str]:
+    data = ["--calibration", str(photos), "--data", str(photos), "--split", "trainval", "--threads", "1"]
     return [str(mobilenet_checkpoint), *data]
 
 
 @pytest.mark.usefixtures("lax")
 def test_there_and_embedded(
     arguments: list[str],
-    mobilenet_checkpoint: Path,
-    oxford: Path,
+    float32_model: Exported,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(catalog, "WEIGHTS", tmp_path / "weights")
-    embed(export(mobilenet_checkpoint), catalog.WEIGHTS)
+    embed(float32_model, catalog.WEIGHTS)
     report = tmp_path / "int8.json"
     assert main([*arguments, "--embed", "--json", str(report), "-o", str(tmp_path / "copy.onnx")]) == 0
     measured = json.loads(report.read_text())
@@ -58,7 +69,7 @@ def test_there_and_embedded(
     (file,) = catalog.find("tiny").int8
     assert [file.sha256] == list(measured["files"].values())
     assert measured["checkpoint_sha256"] == float32.manifest.checkpoint_sha256
-    embed(export(mobilenet_checkpoint), catalog.WEIGHTS)
+    embed(float32_model, catalog.WEIGHTS)
     assert catalog.find("tiny").int8 == ()
     assert not path.exists(), "it was made of weights that are no more"
 
@@ -67,11 +78,9 @@ def batch(photo: np.ndarray) -> tuple[np.ndarray]:
     return (np.ascontiguousarray(np.resize(photo, (1, 3, 64, 64))),)
 
 
-def test_what_is_quantised(mobilenet_checkpoint: Path) -> None:
-    photos = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
-    made = quantise(export(mobilenet_checkpoint, half=False), photos)
-    assert (made.document["precision"], made.document["metrics"]) == ("int8", {})
-    graph = onnx.load_from_string(made.graphs["model"]).graph
+def test_what_is_quantised(quantised: Exported, float32_model: Exported) -> None:
+    assert (quantised.document["precision"], quantised.document["metrics"]) == ("int8", {})
+    graph = onnx.load_from_string(quantised.graphs["model"]).graph
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
     dequantised = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
@@ -83,14 +92,11 @@ def test_what_is_quantised(mobilenet_checkpoint: Path) -> None:
         scales = next(tensor for tensor in graph.initializer if tensor.name == weight.input[1])
         assert len(scales.dims) == 1, "one scale per channel"
         assert kinds[dequantised[convolution.input[0]].input[2]] == onnx.TensorProto.UINT8
-    assert len(made.graphs["model"]) < 0.5 * len(export(mobilenet_checkpoint, half=False).graphs["model"])
+    assert len(quantised.graphs["model"]) < 0.5 * len(float32_model.graphs["model"])
 
 
-def test_concatenations_share_a_scale(mobilenet_checkpoint: Path) -> None:
-    photos = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
-    graph = onnx.load_from_string(
-        quantise(export(mobilenet_checkpoint, half=False), photos).graphs["model"]
-    ).graph
+def test_concatenations_share_a_scale(quantised: Exported) -> None:
+    graph = onnx.load_from_string(quantised.graphs["model"]).graph
     made = {node.output[0]: node for node in graph.node}
     concatenations = [node for node in graph.node if node.op_type == "Concat"]
     assert concatenations
@@ -122,15 +128,17 @@ def test_what_is_good_enough(changes: dict[str, object], problem: str | None) ->
 
 def test_what_is_not_good_enough_is_not_written(
     arguments: list[str],
-    mobilenet_checkpoint: Path,
+    float32_model: Exported,
+    quantised: Exported,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(catalog, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(quantize, "PHOTOS", 4)
+    monkeypatch.setattr(quantize, "export", lambda *checkpoint, **options: float32_model)
+    monkeypatch.setattr(quantize, "quantise", lambda *model: quantised)
     monkeypatch.setattr(quantize, "MAX_DROP", -1.0)
-    embed(export(mobilenet_checkpoint), catalog.WEIGHTS)
+    embed(float32_model, catalog.WEIGHTS)
     before = (catalog.WEIGHTS / "index.json").read_bytes()
     output, report = tmp_path / "model.onnx", tmp_path / "int8.json"
     assert main([*arguments, "--embed", "-o", str(output), "--json", str(report)]) == 1
@@ -140,27 +148,27 @@ def test_what_is_not_good_enough_is_not_written(
     assert (catalog.WEIGHTS / "index.json").read_bytes() == before
 
 
-def test_embedding_beside_another_model(mobilenet_checkpoint: Path, tmp_path: Path) -> None:
-    made = export(mobilenet_checkpoint)
+def test_embedding_beside_another_model(float32_model: Exported, quantised: Exported, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="or is not there; embed it first"):
-        quantize.embed(made, tmp_path)
-    embed(replace(made, document=made.document | {"checkpoint_sha256": "0" * 64}), tmp_path)
+        quantize.embed(quantised, tmp_path)
+    other = float32_model.document | {"checkpoint_sha256": "0" * 64}
+    embed(replace(float32_model, document=other), tmp_path)
     with pytest.raises(ExportError, match="was exported from another checkpoint"):
-        quantize.embed(made, tmp_path)
+        quantize.embed(quantised, tmp_path)
 
 
-def test_calibration_is_on_training_photos(checkpoint: Path, oxford: Path) -> None:
+def test_calibration_is_on_training_photos(checkpoint: Path, photos: Path) -> None:
     _, config = load_checkpoint(checkpoint)
     source = config.data.sources[0].model_copy(update={"validation": 0.25})
     config = config.model_copy(update={"data": config.data.model_copy(update={"sources": [source]})})
-    training, held_out = split_photos(oxford, config)
+    training, held_out = split_photos(photos, config)
     names = [{sample.name for sample in samples} for samples in (training, held_out)]
     assert (len(names[0]), len(names[1])) == (24, 8)
     assert not names[0] & names[1]
     with pytest.raises(ExportError, match="none of what the checkpoint was trained on: oxford-iiit-pet"):
-        split_photos(oxford.parent / "others", config)
+        split_photos(photos.parent / "others", config)
 
 
-def test_two_parts(prompt_checkpoint: Path) -> None:
+def test_two_parts() -> None:
     with pytest.raises(ExportError, match="in two parts"):
-        quantise(export(prompt_checkpoint, half=False), [])
+        quantise(Exported({}, {"encoder": b"", "decoder": b""}), [])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from petseg.errors import ImageError
+from petseg.pairs import read_labels
 from tests.fuzz import corpus
 from tests.fuzz.jury import judge
 from tests.tiny_models import build_model
@@ -40,6 +42,21 @@ def test_hostile_photos(tmp_path: Path, model_path: Path) -> None:
     assert min(outcomes["mask"], outcomes["error"]) > 100
     worst = max(verdicts, key=lambda verdict: verdict.peak)
     assert worst.peak < FEW, f"{worst.path.name!r}: {worst.peak:,} bytes"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_hostile_masks(tmp_path: Path) -> None:
+    path, outcomes = tmp_path / "mask.png", Counter[str]()
+    for name, data in corpus.contents():
+        path.write_bytes(data)
+        try:
+            labels = read_labels(path)
+        except ImageError:
+            outcomes["error"] += 1
+        else:
+            assert (labels.ndim, labels.dtype) == (2, np.uint8), name
+            outcomes["labels"] += 1
+    assert min(outcomes.values()) > 20
 
 
 def test_hostile_models(tmp_path: Path, model_path: Path) -> None:

@@ -50,14 +50,9 @@ def test_strangers_get_nothing(
     assert [path for path in said["uploads"] if not path.startswith(inside)] == []
     assert list(tmp_path.glob("*evil*")) == []
 
-
-def test_results_hold_pixels_only(
-    model_path: Path, prompt_model_path: Path, photo: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    visit(model_path, prompt_model_path, photo, tmp_path)
     results = [path for path in (tmp_path / "downloads").rglob("*") if path.is_file()]
     assert len(results) >= 3
-    assert [path for path in results if SECRET in path.read_bytes()] == []
+    assert [path for path in results if SECRET in path.read_bytes()] == [], "results hold pixels only"
 
 
 @pytest.mark.slow
