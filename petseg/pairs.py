@@ -76,7 +76,7 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
         ImageError: unreadable, or not a single-channel image.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=["PNG"]) as file:
             if file.mode not in {"L", "P", "1"}:
                 raise ImageError(
                     f"mask {path} has mode {file.mode}; expected a single-channel 8-bit PNG of class numbers"

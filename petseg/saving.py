@@ -20,6 +20,33 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 """Suffix -> Pillow's name of the format, and options for it."""
 
 
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "mask": (".png",),
+    "cutout": (".png", ".webp"),
+    "overlay": (".png", ".jpg", ".jpeg", ".webp"),
+    "json": (".json",),
+}
+"""What can be saved as what: a mask suffers no lossy format, a cutout needs transparency."""
+
+
+def kind_of(path: Path, kind: str | None) -> str:
+    """What is to be written to a file: `kind`, or without it the mask to .png, and the JSON to .json.
+
+    Raises:
+        OutputError: the file's suffix does not say, or cannot hold that.
+    """
+    suffix = path.suffix.lower()
+    if kind is None:
+        if suffix not in (".png", ".json"):
+            raise OutputError(f"{path} ends in {suffix!r}; give .png for the mask, .json, or say which kind")
+        return "mask" if suffix == ".png" else "json"
+    if kind not in SUFFIXES:
+        raise OutputError(f"kind {kind!r} is unknown; give one of {', '.join(SUFFIXES)}")
+    if suffix not in SUFFIXES[kind]:
+        raise OutputError(f"{path} cannot hold a {kind}; use {' or '.join(SUFFIXES[kind])}")
+    return kind
+
+
 def encode(image: Image.Image, suffix: str) -> bytes:
     """The bytes of an image file.
 

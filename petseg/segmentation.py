@@ -36,14 +36,6 @@ _STRIP = 1 << 19
 Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 """A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
 
-_SUFFIXES: dict[str, tuple[str, ...]] = {
-    "mask": (".png",),
-    "cutout": (".png", ".webp"),
-    "overlay": (".png", ".jpg", ".jpeg", ".webp"),
-    "json": (".json",),
-}
-"""What can be saved as what: a mask suffers no lossy format, a cutout needs transparency."""
-
 
 class Segmentation:
     """Where the cats and dogs of one photo are.
@@ -363,24 +355,14 @@ class Segmentation:
 
     def encode(self, path: Path, kind: Kind | None = None, *, opacity: float = 0.5) -> bytes:
         """What `save` would write to `path`; raises as that does."""
-        suffix = path.suffix.lower()
-        if kind is None:
-            kind = "mask" if suffix == ".png" else "json"
-            if suffix not in (".png", ".json"):
-                raise OutputError(
-                    f"{path} ends in {suffix!r}; give .png for the mask, .json, or say which kind"
-                )
-        if kind not in get_args(Kind):
-            raise OutputError(f"kind {kind!r} is unknown; give one of {', '.join(get_args(Kind))}")
-        if suffix not in _SUFFIXES[kind]:
-            raise OutputError(f"{path} cannot hold a {kind}; use {' or '.join(_SUFFIXES[kind])}")
-        if kind == "json":
+        chosen = saving.kind_of(path, kind)
+        if chosen == "json":
             return json.dumps(self._document(), allow_nan=False).encode()
-        if kind == "overlay":
+        if chosen == "overlay":
             image = self.overlay(opacity)
         else:
-            image = self.cutout() if kind == "cutout" else self._mask_image()
-        return saving.encode(image, suffix)
+            image = self.cutout() if chosen == "cutout" else self._mask_image()
+        return saving.encode(image, path.suffix.lower())
 
     def _mask_image(self) -> Image.Image:
         image = Image.fromarray(self.mask)

@@ -1,5 +1,6 @@
 """The models that come with the package, on real photos."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from skimage.data import chelsea
 
 import petseg
 from export.verify import main as verify
+from petseg import catalog
 from petseg.evaluation import evaluate
 from petseg.metrics import BORDER, binary_iou, species_of
 from petseg.pairs import Pair, read_pairs
+from petseg.precision import Precision
 from petseg.segmenter import Segmenter
 from train.prompts import deepest
 
@@ -38,6 +41,24 @@ def test_default_model_finds_the_cat() -> None:
     assert np.asarray(result.cutout())[150, 230, 3] == 255
 
 
+def test_int8_agrees_with_float32() -> None:
+    photo = chelsea()
+    float32, int8 = (petseg.segment(photo, device="cpu", precision=each) for each in ("float32", "int8"))
+    assert (float32.precision, int8.precision) == ("float32", "int8")
+    assert (float32.mask == int8.mask).mean() > 0.995
+    assert int8.score == pytest.approx(float32.score, abs=0.01)
+    assert not (float32.probabilities == int8.probabilities).all(), "they are not the same graph"
+
+
+def test_int8_is_of_the_embedded_checkpoint() -> None:
+    for name in catalog.quantised():
+        float32, int8 = (
+            Segmenter(name, device="cpu", precision=each).manifest for each in ("float32", "int8")
+        )
+        assert replace(int8, precision="float32", metrics=float32.metrics) == float32
+        assert int8.metrics["miou"] >= float32.metrics["miou"] - 0.003
+
+
 def test_a_photo_turned_by_exif_gives_the_turned_mask(tmp_path: Path) -> None:
     upright = Image.fromarray(chelsea())
     exif = Image.Exif()
@@ -55,9 +76,11 @@ def test_list() -> list[Pair]:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("model", sorted(FLOORS))
-def test_accuracy_on_the_test_list(model: str, test_list: list[Pair]) -> None:
-    segmenter = Segmenter(model)
+@pytest.mark.parametrize(
+    ("model", "precision"), [*((name, "float32") for name in sorted(FLOORS)), ("unet", "int8")]
+)
+def test_accuracy_on_the_test_list(model: str, precision: Precision, test_list: list[Pair]) -> None:
+    segmenter = Segmenter(model, device="cpu", precision=precision)
     report = evaluate(test_list, lambda photo: segmenter(photo).mask, progress=False)[0].report()
     published = segmenter.manifest.metrics
     for figure, floor in FLOORS[model].items():

@@ -138,6 +138,44 @@ def test_everything_measured(root: Path) -> None:
         assert said in made
 
 
+def test_int8(root: Path) -> None:
+    path, folder = root / "petseg" / "weights" / "index.json", root / "train" / "checkpoints" / "tiny"
+    index = json.loads(path.read_text())
+    file = {"path": "tiny.int8.onnx", "sha256": "cd" * 32, "bytes": 654_321}
+    index["models"]["tiny"]["int8"] = {"files": [file], "manifest": manifest(precision="int8")}
+    write(path, index)
+    with pytest.raises(CardError, match=r"int8\.json is missing, or not about.*export\.quantize"):
+        make("tiny", root)
+    report = {
+        "files": {"model.int8.onnx": "cd" * 32},
+        "calibration_photos": 48,
+        "machine": "A CPU",
+        "photos": 305,
+        "float32": {"miou": 0.9},
+        "int8": {"miou": 0.8975},
+        "agreement": 0.9971,
+        "speedup": 1.8,
+        "threads": 2,
+    }
+    write(folder / "int8.json", report)
+    made = make("tiny", root)
+    for said in (
+        "ONNX, in float32 and in int8.",
+        f"| `tiny.int8.onnx` | 0.65 MB | `{'cd' * 32}` |",
+        "In float32, on the test list",
+        "## In int8",
+        "48 photos of its training",
+        "99.71% of the pixels",
+        "1.80 times as fast, 2 threads, both in turns, on A CPU.",
+        "| mIoU | 0.9000 | 0.8975 |",
+        "python -m export.quantize train/checkpoints/tiny --embed --json train/checkpoints/tiny/int8.json",
+    ):
+        assert said in made
+    del index["models"]["tiny"]["int8"]
+    write(path, index)
+    assert "int8" not in make("tiny", root), "of weights that are no more"
+
+
 def test_a_promptable_model(root: Path) -> None:
     path = root / "petseg" / "weights" / "index.json"
     index = json.loads(path.read_text())

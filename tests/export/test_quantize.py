@@ -52,10 +52,18 @@ def test_there_and_embedded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked: list[object] = []
+
+    def exported(checkpoint: Path, **options: object) -> Exported:
+        asked.extend([checkpoint, options])
+        return float32_model
+
     monkeypatch.setattr(catalog, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(quantize, "export", exported)
     embed(float32_model, catalog.WEIGHTS)
     report = tmp_path / "int8.json"
     assert main([*arguments, "--embed", "--json", str(report), "-o", str(tmp_path / "copy.onnx")]) == 0
+    assert asked == [Path(arguments[0]), {"name": None, "half": False}]
     measured = json.loads(report.read_text())
     photo = np.random.default_rng(1).integers(0, 256, (50, 64, 3), np.uint8)
     float32, int8 = (Segmenter("tiny", device="cpu", threads=1, precision=p) for p in ("float32", "int8"))

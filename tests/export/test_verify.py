@@ -65,6 +65,25 @@ def test_mobilenet_passes(exported_mobilenet: Path, mobilenet_checkpoint: Path, 
     assert verify(mobilenet_checkpoint, exported_mobilenet, photos).agreement >= 0.999
 
 
+@pytest.fixture
+def in_int8(tampered: Callable[[Tamper], Path]) -> Path:
+    """An export that says it is int8."""
+    return tampered(metadata(precision="int8"))
+
+
+def test_int8_must_agree_on_classes_alone(in_int8: Path, checkpoint: Path, photos: Photos) -> None:
+    report = verify(checkpoint, in_int8, photos, precision="int8")
+    assert (report.agreement, report.tolerance) == (pytest.approx(1, abs=1e-3), float("inf"))
+
+
+def test_the_precision_must_be_the_one_asked_for(
+    in_int8: Path, exported: Path, checkpoint: Path, photos: Photos
+) -> None:
+    for path, precision in ((in_int8, "float32"), (exported, "int8")):
+        with pytest.raises(MetadataError, match=f"not in {precision}; see --precision"):
+            verify(checkpoint, path, photos, precision=precision)
+
+
 def metadata(**changes: Any) -> Tamper:
     """Change fields of the document; None takes one away."""
 

@@ -56,7 +56,8 @@ def test_hostile_masks(tmp_path: Path) -> None:
         else:
             assert (labels.ndim, labels.dtype) == (2, np.uint8), name
             outcomes["labels"] += 1
-    assert min(outcomes.values()) > 20
+    assert outcomes["labels"] >= 4
+    assert outcomes["error"] > 100
 
 
 def test_hostile_models(tmp_path: Path, model_path: Path) -> None:

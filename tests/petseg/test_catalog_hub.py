@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
-from hub_fixtures import REPO, contents, make_release
+from hub_fixtures import REPO, contents, describe, make_release
 from hub_server import HubServer
+from tiny_models import build_model
 
 import petseg
 from petseg import bundle, catalog
@@ -81,6 +83,20 @@ def test_names_that_were_pulled(hub: HubServer, release: Path, weights: Path) ->
     (file,) = catalog.resolve("other")
     assert file.path == folder / "model.onnx"
     assert file.sha256 == bundle.digest(release / "model.onnx")
+
+
+def test_int8_comes_along(hub: HubServer, release: Path, weights: Path) -> None:
+    document = json.loads((release / bundle.FILE).read_text())["manifest"]
+    onnx.save(build_model(document=document | {"precision": "int8"}), release / "model.int8.onnx")
+    hub.put(REPO, contents(describe(release, document)))
+    folder = pull(REPO)
+    (info,) = [info for info in catalog.list_models() if info.name == REPO]
+    assert info.precisions == ("float32", "int8")
+    assert info.bytes == sum((folder / name).stat().st_size for name in ("model.onnx", "model.int8.onnx"))
+    for precision in ("float32", "int8"):
+        assert petseg.Segmenter(REPO, device="cpu", precision=precision).precision == precision
+    (folder / "model.int8.onnx").unlink()
+    assert petseg.Segmenter(REPO, device="cpu", precision="int8").precision == "int8", "pulled again"
 
 
 def test_what_is_embedded_is_not_looked_for(hub: HubServer, weights: Path) -> None:

@@ -59,6 +59,18 @@ def test_wrong_part(part: object, prompts: list[str]) -> None:
         Manifest.from_document(manifest(part=part, prompts=prompts), "it")
 
 
+@pytest.mark.parametrize("precision", ["int4", "", None, 8, ["int8"]])
+def test_wrong_precision(precision: object) -> None:
+    document = manifest() | {"precision": precision}
+    with pytest.raises(ModelError, match=r"it: 'precision' in its metadata is .*must be one of float32"):
+        Manifest.from_document(document, "it")
+
+
+def test_precision() -> None:
+    assert Manifest.from_document(manifest(), "it").precision == "float32"
+    assert Manifest.from_document(manifest(precision="int8"), "it").precision == "int8"
+
+
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
 def test_no_json(text: str) -> None:
     with pytest.raises(ModelError, match="no JSON"):

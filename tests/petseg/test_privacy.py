@@ -14,10 +14,10 @@ from watched import watched
 
 from petseg import Segmenter
 from petseg.cli import main
-from petseg.segmentation import _SUFFIXES
+from petseg.saving import SUFFIXES
 
 SECRET = b"petseg-secret"
-KINDS = [(kind, suffix) for kind, suffixes in _SUFFIXES.items() for suffix in suffixes]
+KINDS = [(kind, suffix) for kind, suffixes in SUFFIXES.items() for suffix in suffixes]
 
 
 def telling_photo(pixels: NDArray[np.uint8], file_format: str) -> bytes:

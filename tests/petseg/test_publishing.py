@@ -90,6 +90,30 @@ def test_parity_of_something_else(
         check(describe(release, document))
 
 
+def add_int8(release: Path) -> Path:
+    """The release with an int8 version, which nothing is measured of."""
+    document = json.loads((release / "petseg.json").read_text())["manifest"]
+    onnx.save(build_model(document=document | {"precision": "int8"}), release / "model.int8.onnx")
+    return describe(release, document)
+
+
+def test_int8(release: Path) -> None:
+    add_int8(release)
+    with pytest.raises(HubContentError, match=r"no int8\.json about its int8 weights.*export\.quantize"):
+        check(release)
+    listed = json.loads((release / "petseg.json").read_text())
+    report = {
+        "files": {"model.int8.onnx": listed["files"]["model.int8.onnx"]["sha256"]},
+        "checkpoint_sha256": listed["manifest"]["checkpoint_sha256"],
+    }
+    (release / "int8.json").write_text(json.dumps(report))
+    describe(release, listed["manifest"])
+    assert check(release)[0].quantised == ("model.int8.onnx",)
+    (release / "int8.json").write_text(json.dumps(report | {"checkpoint_sha256": "0" * 64}))
+    with pytest.raises(HubContentError, match="exported from another checkpoint"):
+        check(describe(release, listed["manifest"]))
+
+
 def test_another_checkpoint(release: Path) -> None:
     (release / "model.safetensors").write_bytes(b"others")
     document = json.loads((release / "petseg.json").read_text())["manifest"]
