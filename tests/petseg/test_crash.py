@@ -8,8 +8,8 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +124,20 @@ def test_a_ref_that_cannot_be_written_is_done_without(hub: HubServer, tmp_path: 
 KILLS = 50
 
 
-def start(*words: object, **options: object) -> "subprocess.Popen[bytes]":
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+def start(*words: object, **options: object) -> "subprocess.Popen[str]":
+    silent = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "cwd": ROOT}
     return subprocess.Popen([*COMMAND, *map(str, words)], **silent | options)
 
 
-def kill_after(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
-    """Kill it outright after a while; whether it was still at work."""
+def wait(seconds: float) -> None:
     threading.Event().wait(seconds)  # the Hub's tests make time.sleep return at once
+
+
+def kill(process: "subprocess.Popen[str]") -> bool:
+    """Kill it outright; whether it was still at work."""
     process.kill()
-    return process.wait() != 0
+    process.communicate()
+    return process.returncode != 0
 
 
 def visible(folder: Path) -> dict[str, bytes]:
@@ -160,18 +164,16 @@ def test_a_folder_run_killed_at_any_moment(folder: Path, model_path: Path) -> No
         "cpu",
     ]
     words += ["--batch-size", 2, "--threads", 1]
-    started = time.monotonic()
-    process = start(*words, "-o", whole)
-    while not whole.exists():
-        time.sleep(0.01)
-    begun = time.monotonic() - started
-    assert process.wait() == 0
-    seconds = time.monotonic() - started
+    assert start(*words, "-o", whole).wait() == 0
     expected, chance, killed, unfinished = visible(whole), random.Random(0), 0, 0
     assert len(expected) == 4 * len(noise)
     while killed < KILLS:
-        # In most cases while it writes, sometimes before.
-        killed += kill_after(start(*words, "-o", out), chance.uniform(0.7 * begun, seconds))
+        process, photos = start(*words, "-o", out), chance.randrange(len(noise))
+        assert process.stdout is not None
+        for _ in range(photos):
+            process.stdout.readline()
+        wait(chance.uniform(0, 0.05 if photos else 1))
+        killed += kill(process)
         written = visible(out)
         unfinished += 0 < len(written) < len(expected)
         assert written.items() <= expected.items(), "every file is whole, and the right one"
@@ -188,23 +190,36 @@ def test_a_folder_run_killed_at_any_moment(folder: Path, model_path: Path) -> No
 @pytest.mark.skipif(sys.platform == "win32", reason="kills otherwise")
 def test_a_pull_killed_at_any_moment(hub: HubServer, tmp_path: Path) -> None:
     hub.put(REPO, contents(make_release(tmp_path / "large", weights=os.urandom(30_000_000))))
-    started = time.monotonic()
     assert start("pull", REPO, env=environment(hub)).wait() == 0
-    seconds = time.monotonic() - started
     snapshot = hub_cache.find(Reference(REPO), complete=True)
     assert snapshot is not None
     expected, chance, killed, halfway = visible(snapshot.folder), random.Random(0), 0, 0
+    size = sum(map(len, expected.values()))
     while killed < KILLS:
         if hub_cache.find(Reference(REPO), complete=True):
             clear(hub.cache)
-        killed += kill_after(start("pull", REPO, env=environment(hub)), chance.uniform(0.3, 1) * seconds)
+        process, arrived = start("pull", REPO, env=environment(hub)), chance.uniform(0, size)
+        while process.poll() is None and weight(hub.cache) < arrived:
+            wait(0.001)
+        wait(chance.choice((0, 0, 0.01, 0.05)))
+        killed += kill(process)
         written = visible(snapshot.folder)
-        halfway += 0 < len(written) < len(expected)
+        halfway += 0 < weight(hub.cache) < size
         assert written.items() <= expected.items(), "what has its final name is whole"
     folder = pull(REPO)
     assert visible(folder) == expected
-    assert halfway, "none was killed between two files"
+    assert halfway > KILLS / 5, "too few were killed while files arrived"
     assert not list(hub.cache.rglob("*.tmp"))
+
+
+def weight(cache: Path) -> int:
+    """Bytes of all files in it, whole or not."""
+    total = 0
+    for folder, _, names in os.walk(cache):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(Path(folder, name)).st_size
+    return total
 
 
 def clear(cache: Path) -> None:

@@ -85,7 +85,7 @@ def test_killed_at_any_moment(
         return make_config(output=str(tmp_path / name), augment=lively, optim={"epochs": EPOCHS})
 
     seconds = finish(config("whole"))
-    broken, chance, killed = config("broken"), random.Random(0), 0
+    broken, chance, killed, resumed = config("broken"), random.Random(0), 0, 0
     started = time.monotonic()
     while killed < KILLS:
         process = start(broken)
@@ -98,7 +98,9 @@ def test_killed_at_any_moment(
             shutil.rmtree(broken.folder)
             continue
         killed += 1
+        resumed += state_folder(broken.folder) is not None
         check_whole(broken.folder)
+    assert resumed > KILLS / 5, "too few had something to go on from"
     finish(broken)
     check_whole(broken.folder)
     assert not [
