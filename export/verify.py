@@ -72,7 +72,7 @@ class Report:
     Attributes:
         max_difference, mean_difference: between torch's logits and ONNX Runtime's, the largest and the
             mean absolute one, over all prompts and batch sizes.
-        tolerance: what `max_difference` had to stay within.
+        tolerance: what `max_difference` had to stay within; None for int8.
         feature_difference: the largest one of features, relative to their tensor's largest value; None
             for a model in one graph.
         agreement: share of the photos' pixels (padding left out) with the same class, for the worst
@@ -87,7 +87,7 @@ class Report:
 
     max_difference: float
     mean_difference: float
-    tolerance: float
+    tolerance: float | None
     feature_difference: float | None
     agreement: float
     batch_difference: float
@@ -148,7 +148,7 @@ def verify(
     inside = np.tile(inputs.inside, (len(inputs.feeds()), 1, 1))
     return Report(
         **compare(expected, answers, inside, tolerance, precision),
-        tolerance=tolerance,
+        tolerance=tolerance if math.isfinite(tolerance) else None,
         feature_difference=feature_difference,
         photos=len(photos),
         prompts=len(inputs.prompts),
