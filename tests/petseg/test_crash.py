@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,37 +188,29 @@ def test_a_folder_run_killed_at_any_moment(folder: Path, model_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills otherwise")
 def test_a_pull_killed_at_any_moment(hub: HubServer, tmp_path: Path) -> None:
-    hub.put(REPO, contents(make_release(tmp_path / "large", weights=os.urandom(30_000_000))))
+    hub.put(REPO, contents(make_release(tmp_path / "large", weights=os.urandom(60_000_000))))
     assert start("pull", REPO, env=environment(hub)).wait() == 0
-    snapshot = hub_cache.find(Reference(REPO), complete=True)
+    requests, snapshot = len(hub.requests), hub_cache.find(Reference(REPO), complete=True)
     assert snapshot is not None
     expected, chance, killed, halfway = visible(snapshot.folder), random.Random(0), 0, 0
-    size = sum(map(len, expected.values()))
+    clear(hub.cache)
     while killed < KILLS:
-        if hub_cache.find(Reference(REPO), complete=True):
-            clear(hub.cache)
-        process, arrived = start("pull", REPO, env=environment(hub)), chance.uniform(0, size)
-        while process.poll() is None and weight(hub.cache) < arrived:
+        sent, process = len(hub.requests), start("pull", REPO, env=environment(hub))
+        sent += chance.randrange(requests + 1)
+        while process.poll() is None and len(hub.requests) < sent:
             wait(0.001)
-        wait(chance.choice((0, 0, 0.01, 0.05)))
+        wait(chance.uniform(0, 0.15))
         killed += kill(process)
         written = visible(snapshot.folder)
-        halfway += 0 < weight(hub.cache) < size
         assert written.items() <= expected.items(), "what has its final name is whole"
+        if hub_cache.find(Reference(REPO), complete=True):
+            clear(hub.cache)
+        else:
+            halfway += any(path.is_file() and path.stat().st_size for path in hub.cache.rglob("blobs/*"))
     folder = pull(REPO)
     assert visible(folder) == expected
     assert halfway > KILLS / 5, "too few were killed while files arrived"
     assert not list(hub.cache.rglob("*.tmp"))
-
-
-def weight(cache: Path) -> int:
-    """Bytes of all files in it, whole or not."""
-    total = 0
-    for folder, _, names in os.walk(cache):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += os.lstat(Path(folder, name)).st_size
-    return total
 
 
 def clear(cache: Path) -> None:
