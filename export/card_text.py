@@ -173,7 +173,7 @@ def int8(report: Mapping[str, Any]) -> str:
     )
     return f"""## In int8
 
-The same model with 8-bit integers, all but its first layers; ranges were measured on
+The same model with 8-bit integers; ranges were measured on
 {report["calibration_photos"]} photos of its training. petseg takes it on CPUs that have 8-bit dot products
 (VNNI on x86, nearly all on Arm), unless asked for `precision="float32"`. {measured}
 

@@ -49,6 +49,15 @@ def store_half(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
+def users_of(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """Tensor -> the nodes that take it; one that none takes is not there."""
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    return users
+
+
 def share_scales(model: onnx.ModelProto) -> None:
     """Let what only goes into a concatenation have the scale of its result, so that bytes are merely copied.
 
@@ -59,10 +68,7 @@ def share_scales(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     made = {name: node for node in graph.node for name in node.output}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    users = users_of(model)
     for concatenation in [node for node in graph.node if node.op_type == "Concat"]:
         (result,) = users[concatenation.output[0]]
         for name in concatenation.input:
@@ -71,8 +77,13 @@ def share_scales(model: onnx.ModelProto) -> None:
             if all(len(users[node.output[0]]) == 1 for node in (stored, restored)):
                 for node in (stored, restored):
                     node.input[1:] = result.input[1:]
-    used = {name for node in graph.node for name in node.input}
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+    drop_unused(model)
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove the initialisers that no node takes."""
+    users, graph = users_of(model), model.graph
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in users]:
         graph.initializer.remove(tensor)
 
 

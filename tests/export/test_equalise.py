@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.equalise import TARGET, equalise, measure, trace
+from export.equalise import TARGET, equalise, find_ranges, trace
 from export.export import Exported
 
 
@@ -61,9 +61,7 @@ def test_the_function_stays(graph: bytes, feeds: list[dict[str, NDArray[np.uint8
 def free_ranges(model: onnx.ModelProto, feeds: list[dict[str, NDArray[np.uint8]]]) -> NDArray[np.float64]:
     """The largest value of each set of channels that share a factor and may be scaled; 0 for a dead one."""
     channels = trace(model)
-    ranges = np.zeros(len(channels))
-    for name, largest in measure(model, feeds, list(channels.of)).items():
-        np.maximum.at(ranges, channels.roots(name), largest)
+    ranges = find_ranges(model, feeds, channels)
     fixed = {channels.root(channel) for channel in channels.fixed}
     roots = {channels.root(channel) for channel in range(len(channels))}
     return ranges[sorted(roots - fixed)]
@@ -88,3 +86,16 @@ def test_strength_0_changes_nothing(graph: bytes, feeds: list[dict[str, NDArray[
         onnx.load_from_string(graph).graph.initializer, model.graph.initializer, strict=True
     ):
         assert (numpy_helper.to_array(before) == numpy_helper.to_array(after)).all()
+
+
+def test_relu6_cuts_what_it_cut_before(graph: bytes, feeds: list[dict[str, NDArray[np.uint8]]]) -> None:
+    model = onnx.load_from_string(graph)
+    channels = trace(model)
+    before = find_ranges(model, feeds, channels)
+    clipped = sorted({channels.root(channel) for channel in channels.clipped})
+    assert clipped
+    cut = [root for root in clipped if before[root] >= TARGET]
+    equalise(model, feeds, 1.0)
+    after = find_ranges(model, feeds, trace(model))
+    assert (after[clipped] >= before[clipped] * (1 - 1e-5)).all(), "none was made smaller"
+    assert after[cut] == pytest.approx(before[cut], rel=1e-5)

@@ -92,9 +92,8 @@ def test_what_is_quantised(quantised: Exported, float32_model: Exported) -> None
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
     dequantised = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    for convolution in convolutions[: quantize.FLOAT_CONVOLUTIONS]:
-        assert kinds[convolution.input[1]] == onnx.TensorProto.FLOAT
-    for convolution in convolutions[quantize.FLOAT_CONVOLUTIONS :]:
+    assert dequantised[convolutions[0].input[0]].input[0] == "image", "the photo's own bytes"
+    for convolution in convolutions:
         weight = dequantised[convolution.input[1]]
         assert kinds[weight.input[0]] == onnx.TensorProto.INT8
         scales = next(tensor for tensor in graph.initializer if tensor.name == weight.input[1])
