@@ -26,6 +26,7 @@ from petseg.errors import DeviceError
 from petseg.geometry import Letterbox
 from petseg.image import load
 from petseg.network import Network
+from petseg.precision import Precision
 from petseg.prompts import Prompt
 from petseg.segmentation import Segmentation
 from petseg.segmenter import Segmenter
@@ -40,8 +41,9 @@ import sys, time
 started = time.perf_counter()
 import petseg
 imported = time.perf_counter() - started
-model, device, threads, photo = sys.argv[1:]
-petseg.Segmenter(model or None, device=device, threads=int(threads)).segment(photo).mask
+model, precision, device, threads, photo = sys.argv[1:]
+segmenter = petseg.Segmenter(model or None, device=device, threads=int(threads), precision=precision)
+segmenter.segment(photo, (1, 1) if segmenter.manifest.prompts else None).mask
 print(imported, flush=True)
 from petseg.bench import peak_memory
 print(peak_memory())
@@ -150,7 +152,9 @@ def time_many(segmenter: Segmenter, photos: Sequence[bytes], batch: int | None) 
     return len(photos) / (perf_counter() - started)
 
 
-def time_cold(model: str | None, device: str, threads: int, photo: bytes) -> dict[str, float | None]:
+def time_cold(
+    model: str | None, precision: str, device: str, threads: int, photo: bytes
+) -> dict[str, float | None]:
     """Seconds from the start of a process to its first mask, those of its `import petseg`, and its memory.
 
     Raises:
@@ -159,7 +163,7 @@ def time_cold(model: str | None, device: str, threads: int, photo: bytes) -> dic
     with tempfile.TemporaryDirectory(prefix="petseg-bench-") as folder:
         path = Path(folder) / "photo.jpg"
         path.write_bytes(photo)
-        words = [sys.executable, "-c", _COLD, model or "", device, str(threads), str(path)]
+        words = [sys.executable, "-c", _COLD, model or "", precision, device, str(threads), str(path)]
         started = perf_counter()
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -197,7 +201,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def measure(
-    models: Mapping[str, str | None],
+    models: Mapping[str, tuple[str | None, Precision]],
     photos: Sequence[bytes],
     *,
     device: str = "auto",
@@ -208,7 +212,7 @@ def measure(
     """Measure models in turns.
 
     Args:
-        models: label -> what `Segmenter` takes.
+        models: label -> model and precision, as `Segmenter` takes them.
         photos: encoded; the stages take them in turn.
         device, threads: see `Segmenter`.
         batch: photos that go through the network together; None: one in the stages, and for the throughput
@@ -216,13 +220,16 @@ def measure(
         rounds: measurements of the stages.
 
     Returns:
-        Label -> "model", "device", "stages" (name -> median and p95, ms per photo), "photos per second",
-        "cold start" and "import" (seconds), "memory" (bytes, of the process with the cold start).
+        Label -> "model", "precision", "device", "stages" (name -> median and p95, ms per photo), "photos per
+        second", "cold start" and "import" (seconds), "memory" (bytes, of the process with the cold start).
 
     Raises:
         PetsegError: a model or the device cannot be opened, or a photo cannot be read.
     """
-    segmenters = {label: Segmenter(model, device=device, threads=threads) for label, model in models.items()}
+    segmenters = {
+        label: Segmenter(model, device=device, threads=threads, precision=precision)
+        for label, (model, precision) in models.items()
+    }
 
     def stages(segmenter: Segmenter) -> Callable[[], dict[str, float]]:
         source = cycle(photos)
@@ -233,7 +240,7 @@ def measure(
         return lambda: time_many(segmenter, list(islice(cycle(photos), count)), batch)
 
     def cold(label: str) -> Callable[[], dict[str, float | None]]:
-        return lambda: time_cold(models[label], segmenters[label].device, threads, photos[0])
+        return lambda: time_cold(*models[label], segmenters[label].device, threads, photos[0])
 
     timed = in_turns(
         {label: stages(each) for label, each in segmenters.items()}, rounds, max(3, rounds // 10)
@@ -244,6 +251,7 @@ def measure(
     for label, segmenter in segmenters.items():
         report[label] = {
             "model": segmenter.name,
+            "precision": segmenter.precision,
             "device": segmenter.device,
             "stages": {stage: spread([one[stage] for one in timed[label]]) for stage in (*STAGES, "total")},
             "photos per second": float(np.median(rates[label])),

@@ -7,7 +7,9 @@ import typer
 
 from petseg import reports
 from petseg.errors import ImageError
-from petseg.options import BatchSize, Device, Model, Threads
+from petseg.options import BatchSize, Device, Model, Precision, PrecisionOption, Threads
+
+_PRECISIONS = {each.value for each in Precision} - {Precision.AUTO.value}
 
 
 def bench(
@@ -17,9 +19,14 @@ def bench(
     model: Model = None,
     device: Device = "auto",
     threads: Threads = 0,
+    precision: PrecisionOption = Precision.AUTO,
     batch: BatchSize = None,
     compare: Annotated[
-        str | None, typer.Option(metavar="PEER", help="Measure this model too, in turns with the other.")
+        str | None,
+        typer.Option(
+            metavar="MODEL|PRECISION",
+            help="Measure this model too, or the same one in float32 or int8, in turns with the other.",
+        ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, metavar="N", help="How often each stage is timed.")] = 50,
     json_file: Annotated[
@@ -35,7 +42,9 @@ def bench(
     from petseg import bench as benchmark
 
     reports.check_writable(json_file)
-    models = {"model": model} | ({} if compare is None else {"peer": compare})
+    models: dict[str, Any] = {"model": (model, precision.value)}
+    if compare is not None:
+        models["peer"] = (model, compare) if compare in _PRECISIONS else (compare, "auto")
     given = [_read(path) for path in photos or []] or [benchmark.draw_photo()]
     report: dict[str, Any] = benchmark.environment() | {
         "photos": len(given),
@@ -64,9 +73,9 @@ def table(report: dict[str, Any]) -> str:
     figures, ratios = report["figures"], report.get("ratios", {})
     threads = report["threads"] or "all"
     lines = [f"{report['machine']}{', ' + report['card'] if report['card'] else ''}; {threads} threads"]
-    heads = [f"{one['model']} on {one['device']}" for one in figures.values()]
+    heads = [f"{one['model']} {one['precision']} on {one['device']}" for one in figures.values()]
     lines.append(
-        f"{'':<26}" + "".join(f"{head[:22]:>24}" for head in heads) + ("     ratio" if ratios else "")
+        f"{'':<26}" + "".join(f"{head[:23]:>24}" for head in heads) + ("     ratio" if ratios else "")
     )
 
     def row(name: str, cells: list[str], key: str) -> str:

@@ -45,7 +45,7 @@ def test_two_models_in_turns(
     assert runs[: 3 * stages].count("tiny") == stages
     for word in (*STAGES, "total", "photos per second", "cold start", "import", "memory", "ratio"):
         assert word in result.stdout
-    assert "tiny on cpu" in result.stdout
+    assert "tiny float32 on cpu" in result.stdout
     report = json.loads((tmp_path / "bench.json").read_text())
     assert (report["threads"], report["rounds"], report["photos"], report["card"]) == (1, 4, 1, None)
     one, other = report["figures"]["model"], report["figures"]["peer"]
@@ -56,6 +56,18 @@ def test_two_models_in_turns(
     assert report["ratios"]["photos per second"] == pytest.approx(
         one["photos per second"] / other["photos per second"]
     )
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_one_model_in_two_precisions(run: Run, tmp_path: Path) -> None:
+    words = ["--precision", "int8", "--compare", "float32", "--threads", 1, "--rounds", 1]
+    result = run("bench", *words, "--json", tmp_path / "bench.json")
+    assert result.exit_code == 0, result.stderr
+    figures = json.loads((tmp_path / "bench.json").read_text())["figures"]
+    assert [(one["model"], one["precision"]) for one in figures.values()] == [
+        ("unet", "int8"),
+        ("unet", "float32"),
+    ]
 
 
 @pytest.mark.usefixtures("no_processes")
@@ -140,12 +152,13 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     del held
 
 
-def test_a_cold_start(model_path: Path) -> None:
-    figures = time_cold(str(model_path), "cpu", 1, draw_photo(64, 48))
+@pytest.mark.parametrize("fixture", ["model_path", "prompt_model_path"])
+def test_a_cold_start(request: pytest.FixtureRequest, fixture: str) -> None:
+    figures = time_cold(str(request.getfixturevalue(fixture)), "auto", "cpu", 1, draw_photo(64, 48))
     assert 0 < figures["import"] < figures["cold start"] < 60
     assert 2**24 < figures["memory"] < 2**30
 
 
 def test_a_cold_start_that_fails(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"did not get to its first mask: (?s:.*)missing.onnx"):
-        time_cold(str(tmp_path / "missing.onnx"), "cpu", 1, draw_photo(64, 48))
+        time_cold(str(tmp_path / "missing.onnx"), "auto", "cpu", 1, draw_photo(64, 48))
