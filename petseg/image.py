@@ -210,7 +210,7 @@ def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
             if format_name in tried or (accept is not None and accept(prefix) is not True):
                 continue
             tried.add(format_name)
-            if format_name in photofile.RUNS_PROGRAMS:
+            if format_name in photofile.REFUSED:
                 continue
             try:
                 file.seek(0)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from petseg.errors import ImageError, ImageTooLargeError
 
-RUNS_PROGRAMS = frozenset({"EPS"})
-"""Formats that Pillow hands to another program (Ghostscript): no photo is worth that."""
+REFUSED = frozenset({"EPS", "IPTC"})
+"""Formats that no photo is worth: EPS is handed to another program (Ghostscript), and in IPTC lies another
+file, which Pillow opens whatever it is, an EPS or a bomb too."""
 
 _READS, _BYTES_A_READ = 50_000, 64
 """A file may be read that often, and once more for each so many bytes. Decoders read kilobytes at a time."""

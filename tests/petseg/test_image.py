@@ -116,6 +116,15 @@ def test_array_like_objects() -> None:
     np.testing.assert_array_equal(load(Tensor()), RGB)
 
 
+def test_what_refuses_to_become_an_array() -> None:
+    class OnAnotherDevice:
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            raise TypeError("cannot be converted from the GPU")
+
+    with pytest.raises(ImageError, match=r"the OnAnotherDevice .* no.* numpy array .*from the GPU"):
+        load(OnAnotherDevice())
+
+
 @pytest.mark.parametrize(
     "mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LA", "RGBX", "I", "F"]
 )

@@ -107,6 +107,24 @@ def test_postscript_is_not_run() -> None:
         load(data)
 
 
+def iptc(hidden: bytes) -> bytes:
+    """An IPTC image of one pixel that holds another file."""
+    head = [((3, 60), b"\1\0"), ((3, 20), b"\0\1"), ((3, 30), b"\0\1"), ((3, 120), b"\5"), ((8, 10), hidden)]
+    return b"".join(bytes([0x1C, *tag]) + struct.pack(">H", len(data)) + data for tag, data in head)
+
+
+def test_no_file_is_opened_that_lies_in_another() -> None:
+    data = iptc(encode("EPS", (8, 8)))
+    assert Image.open(io.BytesIO(data)).format == "IPTC"
+    with pytest.raises(ImageError, match="no image format"):
+        load(data)
+
+
+def test_an_image_that_its_caller_opened_and_that_holds_none() -> None:
+    with pytest.raises(ImageError, match="holds no image that Pillow can read"):
+        load(Image.open(io.BytesIO(iptc(b"no image"))))
+
+
 def test_cost_of_an_image_in_memory_is_its_callers_matter() -> None:
     image = Image.open(io.BytesIO(encode("WEBP")))
     with pytest.raises(ImageTooLargeError, match="WEBP"):
