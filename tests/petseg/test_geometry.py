@@ -9,6 +9,8 @@ SIZES = [(500, 375), (375, 500), (64, 64), (1, 1), (1, 1000), (1000, 1), (63, 65
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_photo_fits_and_is_centred(width: int, height: int) -> None:
     box = Letterbox.fit(width, height, 64)
+    assert box.whole
+    assert box == Letterbox.fit(width, height, 64, (0, 0, width, height))
     assert max(box.inner_width, box.inner_height) == 64
     assert min(box.inner_width, box.inner_height) >= 1
     assert box.left == (64 - box.inner_width) // 2
@@ -72,7 +74,7 @@ def test_a_region_is_cut_out_and_put_back() -> None:
     assert not box.contains(np.array([[60, 20], [49, 20.0]]))
 
 
-@pytest.mark.parametrize("region", [(5, 5, 5, 9), (-1, 0, 5, 5), (0, 0, 101, 5), (0, 9, 5, 3)])
+@pytest.mark.parametrize("region", [(5, 5, 5, 9), (5, 9, 9, 9), (-1, 0, 5, 5), (0, 0, 101, 5), (0, 9, 5, 3)])
 def test_regions_must_lie_in_the_photo(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="does not fit a photo of 100 x 60"):
         Letterbox.fit(100, 60, 32, region)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hub_fixtures import PATIENCE, REPO, contents, describe, make_release
 from hub_server import HubServer
 from tiny_models import manifest
 
+import petseg.hub
 from petseg import hub_cache
 from petseg.errors import (
     HubAccessError,
@@ -282,4 +284,17 @@ def test_weights_in_other_files(hub: HubServer, release: Path) -> None:
     (release / "model.onnx").write_bytes(model.SerializeToString())
     hub.put(REPO, contents(describe(release, manifest())))
     with pytest.raises(HubContentError, match="keeps weights in other files"):
+        pull(REPO)
+
+
+def test_a_hub_that_names_no_commit(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = SimpleNamespace(model_info=lambda *_, **__: SimpleNamespace(sha=None))
+    monkeypatch.setattr(petseg.hub, "_api", lambda: nameless)
+    with pytest.raises(HubError, match=r"pets/tiny: the Hub names no commit for it; check HF_ENDPOINT"):
+        pull(REPO)
+
+
+def test_a_cache_that_something_else_empties(published: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_cache, "find", lambda *_, **__: None)
+    with pytest.raises(HubError, match="is not whole in the cache, something else changes it; pull it again"):
         pull(REPO)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from petseg.errors import PromptError
-from petseg.geometry import Letterbox
-from petseg.prompts import BOX_EVIDENCE, SIGMA, check, encode, extend
+from petseg.geometry import FILL, Letterbox
+from petseg.prompts import BOX_EVIDENCE, REACH, SIGMA, SIGMA_SIZE, check, encode, extend
 
 
 def test_nothing_given_is_no_prompt() -> None:
@@ -37,7 +37,7 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"point": (1, float("inf"))}, "point holds NaN or infinity"),
         ({"point": (1, 2, 3)}, r"shape \(1, 3\); give \(N, 2\)"),
         ({"point": 5}, r"give \(N, 2\)"),
-        ({"point": "here"}, "are no numbers; give pixels"),
+        ({"point": "here"}, "point 'here' are no numbers; give pixels"),
         ({"points": (1, 2)}, r"shape \(2,\); give \(N, 2\)"),
         ({"points": []}, r"give \(N, 2\)"),
         ({"points": [(1, 2), (3,)]}, "are no numbers"),
@@ -67,6 +67,7 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"box": (1, 2, 3)}, r"give \(x0, y0, x1, y1\)"),
         ({"box": (5, 2, 5, 9)}, "does not fit.*x0 < x1 <= 100"),
         ({"box": (5, 9, 8, 2)}, "does not fit.*y0 < y1 <= 60"),
+        ({"box": (5, 9, 8, 9)}, "does not fit.*y0 < y1 <= 60"),
         ({"box": (0, 0, 101, 60)}, "does not fit the photo of 100 x 60"),
         ({"box": (-1, 0, 10, 10)}, "does not fit"),
         ({"box": (0, 0, float("nan"), 10)}, "box holds NaN"),
@@ -105,6 +106,7 @@ def test_combinations(given: dict[str, object], kinds: list[str]) -> None:
     assert prompt is not None
     assert prompt.kinds == kinds
     assert len(prompt.points) == len(prompt.positive)
+    assert prompt.positive.dtype == bool
 
 
 def test_extending_adds_clicks_and_replaces_the_box() -> None:
@@ -128,6 +130,22 @@ def test_unwanted_clicks_alone_can_be_added() -> None:
     assert extend(boxed, 100, 60, points=[(1, 1), (2, 2)], labels=[0, 0]).positive.tolist() == [False, False]
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, "^nothing is added; give a point, points or a box$"),
+        ({"point": (5, 5), "labels": [0]}, "^labels are given with point; give label with point, or labels"),
+        ({"points": [(5, 5)], "label": 0}, "^label is given without point; give labels with points$"),
+        ({"point": (5, 5), "label": 2}, "labels hold 2"),
+    ],
+)
+def test_bad_extensions(more: dict[str, object], message: str) -> None:
+    first = check(100, 60, point=(1, 2))
+    assert first is not None
+    with pytest.raises(PromptError, match=message):
+        extend(first, 100, 60, **more)
+
+
 def encoded(size: int = 256, **given: object) -> np.ndarray:
     prompt = check(512, 256, **given)
     assert prompt is not None
@@ -136,6 +154,10 @@ def encoded(size: int = 256, **given: object) -> np.ndarray:
     assert maps.dtype == np.float32
     assert 0 <= maps.min() <= maps.max() <= 1
     return maps
+
+
+def test_models_are_fed_what_they_were_trained_on() -> None:
+    assert (SIGMA, SIGMA_SIZE, REACH, BOX_EVIDENCE, FILL) == (5, 256, 6, 0.5, 127)
 
 
 def test_a_click_is_a_gaussian_where_it_lands() -> None:
@@ -153,9 +175,21 @@ def test_a_click_reaches_as_far_as_it_matters() -> None:
     maps = encoded(point=(200, 128))
     exact = np.exp(-0.5 * ((np.arange(256) + 0.5 - 100) / SIGMA) ** 2)
     np.testing.assert_allclose(maps[0, 128], exact * maps[0, 128].max() / exact.max(), rtol=1e-6, atol=2e-8)
-    assert maps[0, 0, 100] == 0
+    for line in (maps[0, 128], maps[0, :, 100]):
+        middle = np.argmax(line) + 0.5
+        assert np.abs(np.flatnonzero(line) + 0.5 - middle).max() == pytest.approx(REACH * SIGMA, abs=1)
     for corner in ((0, 0), (511.9, 255.9)):
-        assert encoded(point=corner)[0].max() > 0.9
+        assert encoded(point=corner)[0].max() > 0.98
+
+
+def test_clicks_outside_a_close_up_leave_the_others_alone() -> None:
+    close = Letterbox.fit(512, 256, 256, (300, 100, 400, 200))
+    clicks = [(10, 150), (350, 10), (350, 150), (510, 150), (350, 250)]
+    prompt, inside = check(512, 256, points=clicks), check(512, 256, point=(350, 150))
+    assert prompt is not None
+    assert inside is not None
+    np.testing.assert_array_equal(encode(prompt, close), encode(inside, close))
+    assert encode(inside, close)[0].max() > 0.98
 
 
 def test_clicks_take_their_maximum() -> None:
