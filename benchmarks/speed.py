@@ -42,7 +42,7 @@ def square(photo: Photo, size: int) -> Photo:
 
 def petseg_actions(segmenter: Segmenter, photo: Photo) -> dict[str, Action]:
     """The way from photo to mask, and the network alone."""
-    images, name = square(photo, segmenter.manifest.size), segmenter.name
+    images, name = square(photo, segmenter.manifest.size), f"{segmenter.name} in {segmenter.precision}"
     return {
         f"petseg {name}, photo to mask": lambda: segmenter(photo).mask,
         f"petseg {name}, network alone": lambda: segmenter._network.run(images),
@@ -99,6 +99,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     segmenter = Segmenter(options.model, **open_options)
     actions = petseg_actions(segmenter, photo)
     (whole, _) = actions
+    if segmenter.precision != "float32":
+        actions |= petseg_actions(Segmenter(options.model, precision="float32", **open_options), photo)
     if segmenter.device == "cpu":
         peer = Peer(options.peer, options.threads)
         peer.feed(Letterbox.fit(photo.shape[1], photo.shape[0], peer.size).apply(photo))
