@@ -26,6 +26,8 @@ _NAMES = {PROVIDER: "CUDA", TENSORRT: "TensorRT"}
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 _ONE_RUNTIME = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
 _ONE_AT_A_TIME = threading.Lock()
+_user: int | None = None
+"""The process that uses CUDA; those that are forked from it cannot."""
 
 
 class CudaError(DeviceError):
@@ -84,6 +86,12 @@ def start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
     Raises:
         CudaError: it did not, with the cause and the fix. A damaged model ends here too.
     """
+    global _user
+    if _user not in (None, os.getpid()):
+        raise CudaError(
+            "this process was forked from one that uses it",
+            "start processes with multiprocessing.get_context('spawn'), or use device='cpu'",
+        )
     providers = _providers(device)
     wanted = providers[0][0]
     if wanted not in onnxruntime.get_available_providers():
@@ -101,6 +109,7 @@ def start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
     if wanted not in session.get_providers():
         silence = f"ONNX Runtime went on without {_NAMES[wanted]} and gave no reason"
         raise _explain(_loader_error(onnxruntime, wanted) or one_line(said.getvalue()) or silence)
+    _user = os.getpid()
     session.disable_fallback()  # else a failing run would print and go on with the CPU
     return session
 

@@ -33,6 +33,10 @@ class FeatureCache:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: in a forked process nobody gives back a lock that another thread held."""
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, Features] = OrderedDict()
 
@@ -59,6 +63,8 @@ class FeatureCache:
 
 
 _features = FeatureCache(KEPT)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_features.renew)
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,13 +102,17 @@ def run(
 
     Raises:
         PetsegError: see `return_errors`.
+        DeviceError: this process was forked from the one that began, whose threads are not here.
         Exception: what `work` or `items` raised, once the results before it were given.
     """
     source, more, failure = iter(items), True, None
     under_way: deque[Future[list[R | PetsegError]]] = deque()
     answered, pool = 0, ThreadPoolExecutor(workers, thread_name_prefix="petseg")
+    process = os.getpid()
     try:
         while True:
+            if os.getpid() != process:
+                raise DeviceError("these results come from threads of another process; call map in this one")
             while more and len(under_way) < min(workers + 1, max(1, answered)):
                 batch, failure = _take(source, batch_size)
                 more = len(batch) == batch_size
@@ -189,17 +193,18 @@ class Work(Generic[R]):
         except PetsegError as error:
             return error
         letterbox = Letterbox.fit(*sides, size)
-        photo = partial(self._read_again, image, sides) if again else pixels
+        photo = partial(_read_again, image, sides, self.max_pixels) if again else pixels
         return _Look(letterbox.apply(pixels, fill), letterbox, photo)
 
-    def _read_again(self, image: ImageInput, sides: tuple[int, int]) -> NDArray[np.uint8]:
-        photo = load(image, max_pixels=self.max_pixels)
-        if (photo.shape[1], photo.shape[0]) != sides:
-            raise ImageError(
-                f"the photo of {sides[0]} x {sides[1]} pixels has another size now; segment it again, "
-                "or let map keep the photos"
-            )
-        return photo
+
+def _read_again(image: ImageInput, sides: tuple[int, int], max_pixels: int) -> NDArray[np.uint8]:
+    photo = load(image, max_pixels=max_pixels)
+    if (photo.shape[1], photo.shape[0]) != sides:
+        raise ImageError(
+            f"the photo of {sides[0]} x {sides[1]} pixels has another size now; segment it again, "
+            "or let map keep the photos"
+        )
+    return photo
 
 
 def planes(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -3,14 +3,17 @@
 `onnxruntime` is imported when the first model is opened, never before.
 """
 
+import ctypes
 import hashlib
 import importlib.metadata
 import os
 import platform
 import re
 import stat
+import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,25 +36,46 @@ class DeviceWarning(UserWarning):
     """A GPU is there and `device="auto"` could not use it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Session:
     """A loaded graph. It keeps no state between runs, so any number of threads may share it.
+
+    Other processes may have it too: where it is unpickled, and in a forked process, it opens its file again.
 
     Attributes:
         path: the file it came from.
         manifest: what the graph says about itself.
         device: where it really runs: "cpu", "cuda:N" or "tensorrt:N".
+        threads: what it was opened with.
+        sha256: of the file's bytes.
     """
 
     path: Path
     manifest: Manifest
     device: str
+    threads: int
+    sha256: str
     _session: Any = field(repr=False)
+    """ONNX Runtime's; None in a forked process, until it is needed there."""
+
+    def __post_init__(self) -> None:
+        _alive.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_same, (self.path, self.device, self.threads, self.sha256)
+
+    @property
+    def _started(self) -> Any:
+        """ONNX Runtime's session."""
+        session = self._session
+        if session is None:
+            session = self._session = open_same(self.path, self.device, self.threads, self.sha256)._started
+        return session
 
     @property
     def features(self) -> dict[str, list[int]]:
         """Name -> shape without the batch of what an encoder gives or a decoder takes."""
-        values = (*self._session.get_inputs(), *self._session.get_outputs())
+        values = (*self._started.get_inputs(), *self._started.get_outputs())
         return {value.name: value.shape[1:] for value in values if value.name.startswith(FEATURES)}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
@@ -65,15 +89,18 @@ class Session:
 
         Raises:
             DeviceError: the device gave up, for want of memory say.
-            ModelError: the network answered with NaN or infinity.
+            ModelError: the network answered with NaN or infinity; or, in a forked process, the file has
+                changed since.
         """
-        names = [value.name for value in self._session.get_outputs()]
+        session = self._started
+        names = [value.name for value in session.get_outputs()]
         try:
             if self.device == "cpu":
-                values = self._session.run(names, dict(inputs))
+                values = session.run(names, dict(inputs))
             else:
-                values = cuda.run(_onnxruntime(), self._session, inputs, names, self.device)
-            outputs = dict(zip(names, values, strict=True))
+                values = cuda.run(_onnxruntime(), session, inputs, names, self.device)
+            # Copies: what is given back to ONNX Runtime in a forked process may wait for ever.
+            outputs = dict(zip(names, map(np.array, values), strict=True))
         except Exception as error:
             batch = len(next(iter(inputs.values()), ()))
             raise DeviceError(
@@ -85,18 +112,34 @@ class Session:
         return outputs
 
 
-@dataclass
-class _Slot:
-    """Room for one session; its lock makes threads that race for it wait for the first."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    stamp: object = None
-    session: Session | None = None
-
-
-_slots: dict[tuple[Path, str, int], _Slot] = {}
-_slots_lock = threading.Lock()
+_alive: "weakref.WeakSet[Session]" = weakref.WeakSet()
+_opened: dict[tuple[Path, str, int], tuple[object, Session]] = {}
+"""Path, device and threads -> the file's state, and the session that was opened from it."""
+_opening = threading.RLock()
+"""Held while a session is opened: threads that race for it wait for the first. A process forks in between."""
 _warned = False
+
+
+def _begin_in_child() -> None:
+    """In a process that was just forked: begin without sessions.
+
+    ONNX Runtime's threads are not here, and whatever it does with what it had may wait for them for ever. So
+    the parent's sessions stay in memory, untouched, and the process ends without ONNX Runtime's farewell.
+    """
+    _opening.release()
+    for session in list(_alive):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session._session))
+        session._session = None
+    _opened.clear()
+    libc = ctypes.CDLL(None)
+    if "onnxruntime" in sys.modules and hasattr(libc, "on_exit"):  # glibc's
+        libc.on_exit(libc._exit, None)  # before all that was registered until now
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_begin_in_child
+    )
 
 
 def open_session(
@@ -123,14 +166,31 @@ def open_session(
     if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= MAX_THREADS:
         raise DeviceError(f"threads is {threads!r}; give 0 (all cores) or a number up to {MAX_THREADS}")
     path, state = _identify(path)
-    stamp = state, sha256
-    with _slots_lock:
-        slot = _slots.setdefault((path, device, threads), _Slot())
-    with slot.lock:
-        if slot.session is None or slot.stamp != stamp:
-            slot.session = _open(path, device, threads, sha256)
-            slot.stamp = stamp
-        return slot.session
+    key = path, device, threads
+
+    def kept() -> Session | None:
+        before, session = _opened.get(key, (None, None))
+        return session if session and before == state and sha256 in (None, session.sha256) else None
+
+    if session := kept():  # whatever else is being opened just now
+        return session
+    with _opening:
+        session = kept() or _open(path, device, threads, sha256)
+        _opened[key] = state, session
+    return session
+
+
+def open_same(path: Path, device: str, threads: int, sha256: str) -> Session:
+    """Open what was opened before, in another process.
+
+    Raises:
+        DeviceError: the device cannot be used in this process.
+        ModelError: the file is not there, or not the same any more.
+    """
+    session = open_session(path, device, threads)
+    if session.sha256 != sha256:
+        raise ModelError(f"model file {str(path)!r} has changed since it was opened; make a new Segmenter")
+    return session
 
 
 def _check_device(device: str) -> str:
@@ -165,38 +225,44 @@ def _open(path: Path, device: str, threads: int, sha256: str | None) -> Session:
             except cuda.CudaError as error:
                 _warn_once(error)
         return open_session(path, "cpu", threads, sha256=sha256)
-    model = _read(path, sha256)
+    model, digest = _read(path, sha256)
     session = _start(model, path, device, threads)
-    return Session(path, check_contract(session, f"model file {str(path)!r}"), device, session)
+    manifest = check_contract(session, f"model file {str(path)!r}")
+    return Session(path, manifest, device, threads, digest, session)
 
 
 def _warn_once(error: cuda.CudaError) -> None:
     global _warned
-    with _slots_lock:
+    with _opening:
         first, _warned = not _warned, True
     if first:
         warnings.warn(f"{error}. Going on with the CPU.", DeviceWarning, stacklevel=2)
 
 
-def _read(path: Path, sha256: str | None) -> bytes:
-    """The file's bytes, verified. Everything is loaded from them, so nothing can change in between."""
+def _read(path: Path, sha256: str | None) -> tuple[bytes, str]:
+    """The file's bytes, verified, and their hash. All is loaded from them: nothing can change in between."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path} is larger than any ONNX file; {EXPORT_AGAIN}")
         model = path.read_bytes()
     except OSError as error:
         raise ModelError(f"model file {str(path)!r} cannot be read ({error.strerror})") from error
-    if sha256 is not None and hashlib.sha256(model).hexdigest() != sha256:
+    digest = hashlib.sha256(model).hexdigest()
+    if sha256 not in (None, digest):
         raise ModelError(
             f"{path} is not the file that this petseg was published with (wrong sha256); {_REINSTALL}"
         )
     try:
-        external = onnxfile.has_external_data(model)
+        external, ranks = onnxfile.has_external_data(model), onnxfile.input_ranks(model)
     except ValueError as error:
         raise ModelError(f"{path} is damaged or no ONNX file ({error}); {EXPORT_AGAIN}") from error
     if external:
         raise ModelError(f"{path} keeps weights in other files; export it as one self-contained file")
-    return model
+    # Not left to `check_contract`: where such inputs meet, ONNX Runtime before 1.28 ends the process.
+    for name in ("image", "prompt"):
+        if ranks.get(name, 4) != 4:
+            raise ModelError(f"{path}: {name!r} has {ranks[name]} axes, must have 4; {EXPORT_AGAIN}")
+    return model, digest
 
 
 def _onnxruntime() -> Any:

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -13,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import polygons, saving
+from petseg import decision, polygons, saving
 from petseg.errors import OutputError
 from petseg.geometry import Letterbox
 from petseg.image import shrink
+from petseg.lazy import lazy
 from petseg.metrics import CLASSES, species_of
 from petseg.palette import COLORS, Color, palette
 from petseg.prompts import Prompt
@@ -30,9 +30,6 @@ OUTSIDE = -1e4
 
 SCORED = 640
 """How sure the network is, is worked out no larger than this, in pixels of the longest side."""
-_STRIP = 1 << 19
-"""Pixels of a mask that are worked out at a time, so that they stay in the processor's cache."""
-
 Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 """A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
 
@@ -103,9 +100,10 @@ class Segmentation:
         Raises:
             ImageError: it was not kept (see `Segmenter.map`), and can no more be read.
         """
-        if not isinstance(self._photo, np.ndarray):
-            self._photo = self._photo()
-        return self._photo
+        photo = self._photo  # once: another thread may put the pixels there meanwhile
+        if not isinstance(photo, np.ndarray):
+            photo = self._photo = photo()
+        return photo
 
     @property
     def prompt(self) -> Prompt | None:
@@ -172,7 +170,7 @@ class Segmentation:
             precision=self.precision,
         )
 
-    @cached_property
+    @lazy
     def _margins(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """By how much cat and dog exceed background, two (H, W) float32.
 
@@ -189,42 +187,14 @@ class Segmentation:
         background, cat, dog = self._logits
         return cat - background, dog - background
 
-    @cached_property
+    @lazy
     def mask(self) -> NDArray[np.uint8]:
         """(H, W) uint8 at the photo's size: 0 background, 1 cat, 2 dog."""
         if self._resize == "nearest":
-            return self._letterbox.restore_labels(self._classify(*self._seen)).copy()
-        if self.size[0] * self.size[1] <= _STRIP:
-            return self._classify(*self._margins)  # which the score needs as well
-        mask = np.zeros(self.size[::-1], np.uint8)
-        # Between pixels that are all background, a bilinear value is background as well: what the network may
-        # say there is a convex set, with a threshold too. So only the surroundings of the others are resized.
-        part = self._letterbox.reach(self._is_pet(*self._seen))
-        if part is None:
-            return mask
-        left, top, right, bottom = part
-        rows = max(1, _STRIP // (right - left))
-        for upper in range(top, bottom, rows):
-            strip = left, upper, right, min(bottom, upper + rows)
-            cat, dog = (self._letterbox.restore_part(plane, strip) for plane in self._seen)
-            mask[upper : strip[3], left:right] = self._classify(cat, dog)
-        return mask
+            return self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)).copy()
+        return decision.mask(self._letterbox, *self._seen, self.threshold)
 
-    def _classify(self, cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Class by pixel, uint8, from by how much cat and dog exceed background."""
-        best = (dog > cat).view(np.uint8)
-        best += 1
-        best *= self._is_pet(cat, dog)  # twenty times faster than to pick pixels by this
-        return best
-
-    def _is_pet(self, cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.bool_]:
-        if self.threshold is None:
-            return (cat > 0) | (dog > 0)
-        # p >= t where the odds p / (1 - p) reach t / (1 - t), and the odds are exp(cat) + exp(dog).
-        with np.errstate(over="ignore"):  # so sure that it is infinite is above any threshold
-            return np.asarray(np.exp(cat) + np.exp(dog) >= self.threshold / (1 - self.threshold))
-
-    @cached_property
+    @lazy
     def probabilities(self) -> NDArray[np.float32]:
         """(3, H, W) float32: background, cat, dog; they sum to 1 at each pixel."""
         return _softmax(*self._margins)
@@ -234,12 +204,12 @@ class Segmentation:
         """(H, W) float32: the probability of any pet."""
         return cast("NDArray[np.float32]", np.float32(1) - self.probabilities[0])
 
-    @cached_property
+    @lazy
     def label(self) -> str:
         """The class that covers most of the pet area: "cat" or "dog", "background" without any."""
         return CLASSES[species_of(self.mask)]
 
-    @cached_property
+    @lazy
     def scores(self) -> dict[str, float]:
         """Class -> its mean probability over the pet area, over the whole photo if there is none.
 

@@ -1,7 +1,7 @@
 """Load a model once, ask it many times, from many threads."""
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -199,7 +199,7 @@ class Segmenter:
         workers: int | None = None,
         keep_photos: bool = True,
         return_errors: Literal[False] = False,
-    ) -> Iterator[Segmentation]: ...
+    ) -> Generator[Segmentation, None, None]: ...
 
     @overload
     def map(
@@ -210,7 +210,7 @@ class Segmenter:
         workers: int | None = None,
         keep_photos: bool = True,
         return_errors: bool,
-    ) -> Iterator[Segmentation | PetsegError]: ...
+    ) -> Generator[Segmentation | PetsegError, None, None]: ...
 
     def map(
         self,
@@ -220,7 +220,7 @@ class Segmenter:
         workers: int | None = None,
         keep_photos: bool = True,
         return_errors: bool = False,
-    ) -> Iterator[Segmentation | PetsegError]:
+    ) -> Generator[Segmentation | PetsegError, None, None]:
         """Find the pets of many photos, several at a time, lazily and in order.
 
         Args:

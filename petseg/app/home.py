@@ -19,6 +19,7 @@ def stay_at_home() -> None:
     through the two functions that are replaced here, for the whole process.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # its environment variable was read when it was imported
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # for processes that are started from here
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # in this one it was read when huggingface_hub was imported
     safehttpx.get = _refuse
     safehttpx.async_validate_url = _refuse

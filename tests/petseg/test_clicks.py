@@ -25,7 +25,7 @@ CAT, DOG, NOTHING = (25, 30), (70, 30), (50, 5)
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setattr(runtime, "_slots", {})
+    monkeypatch.setattr(runtime, "_opened", {})
     monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
 
 

@@ -21,8 +21,9 @@ from petseg.segmenter import Segmenter
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No sessions and no warnings so far."""
-    monkeypatch.setattr(runtime, "_slots", {})
+    """No sessions, no warnings so far, and no GPU in use."""
+    monkeypatch.setattr(cuda, "_user", None)
+    monkeypatch.setattr(runtime, "_opened", {})
     monkeypatch.setattr(runtime, "_warned", False)
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import segmentation
+from petseg import decision, segmentation
 from petseg.geometry import Letterbox
 from petseg.segmentation import Segmentation
 
@@ -42,14 +42,40 @@ def answer(logits: NDArray[np.float32], box: Letterbox, threshold: float | None 
 def test_a_mask_in_strips_is_the_mask_of_the_whole(
     box: Letterbox, threshold: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segmentation, "_STRIP", 2000)
+    monkeypatch.setattr(decision, "_STRIP", 2000)
     pets = 0
     for seed in range(12):
         result = answer(blob(seed), box, threshold)
-        whole = result._classify(*result._margins)
+        whole = decision.classify(*result._margins, threshold)
         assert np.count_nonzero(result.mask != whole) <= 1e-4 * whole.size  # ties may be rounded otherwise
         pets += np.count_nonzero(whole)
     assert pets
+
+
+@pytest.mark.parametrize("species", [1, 2])
+@pytest.mark.parametrize("box", [Letterbox.fit(301, 203, SIDE), Letterbox.fit(20, 11, SIDE)], ids=str)
+def test_one_species_alone_needs_one_plane(
+    box: Letterbox, species: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = 0
+    restore_part = Letterbox.restore_part
+
+    def counted(self: Letterbox, *arguments: Any) -> NDArray[np.float32]:
+        nonlocal planes
+        planes += 1
+        return restore_part(self, *arguments)
+
+    monkeypatch.setattr(Letterbox, "restore_part", counted)
+    for seed in range(12):
+        logits = blob(seed)
+        # The other one is nowhere the likeliest at the network's own pixels. Between them it may be, unless
+        # it is always less likely than background: so it is in every other photo.
+        limit = np.maximum(logits[species], logits[0]) if seed % 2 else logits[0]
+        logits[3 - species] = np.minimum(logits[3 - species], limit - 0.5)
+        result = answer(logits, box)
+        whole = decision.classify(*result._margins, None)
+        assert np.count_nonzero(result.mask != whole) <= 1e-4 * whole.size
+    assert planes < 24 if box.width >= box.inner_width else planes == 24
 
 
 def test_nothing_found_is_an_empty_mask() -> None:

@@ -23,7 +23,7 @@ PROMPTS = np.random.default_rng(1).random((3, 2, SIZE, SIZE), np.float32)
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_slots", {})
+    monkeypatch.setattr(runtime, "_opened", {})
     monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
 
 

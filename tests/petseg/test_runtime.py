@@ -23,7 +23,7 @@ IMAGES = np.zeros((2, 3, SIZE, SIZE), np.uint8)
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """No sessions, no warnings so far, no GPU."""
-    monkeypatch.setattr(runtime, "_slots", {})
+    monkeypatch.setattr(runtime, "_opened", {})
     monkeypatch.setattr(runtime, "_warned", False)
     monkeypatch.setattr(cuda, "gpu_visible", lambda: False)
 
@@ -102,6 +102,12 @@ def test_unknown_device(model_path: Path, device: object) -> None:
         open_session(model_path, device)
 
 
+def flat(path: Path) -> None:
+    model = build_model()
+    del model.graph.input[0].type.tensor_type.shape.dim[0]
+    onnx.save(model, path)
+
+
 def external(path: Path) -> None:
     onnx.save(build_model(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
 
@@ -128,6 +134,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown operator": (unknown_operator, "is damaged or no ONNX model.*Frobnicate"),
     "foreign": (foreign, "is no petseg model.*no key 'petseg'.*export it again"),
     "external": (external, "weights in other files; export it as one self-contained file"),
+    "three axes": (flat, "'image' has 3 axes, must have 4; .*export it again"),
     "fixed batch": (lambda path: onnx.save(build_model(batch=1), path), "dynamic batch"),
     "newer": (lambda path: onnx.save(build_model(document=manifest(format=2)), path), "upgrade petseg"),
 }

@@ -33,7 +33,7 @@ def segmenter(folder: Path, *, zoom: bool) -> Segmenter:
 
 @pytest.fixture
 def zooming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
-    monkeypatch.setattr(runtime, "_slots", {})
+    monkeypatch.setattr(runtime, "_opened", {})
     monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
     return segmenter(tmp_path, zoom=True)
 
