@@ -227,8 +227,8 @@ def test_photos_that_are_not_kept_are_read_again(
 
 @pytest.fixture(scope="module")
 def real() -> Segmenter:
-    """The embedded default model."""
-    return Segmenter(device="cpu")
+    """The embedded default model, as it answers most evenly."""
+    return Segmenter(device="cpu", precision="float32")
 
 
 @pytest.mark.parametrize(
