@@ -63,8 +63,7 @@ def _only_class(
     Most photos show one species. Where dog exceeds cat at none of four neighbouring pixels, or background at
     none, it is the best class nowhere between them; and the other way round.
     """
-    x0, y0, x1, y1 = letterbox.region
-    if x1 - x0 < letterbox.inner_width or y1 - y0 < letterbox.inner_height:
+    if not letterbox.enlarges:
         return None  # what is made smaller is a mean of more than four
     for number, one, other in ((1, cat, dog), (2, dog, cat)):
         if not (_around(other > one) & _around(other > 0)).any():

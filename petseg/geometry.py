@@ -82,6 +82,12 @@ class Letterbox:
         """Whether the square shows the whole photo."""
         return self.region == (0, 0, self.width, self.height)
 
+    @property
+    def enlarges(self) -> bool:
+        """Whether `restore` makes what the square shows no smaller, in either direction."""
+        x0, y0, x1, y1 = self.region
+        return x1 - x0 >= self.inner_width and y1 - y0 >= self.inner_height
+
     def contains(self, points: NDArray[np.float64]) -> bool:
         """Whether all of these (N, 2) points of the photo lie in the region."""
         x0, y0, x1, y1 = self.region

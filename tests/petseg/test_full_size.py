@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import decision, segmentation
+from petseg import decision
 from petseg.geometry import Letterbox
 from petseg.segmentation import Segmentation
 
@@ -87,22 +87,26 @@ def test_nothing_found_is_an_empty_mask() -> None:
     assert result.label == "background"
 
 
-@pytest.mark.parametrize("region", [None, (100, 50, 1500, 1000), (10, 10, 100, 100)])
+@pytest.mark.parametrize("region", [None, (100, 50, 1500, 1000), (10, 10, 400, 300)])
 @pytest.mark.parametrize("threshold", [None, 0.8])
-def test_scores_of_large_photos(
+def test_scores_are_those_of_the_networks_own_pixels(
     region: Any, threshold: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box = Letterbox.fit(1600, 1200, 160, region)
+    box = Letterbox.fit(1600, 1200, 320, region)
     for seed in range(2):
-        quick = answer(blob(seed, 160), box, threshold)
-        with monkeypatch.context() as patch:
-            patch.setattr(segmentation, "SCORED", 10_000)
-            exact = answer(blob(seed, 160), box, threshold).scores
-        assert quick.scores == pytest.approx(exact, abs=0.002)
+        quick = answer(blob(seed, 320), box, threshold)
+        exact = answer(blob(seed, 320), box, threshold)
+        monkeypatch.setattr(exact, "_own_pixels", lambda: None)
+        assert quick.scores == pytest.approx(exact.scores, abs=0.002)
+        assert "_margins" not in vars(quick), "nothing was resized for it"
 
 
-def test_the_score_of_an_empty_close_up_is_that_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "SCORED", 50)
+def test_the_score_of_a_photo_smaller_than_the_square() -> None:
+    result = answer(blob(0), Letterbox.fit(20, 11, SIDE))
+    assert result.score == pytest.approx(result.probabilities[:, result.mask != 0].mean(1).max(), abs=1e-6)
+
+
+def test_the_score_of_an_empty_close_up_is_that_of_the_photo() -> None:
     logits = np.zeros((3, SIDE, SIDE), np.float32)
     logits[0] = 0.5
     result = answer(logits, Letterbox.fit(400, 300, SIDE, (0, 0, 100, 100)))
@@ -110,10 +114,9 @@ def test_the_score_of_an_empty_close_up_is_that_of_the_photo(monkeypatch: pytest
     assert result.score == pytest.approx(result.probabilities[0].mean())
 
 
-def test_a_pet_too_small_for_the_copy_still_has_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "SCORED", 4)
+def test_a_pet_that_only_the_networks_own_pixels_show_does_not_count() -> None:
     logits = np.zeros((3, SIDE, SIDE), np.float32)
     logits[0], logits[1, 7, 9] = 2, 2.5
-    result = answer(logits, Letterbox.fit(320, 320, SIDE))
-    assert result.label == "cat"
-    assert 0.3 < result.score < 0.6
+    result = answer(logits, Letterbox.fit(2 * SIDE, 2 * SIDE, SIDE))
+    assert result.label == "background"
+    assert result.score == pytest.approx(result.probabilities[0].mean())
