@@ -207,7 +207,7 @@ def test_a_click_on_the_background(segmenter: Segmenter, photo: Pixels) -> None:
     answer = segmenter(photo, NOTHING)
     assert answer.label == "background"
     assert not answer.mask.any()
-    assert answer.score == pytest.approx(answer.probabilities[0].mean())
+    assert answer.score == pytest.approx(answer.probabilities[0].mean(), abs=0.002)
     assert answer.score > 0.9
     assert answer.polygons() == []
     assert np.asarray(answer.cutout())[..., 3].max() == 0
