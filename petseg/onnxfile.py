@@ -41,8 +41,35 @@ def has_external_data(data: bytes) -> bool:
     """
     try:
         return _refers_elsewhere(memoryview(data), "model", iter(range(_MOST)))
-    except (IndexError, RecursionError) as error:
+    except RecursionError as error:
         raise ValueError("no protobuf message") from error
+
+
+def input_ranks(data: bytes) -> dict[str, int]:
+    """Name -> number of axes, of the model's inputs that are tensors and say their shape.
+
+    Args:
+        data: a serialised ONNX ModelProto.
+
+    Raises:
+        ValueError: the bytes are not protobuf.
+    """
+    ranks = {}
+    for value in _descend(memoryview(data), 7, 11):  # graph, input
+        name = b"".join(_descend(value, 1)).decode("utf-8", "replace")
+        for shape in _descend(value, 2, 1, 2):  # type, tensor_type, shape
+            ranks[name] = sum(1 for _ in _descend(shape, 1))
+    return ranks
+
+
+def _descend(message: memoryview, number: int, *rest: int) -> Iterator[memoryview]:
+    """The messages or texts at the end of a path of field numbers."""
+    for found, value in _fields(message):
+        if found == number and not isinstance(value, int):
+            if rest:
+                yield from _descend(value, *rest)
+            else:
+                yield value
 
 
 def _refers_elsewhere(message: memoryview, kind: str, budget: Iterator[int]) -> bool:
@@ -85,6 +112,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while shift < 70:
+        if at == len(message):
+            raise ValueError("a varint runs past the end")
         byte = message[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7

@@ -77,7 +77,11 @@ class HubServer:
         self.busy = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
         self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
-        self.url, self.cdn = (f"http://127.0.0.1:{server.server_port}" for server in self.servers)
+        # As with the real Hub, the CDN is another host: some huggingface_hub follow redirects within one.
+        self.url, self.cdn = (
+            f"http://{host}:{server.server_port}"
+            for host, server in zip(("127.0.0.1", "localhost"), self.servers, strict=True)
+        )
 
     def put(self, repo: str, files: dict[str, bytes], message: str = "put") -> str:
         """Make a repository hold these files and no others; returns the commit."""

@@ -280,7 +280,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         """torch's random numbers are the item's own."""
         with torch.random.fork_rng(devices=[]):
             sequence = np.random.SeedSequence([self.seed, self.epoch, index])
-            torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+            torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)
             yield
 
     def _read(self, sample: Sample) -> Arrays:

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_models import build_model
 
-from petseg.onnxfile import has_external_data
+from petseg.onnxfile import has_external_data, input_ranks
 
 
 def send_elsewhere(tensor: TensorProto) -> None:
@@ -42,6 +42,13 @@ def test_a_tensor_elsewhere_deep_inside(place: str) -> None:
     assert has_external_data(model.SerializeToString())
 
 
+def test_input_ranks() -> None:
+    model = build_model(prompts=True)
+    del model.graph.input[1].type.tensor_type.shape.dim[0]
+    model.graph.input.append(helper.make_tensor_value_info("anything", TensorProto.FLOAT, None))
+    assert input_ranks(model.SerializeToString()) == {"image": 4, "prompt": 3}
+
+
 def test_what_onnx_itself_writes(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(build_model(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
@@ -66,5 +73,6 @@ def test_any_damage_ends_in_an_answer_or_value_error() -> None:
         damaged[rng.integers(len(damaged))] = rng.integers(256)
         try:
             assert has_external_data(bytes(damaged)) in (True, False)
+            assert all(rank >= 0 for rank in input_ranks(bytes(damaged)).values())
         except ValueError:
             continue
