@@ -236,7 +236,9 @@ def checkpoint(options: MakeOptions, tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    "decoder", ["film", *(pytest.param(each, marks=pytest.mark.slow) for each in DECODERS if each != "film")]
+)
 def test_export_agrees(
     checkpoint: Callable[..., Path], tmp_path: Path, decoder: str, tiny_clip: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_tpe_is_decided_by_its_seed(make_space: MakeSpace, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("scripted")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [{"sampler": "tpe", "startup": 2, "trials": 4}, {"sampler": "grid", "trials": 0}],

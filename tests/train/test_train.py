@@ -83,6 +83,7 @@ def test_missing_config() -> None:
         main(["--config", "/nowhere/x.toml"])
 
 
+@pytest.mark.slow
 def test_accelerate_launch(toml: Path, tmp_path: Path) -> None:
     done = launch(ROOT / "train/train.py", "--config", str(toml))
     assert done.returncode == 0, done.stderr
