@@ -5,7 +5,6 @@ gradio_client.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from playwright.sync_api import Browser
 
 from benchmarks.visitor import Visitor, browsing, find_chromium
 from export.space_trial import SpaceError, running
+from petseg import saving
 from petseg.app import scenes
 
 ROOT = Path(__file__).parents[1]
@@ -220,7 +220,7 @@ def main() -> int:
     print(table(report))
     print(report["machine"])
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, report)
     return 0
 
 

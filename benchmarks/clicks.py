@@ -5,7 +5,6 @@ box. All answer for the same animals, by the protocol of `train.clicks`.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peer import PEER, Peer, machine
+from petseg import saving
 from petseg.errors import PetsegError
 from petseg.evaluation import Predictor
 from train import clicks
@@ -154,7 +154,7 @@ def main() -> int:
     for text in report["peers"].values():
         print(f"\n{text}")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, report)
     return 0
 
 

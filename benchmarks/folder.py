@@ -4,7 +4,6 @@ Photos are copies of scikit-image's cat with grain of their own, or with --data 
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ import psutil
 import skimage.data
 from PIL import Image
 
+from petseg import saving
 from petseg.bench import environment, in_seconds, spread
 from petseg.errors import PetsegError
 from petseg.files import Photo, Saver, find_photos
@@ -174,7 +174,7 @@ def main() -> int:
         return 1
     print(table(report))
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, report)
     return 0
 
 

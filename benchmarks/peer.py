@@ -5,7 +5,6 @@ petseg is charged for everything from the uint8 photo to the full-size mask.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg import saving
 from petseg.bench import machine
 from petseg.errors import PetsegError
 from petseg.evaluation import Predictor, evaluate, format_report
@@ -197,7 +197,7 @@ def main() -> int:
         results["accuracy"] = compare_accuracy(segmenter, peer, pairs)
     print_results(results)
     if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, results)
     return 0
 
 

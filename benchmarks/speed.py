@@ -6,7 +6,6 @@ network alone.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import torch
 
 from benchmarks.peer import PEER, Peer, Photo, sample_photo
 from export.export import export
+from petseg import saving
 from petseg.bench import card, environment, in_seconds, in_turns, spread
 from petseg.errors import PetsegError
 from petseg.geometry import Letterbox
@@ -152,7 +152,7 @@ def main() -> int:
     report |= environment() | {"threads": options.threads, "rounds": options.rounds}
     print(table(report))
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        saving.write_json(options.json, report)
     return 0
 
 

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
-from export.graph import users_of
+from export.graph import asked_for, store, users_of
 
 TARGET = 6.0
 """Range that channels are brought to: the one that ReLU6 leaves to those that it cuts."""
@@ -162,11 +161,7 @@ def measure(
     model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[np.uint8]]], tensors: Sequence[str]
 ) -> dict[str, NDArray[np.float32]]:
     """Tensor -> (C,) float32: the largest absolute value of each channel of (1, C, H, W) ones."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.extend(map(helper.make_empty_tensor_value_info, tensors))
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = asked_for(model, tensors)
     largest: dict[str, NDArray[np.float32]] = {}
     for feed in feeds:
         for name, values in zip(tensors, session.run(list(tensors), dict(feed)), strict=True):
@@ -190,10 +185,6 @@ def _scale(
     weight, *bias = (tensors[name] for name in convolution.input[1:])
     values = numpy_helper.to_array(weight)
     by_group = values.reshape(groups, -1, *values.shape[1:]) / before.reshape(groups, 1, -1, 1, 1)
-    _store(weight, by_group.reshape(values.shape) * after[:, None, None, None])
+    store(weight, by_group.reshape(values.shape) * after[:, None, None, None])
     for tensor in bias:
-        _store(tensor, numpy_helper.to_array(tensor) * after)
-
-
-def _store(tensor: onnx.TensorProto, values: NDArray[np.float64]) -> None:
-    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
+        store(tensor, numpy_helper.to_array(tensor) * after)

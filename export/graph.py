@@ -1,8 +1,12 @@
 """What is done to an ONNX graph after torch has written it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
+import onnxruntime
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 SMALL = 4096
@@ -56,6 +60,20 @@ def users_of(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
         for name in node.input:
             users.setdefault(name, []).append(node)
     return users
+
+
+def asked_for(model: onnx.ModelProto, tensors: Sequence[str]) -> onnxruntime.InferenceSession:
+    """A session of a copy of the graph that gives these tensors."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(map(helper.make_empty_tensor_value_info, tensors))
+    return onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def store(tensor: onnx.TensorProto, values: NDArray[np.float64]) -> None:
+    """Put other values into an initialiser, as float32."""
+    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
 
 
 def share_scales(model: onnx.ModelProto) -> None:

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph import drop_unused
+from export.graph import asked_for, drop_unused, store
 from export.parts import ExportError
 
 GREY = 127
@@ -45,8 +44,8 @@ def fold(model: onnx.ModelProto) -> None:
     if values.shape[1] != len(slope):
         raise ExportError("the first convolution does not take the photo's channels")
     by_channel = values.sum((2, 3))
-    _store(weight, values * slope[:, None, None])
-    _store(bias, numpy_helper.to_array(bias) + by_channel @ (first + GREY * slope))
+    store(weight, values * slope[:, None, None])
+    store(bias, numpy_helper.to_array(bias) + by_channel @ (first + GREY * slope))
     model.graph.initializer.append(numpy_helper.from_array(np.float32(GREY), "grey"))
     for node in before:
         model.graph.node.remove(node)
@@ -60,11 +59,7 @@ def fold(model: onnx.ModelProto) -> None:
 
 def _normalisation(model: onnx.ModelProto, tensor: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What a tensor is for a black photo, and by how much it grows with each grey level, (C,) each."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.append(helper.make_empty_tensor_value_info(tensor))
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = asked_for(model, [tensor])
     (image,) = session.get_inputs()
     size = image.shape[-1]
 
@@ -94,7 +89,3 @@ def connect(model: onnx.ModelProto) -> None:
     restored.input[:] = ["image", "photo_scale", "photo_zero"]
     for node in [node for node in graph.node if node.name in NODES or node == rounded]:
         graph.node.remove(node)
-
-
-def _store(tensor: onnx.TensorProto, values: NDArray[np.float64]) -> None:
-    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg.options import BatchSize, Device, Model, Precision, PrecisionOption, Resize, parse_kinds
+from petseg.options import BatchSize, Device, Model, Precision, PrecisionOption, Resize, Save, parse_kinds
 
 _SHOWN = 10
 """So many failures are printed; all of them are in the index."""
@@ -30,10 +30,7 @@ def batch(
     engine: Annotated[
         Engine, typer.Option(help="local: this process; ray: a Ray cluster, or all cores of this machine.")
     ] = Engine.LOCAL,
-    save: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND,...", help="Some of mask (the default), cutout, overlay, json."),
-    ] = None,
+    save: Save = None,
     model: Model = None,
     device: Device = "auto",
     precision: PrecisionOption = Precision.AUTO,

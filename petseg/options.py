@@ -50,6 +50,10 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(help="auto: int8 on a CPU that is quick at it if the model has such weights, else float32."),
 ]
+Save = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KIND,...", help="Some of mask (the default), cutout, overlay, json."),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -211,8 +211,8 @@ class Segmentation:
     def scores(self) -> dict[str, float]:
         """Class -> its mean probability over the pet area, over the whole photo if there is none.
 
-        Where the photo is larger than what the network saw, it is the mean over the network's own pixels: on
-        ordinary photos, that differs by 0.001 at most.
+        Where the photo is larger than what the network saw, it is the mean over the network's own pixels,
+        which hardly differs.
         """
         margins, classes = self._own_pixels() or (self._margins, self.mask)
         area = classes != 0

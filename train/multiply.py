@@ -8,7 +8,6 @@ new folder, which a source of the "folder" layout then reads:
 """
 
 import argparse
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from petseg import saving
 from petseg.errors import PetsegError
 from train.config import Config, load_config
 from train.data import COPIES, PhotoDataset, Sample, read_originals, read_splits
@@ -81,7 +81,7 @@ def multiply(config: Config) -> Path:
         folder = Path(temporary) / output.name
         for name in ("images", "masks"):
             (folder / name).mkdir(parents=True)
-        (folder / COPIES).write_text(json.dumps(record(config, photos), indent=2) + "\n", encoding="utf-8")
+        saving.write_json(folder / COPIES, record(config, photos))
         for copy in range(1, config.multiply.copies + 1):
             dataset.set_epoch(copy)
             write_copies(dataset, folder, copy, data.workers)

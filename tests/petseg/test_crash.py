@@ -120,7 +120,7 @@ def test_a_ref_that_cannot_be_written_is_done_without(hub: HubServer, tmp_path: 
 
 # -- kill -9 ----------------------------------------------------------------------------------------------
 
-KILLS = 50
+KILLS, NOISY = 50, 24
 
 
 def start(*words: object, **options: object) -> "subprocess.Popen[str]":
@@ -145,29 +145,26 @@ def visible(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+def long_run(folder: Path, model: Path) -> list[object]:
+    """What to give `start` for a run over `NOISY` photos, put into the folder, which takes a while."""
+    for number, pixels in enumerate(
+        np.random.default_rng(0).integers(0, 256, (NOISY, 300, 400, 3), np.uint8)
+    ):
+        Image.fromarray(pixels).save(folder / f"{number}.png", compress_level=1)
+    kinds = "mask,cutout,overlay,json"
+    return ["segment", folder, "--save", kinds, "--model", model, "--device", "cpu"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills otherwise")
 def test_a_folder_run_killed_at_any_moment(folder: Path, model_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 300, 400, 3), np.uint8)
-    for number, pixels in enumerate(noise):
-        Image.fromarray(pixels).save(folder / f"{number}.png", compress_level=1)
+    words = [*long_run(folder, model_path), "--batch-size", 2, "--threads", 1]
     whole, out = folder.parent / "whole", folder.parent / "out"
-    words = [
-        "segment",
-        folder,
-        "--save",
-        "mask,cutout,overlay,json",
-        "--model",
-        model_path,
-        "--device",
-        "cpu",
-    ]
-    words += ["--batch-size", 2, "--threads", 1]
     assert start(*words, "-o", whole).wait() == 0
     expected, chance, killed, unfinished = visible(whole), random.Random(0), 0, 0
-    assert len(expected) == 4 * len(noise)
+    assert len(expected) == 4 * NOISY
     while killed < KILLS:
-        process, photos = start(*words, "-o", out), chance.randrange(len(noise))
+        process, photos = start(*words, "-o", out), chance.randrange(NOISY)
         assert process.stdout is not None
         for _ in range(photos):
             process.stdout.readline()

@@ -5,11 +5,9 @@ import signal
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_line import tree
-from PIL import Image
-from test_crash import start, visible, wait
+from test_crash import NOISY, long_run, start, visible, wait
 
 TIMES = 30
 
@@ -17,27 +15,15 @@ TIMES = 30
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT for one process")
 def test_a_folder_run_interrupted_at_any_moment(folder: Path, model_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 300, 400, 3), np.uint8)
-    for number, pixels in enumerate(noise):
-        Image.fromarray(pixels).save(folder / f"{number}.png", compress_level=1)
+    words = long_run(folder, model_path)
     whole, chance, halfway = folder.parent / "whole", random.Random(0), 0
-    words = [
-        "segment",
-        folder,
-        "--save",
-        "mask,cutout,overlay,json",
-        "--model",
-        model_path,
-        "--device",
-        "cpu",
-    ]
     assert start(*words, "-o", whole).wait() == 0
     expected = visible(whole)
     for attempt in range(TIMES):
         out = folder.parent / f"out-{attempt}"
         process = start(*words, "-o", out)
         assert process.stdout is not None
-        for _ in range(chance.randrange(1, len(noise))):  # it is at work once it has told of a photo
+        for _ in range(chance.randrange(1, NOISY)):  # it is at work once it has told of a photo
             process.stdout.readline()
         wait(chance.uniform(0, 0.05))
         process.send_signal(signal.SIGINT)
