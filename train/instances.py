@@ -11,17 +11,19 @@ from torch.utils.data import Dataset
 
 from train.augment import LetterboxTransform, build_augmentation, plain, to_tensors
 from train.config import AugmentConfig, PromptingConfig
+from train.conversation import Asked, pack_sessions
 from train.data import Sample
+from train.prompts import held_out_sessions, open_sessions
 from train.scenes import Scene, close_up, composite, has_instances, read_scene
 
-Item = tuple[Tensor, Tensor, Tensor, int, str]
-"""Photo (3, S, S) uint8, instances (S, S) uint8, species (256,) uint8 (see `Scene`), a seed for its
-prompts, name."""
+Item = tuple[Tensor, Tensor, Tensor, Asked, str]
+"""Photo (3, S, S) uint8, instances (S, S) uint8, species (256,) uint8 (see `Scene`), who asks what, name."""
 
 CROWD = 4
 """Most animals that are pasted into one scene."""
-TWIN = 0.25
-"""Share of them that are the scene's own largest animal once more: the hardest to tell apart."""
+TWIN, NEIGHBOUR = 0.25, 0.25
+"""Shares of them that are an animal of the scene once more, the hardest to tell apart, and of another photo
+of several; the rest come from photos of one, which have the best masks."""
 
 
 class SceneCache:
@@ -48,10 +50,10 @@ class SceneCache:
         return self._scenes[id(sample)]
 
 
-def pack(scene: Scene, transform: torch.nn.Module, seed: int, name: str) -> Item:
-    """A scene as an item; `transform` draws from torch's generator."""
+def augmented(scene: Scene, transform: torch.nn.Module) -> tuple[Tensor, Tensor]:
+    """A scene's photo and instances as in `Item`; `transform` draws from torch's generator."""
     image, instances = transform(*to_tensors(scene.image, scene.instances))
-    return plain(image), plain(instances), torch.from_numpy(scene.species), seed, name
+    return plain(image), plain(instances)
 
 
 class SceneDataset(Dataset[Item]):
@@ -64,12 +66,21 @@ class SceneDataset(Dataset[Item]):
         size: S.
         prompting, augment: see `train.config`.
         seed: see above.
+        boxes: whether people may give boxes.
     """
 
     def __init__(
-        self, cache: SceneCache, size: int, prompting: PromptingConfig, augment: AugmentConfig, seed: int
+        self,
+        cache: SceneCache,
+        size: int,
+        prompting: PromptingConfig,
+        augment: AugmentConfig,
+        seed: int,
+        *,
+        boxes: bool = True,
     ) -> None:
         self.cache, self.prompting, self.seed, self.epoch = cache, prompting, seed, 0
+        self._boxes = boxes
         self._transform = build_augmentation(augment, size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -82,10 +93,16 @@ class SceneDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         generator = np.random.default_rng([self.seed, self.epoch, index])
         scene, name = self.draw(generator)
-        torch_seed, prompt_seed = (int(number) for number in generator.integers(2**62, size=2))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed)
-            return pack(scene, self._transform, prompt_seed, name)
+            torch.manual_seed(int(generator.integers(2**62)))
+            image, instances = augmented(scene, self._transform)
+        options, species = self.prompting, scene.species
+        people = options.prompts_per_photo
+        sessions = open_sessions(
+            instances.numpy(), species, generator, people, options.background, boxes=self._boxes
+        )
+        asked = pack_sessions(sessions, people, options.rounds - 1, generator)
+        return image, instances, torch.from_numpy(species), asked, name
 
     def draw(self, generator: np.random.Generator) -> tuple[Scene, str]:
         """A photo of one or several animals, perhaps a close-up, perhaps with more of them pasted in."""
@@ -99,23 +116,35 @@ class SceneDataset(Dataset[Item]):
         for _ in range(CROWD):
             if not single or generator.random() >= options.composite:
                 break
-            twin = generator.random() < TWIN
-            donor = scene if twin else self.cache[single[generator.integers(len(single))]]
+            kind = generator.random()
+            others = multi if multi and kind < TWIN + NEIGHBOUR else single
+            donor = scene if kind < TWIN else self.cache[others[generator.integers(len(others))]]
             scene = composite(scene, donor, generator)
         return scene, sample.name
 
 
 class HeldOutScenes(Dataset[Item]):
-    """Validation items: whole letterboxed photos, always the same."""
+    """Validation items: whole letterboxed photos, the same clicks, always the same.
 
-    def __init__(self, cache: SceneCache, size: int) -> None:
+    Args:
+        cache: the photos.
+        size: S.
+        people: largest animals of a photo that are asked for: crowds shall not outvote the rest.
+        corrections: clicks after the first one.
+    """
+
+    def __init__(self, cache: SceneCache, size: int, people: int, corrections: int) -> None:
         self.cache = cache
         self.samples = [*cache.single, *cache.multi]
         self._transform = LetterboxTransform(size)
+        self._people, self._corrections = people, corrections
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Item:
-        sample = self.samples[index]
-        return pack(self.cache[sample], self._transform, index, sample.name)
+        scene, generator = self.cache[self.samples[index]], np.random.default_rng(index)
+        image, instances = augmented(scene, self._transform)
+        sessions = held_out_sessions(instances.numpy(), scene.species, generator, self._people)
+        asked = pack_sessions(sessions, self._people, self._corrections, generator)
+        return image, instances, torch.from_numpy(scene.species), asked, self.samples[index].name

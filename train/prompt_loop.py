@@ -2,25 +2,23 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from petseg.metrics import binary_iou, species_of
+from petseg.metrics import BORDER
 from train.checkpoint import load_weights
 from train.config import Config
+from train.conversation import Asked, Conversation
 from train.instances import HeldOutScenes, SceneCache, SceneDataset
 from train.loop import Trainer
 from train.models.clip import ClipConfig
 from train.models.prompt import PromptConfig
-from train.models.promptable import Features, Promptable
-from train.prompts import Session, Target, animals, deepest, draw_target, jittered, make_target
+from train.models.promptable import Promptable
 
 VALIDATION_CLICKS = (1, 3)
 VALIDATION_ANIMALS = 3
-"""Largest animals of a held-out photo that are asked for: crowds shall not outvote the rest."""
 
 
 class PromptTrainer(Trainer):
@@ -46,73 +44,53 @@ class PromptTrainer(Trainer):
 
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         """Scenes of one and of several animals; the split is that of every other model."""
-        config, data = self.config, self.config.data
+        config, data, prompting = self.config, self.config.data, self.config.prompting
         training, validation = self.splits()
-        sides = (data.cache_side, config.prompting.multi_cache_side)
-        scenes = SceneCache(training, *sides)
+        sides = (data.cache_side, prompting.multi_cache_side)
+        scenes, held_out = SceneCache(training, *sides), SceneCache(validation, *sides)
         return (
-            SceneDataset(scenes, data.size, config.prompting, config.augment, config.seed),
-            HeldOutScenes(SceneCache(validation, *sides), data.size),
+            SceneDataset(scenes, data.size, prompting, config.augment, config.seed, boxes=self.takes_boxes),
+            HeldOutScenes(held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1),
         )
 
-    def step_loss(self, image: Tensor, instances: Tensor, species: Tensor, seeds: Tensor) -> Tensor:
+    def step_loss(self, image: Tensor, instances: Tensor, species: Tensor, asked: Asked) -> Tensor:
         """The mean loss over the rounds of several prompts for each photo.
 
         Args:
             image: (B, 3, S, S) uint8.
             instances: (B, S, S) uint8.
             species: (B, 256) uint8.
-            seeds: (B,) int64 of the prompts.
+            asked: what people ask.
         """
-        options = self.config.prompting
-        count, background = options.prompts_per_photo, options.background
-        sessions = open_sessions(instances, species, seeds, count, background, boxes=self.takes_boxes)
-        labels = stack([s.target.labels for s in sessions], image.device).long()
-
-        def correct(logits: Tensor) -> Tensor:
-            # Not argmax, which takes as long as a whole encoding on channels-last logits.
-            pets = torch.maximum(logits[:, 1], logits[:, 2]) > logits[:, 0]
-            for session, pet in zip(sessions, pets.cpu().numpy(), strict=True):
-                session.correct(pet)
-            return encode_all(sessions, image.device)
-
+        rounds = self.config.prompting.rounds
+        talk = Conversation(instances, species, asked)
         image = image.contiguous(memory_format=torch.channels_last)
-        answers = self.model(image, encode_all(sessions, image.device), correct, options.rounds)
-        losses = [self.loss(logits, labels) for logits in answers.chunk(options.rounds)]
-        return torch.stack(losses).mean()
+        answers = self.model(image, talk.prompt(), talk.correct, rounds)
+        return torch.stack([self.loss(logits, talk.labels) for logits in answers.chunk(rounds)]).mean()
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         model = self.averaged_model.eval()
         broadcast(list(model.buffers()))
-        tally = Tally()
-        for image, instances, species, seeds, _names in self.valid_loader:
+        tally = Tally(self.accelerator.device)
+        for image, instances, species, asked, _names in self.valid_loader:
+            talk = Conversation(instances, species, asked)
+            if not talk.exists.any():
+                continue
+            prompt = talk.prompt()
             with self.accelerator.autocast():
                 features = model.encode(image.contiguous(memory_format=torch.channels_last))
-                for index, seed in enumerate(seeds.tolist()):
-                    scene = (instances[index].cpu().numpy(), species[index].cpu().numpy())
-                    one = tuple(map_[index : index + 1] for map_ in features)
-                    self._ask(model, one, held_out_sessions(*scene, seed), tally)
+                features = tuple(map_.repeat_interleave(VALIDATION_ANIMALS, 0) for map_ in features)
+            for click in range(1, max(VALIDATION_CLICKS) + 1):
+                with self.accelerator.autocast():
+                    logits = model.decode(features, prompt)
+                if click in VALIDATION_CLICKS:
+                    tally.add(talk, logits, click, self.loss(logits, talk.labels))
+                if click < max(VALIDATION_CLICKS):
+                    prompt = talk.correct(logits)
         # With several processes a few photos count twice: Accelerate evens out the last batch.
-        sums = self.accelerator.reduce(tally.sums.to(self.accelerator.device), reduction="sum")
+        sums = self.accelerator.reduce(tally.sums, reduction="sum")
         return {**tally.report(sums.cpu()), "learning_rate": self.schedule.get_last_lr()[-1]}
-
-    def _ask(self, model: nn.Module, features: Features, sessions: list[Session], tally: "Tally") -> None:
-        """Ask about each animal of one photo, all together, and count how good the answers are."""
-        if not sessions:
-            return
-        device = features[0].device
-        shared = tuple(map_.expand(len(sessions), -1, -1, -1) for map_ in features)
-        labels = stack([session.target.labels for session in sessions], device).long()
-        for click in range(1, max(VALIDATION_CLICKS) + 1):
-            logits = model.decode(shared, encode_all(sessions, device)).float()
-            answers = logits.argmax(1).cpu().numpy()
-            if click in VALIDATION_CLICKS:
-                loss = float(self.loss(logits, labels))
-                for session, answer in zip(sessions, answers, strict=True):
-                    tally.add(session.target, answer, click, loss, several=len(sessions) > 1)
-            for session, answer in zip(sessions, answers, strict=True):
-                session.correct(answer > 0)
 
 
 class Tally:
@@ -120,16 +98,24 @@ class Tally:
 
     FIGURES = ("iou", "species", "loss", "count")
 
-    def __init__(self) -> None:
-        self.sums = torch.zeros(2, len(VALIDATION_CLICKS), len(self.FIGURES), dtype=torch.float64)
+    def __init__(self, device: torch.device) -> None:
+        shape = (2, len(VALIDATION_CLICKS), len(self.FIGURES))
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
 
-    def add(self, target: Target, answer: np.ndarray, click: int, loss: float, *, several: bool) -> None:
-        """Count one answer, (S, S) classes."""
-        valid = target.valid
-        iou = binary_iou(target.inside[valid], answer[valid] > 0)
-        right = species_of(answer[valid & target.inside]) == target.species
-        row = self.sums[int(several), VALIDATION_CLICKS.index(click)]
-        row += torch.tensor([iou, right, loss, 1.0], dtype=torch.float64)
+    def add(self, talk: Conversation, logits: Tensor, click: int, loss: Tensor) -> None:
+        """Count the (N, 3, S, S) answers to one click each, and their loss."""
+        labels, classes = talk.labels, logits.argmax(1)
+        pet, inside, valid = classes > 0, (labels > 0) & (labels != BORDER), labels != BORDER
+        shared = (pet & inside).sum((1, 2))
+        iou = shared / ((pet & valid) | inside).sum((1, 2)).clamp(min=1)
+        cats, dogs = (((classes == kind) & inside).sum((1, 2)) for kind in (1, 2))
+        found = torch.where(shared == 0, 0, torch.where(cats >= dogs, 1, 2))
+        wanted = labels.masked_fill(~valid, 0).amax((1, 2))
+        rows = torch.stack([iou, found == wanted, loss.expand(len(iou)), torch.ones_like(iou)], 1)
+        asked = talk.exists.reshape(-1, VALIDATION_ANIMALS)
+        several = (asked.sum(1) > 1).repeat_interleave(VALIDATION_ANIMALS)
+        for kind, chosen in enumerate((talk.exists & ~several, talk.exists & several)):
+            self.sums[kind, VALIDATION_CLICKS.index(click)] += rows[chosen].double().sum(0)
 
     def report(self, sums: Tensor) -> dict[str, float]:
         """Means of all processes' sums; `val_miou` weighs photos of one and of several animals the same."""
@@ -145,60 +131,3 @@ class Tally:
             for index, click in enumerate(VALIDATION_CLICKS):
                 row[f"val_{name}_iou_{click}"] = float(iou[several, index])
         return row
-
-
-def open_sessions(
-    instances: Tensor,
-    species: Tensor,
-    seeds: Tensor,
-    prompts: int,
-    background: float,
-    *,
-    boxes: bool = True,
-) -> list[Session]:
-    """`prompts` started sessions for each photo, one photo after the other.
-
-    Args:
-        instances, species, seeds: as in `PromptTrainer.step_loss`.
-        prompts: for each photo.
-        background: share of them that point at the background.
-        boxes: whether there may be boxes; without them, a session that starts with one starts with a click.
-    """
-    sessions = []
-    arrays = (instances.cpu().numpy(), species.cpu().numpy(), seeds.tolist())
-    for numbers, classes, seed in zip(*arrays, strict=True):
-        generator = np.random.default_rng(seed)
-        for _ in range(prompts):
-            session = Session(draw_target(numbers, classes, generator, background), generator)
-            session.start()
-            if session.box is not None and not boxes:
-                session = clicked_deep(session.target, generator)
-            sessions.append(session)
-    return sessions
-
-
-def held_out_sessions(instances: np.ndarray, species: np.ndarray, seed: int) -> list[Session]:
-    """A session for each of the photo's largest animals, started with one jittered click deep inside."""
-    numbers = animals(instances)
-    sizes = np.bincount(instances.ravel(), minlength=256)[numbers]
-    generator = np.random.default_rng(seed)
-    sessions = []
-    for number in numbers[np.argsort(-sizes, kind="stable")][:VALIDATION_ANIMALS]:
-        sessions.append(clicked_deep(make_target(instances, species, int(number)), generator))
-    return sessions
-
-
-def clicked_deep(target: Target, generator: np.random.Generator) -> Session:
-    """A session that starts with one jittered click deep inside the target."""
-    click = jittered(deepest(target.inside), target.inside, generator)
-    return Session(target, generator, [click], [True])
-
-
-def encode_all(sessions: list[Session], device: torch.device) -> Tensor:
-    """(len(sessions), 2, S, S) float32."""
-    return stack([session.encode() for session in sessions], device)
-
-
-def stack(arrays: list[np.ndarray], device: torch.device) -> Tensor:
-    """Arrays of one shape as one tensor."""
-    return torch.from_numpy(np.stack(arrays)).to(device)

@@ -1,4 +1,4 @@
-"""Simulated people: which animal is meant, where they click, how they correct an answer.
+"""Simulated people: which animal is meant, how they ask for it, what is wrong with an answer.
 
 All coordinates are pixels of the model's square; what is drawn depends only on the generator.
 """
@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.geometry import Letterbox, bounds
+from petseg.geometry import bounds
 from petseg.metrics import BORDER
-from petseg.prompts import Prompt, encode
 
 Mask = NDArray[np.bool_]
 
@@ -19,8 +18,8 @@ SMALLEST = 40
 """Pixels below which an animal is never meant: it may hardly be recognisable."""
 BOX_ALONE, BOX_BESIDE = 0.15, 0.1
 """Shares of prompts that start with a box only, and with a box and clicks."""
-SEVERAL = 0.35
-"""Share of prompts that start with up to four more clicks than one."""
+SEVERAL, MORE = 0.35, 4
+"""Share of prompts that start with more clicks than one, and how many more at most."""
 JITTER = 0.05
 """Standard deviation of a jittered click, over the square root of the area that it is meant for."""
 
@@ -33,11 +32,13 @@ class Target:
         inside: (S, S) bool, the pixels of the animal, or of the background.
         valid: (S, S) bool, False where the truth is unknown.
         species: 1 cat, 2 dog, 0 background.
+        number: the animal's in its scene, 0 for the background.
     """
 
     inside: Mask
     valid: Mask
     species: int
+    number: int = 0
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -54,7 +55,7 @@ def animals(instances: NDArray[np.uint8], smallest: int = SMALLEST) -> NDArray[n
 
 def make_target(instances: NDArray[np.uint8], species: NDArray[np.uint8], number: int) -> Target:
     """The animal `number`, or the background for 0; arguments as in `train.scenes.Scene`."""
-    return Target(instances == number, instances != BORDER, int(species[number]))
+    return Target(instances == number, instances != BORDER, int(species[number]), number)
 
 
 def draw_target(
@@ -121,7 +122,7 @@ def loose_box(mask: Mask, generator: np.random.Generator) -> NDArray[np.float64]
 
 @dataclass
 class Session:
-    """One person after one target: `start`, then `correct` as often as wanted.
+    """One person after one target, who has asked for it but has no answer yet.
 
     Attributes:
         target: what is meant.
@@ -153,40 +154,57 @@ class Session:
             self._click(jittered(deepest(inside), inside, generator), True)
         if self.target.species and generator.random() < SEVERAL:
             outside = self.target.valid & ~inside
-            for _ in range(int(generator.integers(1, 5))):
+            for _ in range(int(generator.integers(1, MORE + 1))):
                 positive = bool(generator.random() < 0.5)
                 area = inside if positive or not outside.any() else outside
                 self._click(anywhere(area, generator), area is inside)
-
-    def correct(self, prediction: Mask) -> bool:
-        """Click into the region that is most deeply wrong, on the target if it was missed there.
-
-        Args:
-            prediction: (S, S) bool, where the answer to this prompt is any pet.
-
-        Returns:
-            False if nothing is wrong: no click was added.
-        """
-        missed, false = errors(self.target, prediction)
-        depths = [depth(region) for region in (missed, false)]
-        highest = [float(d.max()) for d in depths]
-        if max(highest) == 0:
-            return False
-        worst = int(highest[1] > highest[0])
-        region = depths[worst] >= highest[worst] / 2
-        self._click(anywhere(region, self.generator), worst == 0)
-        return True
 
     def _click(self, point: tuple[float, float], positive: bool) -> None:
         self.points.append(point)
         self.positive.append(positive)
 
-    def encode(self) -> NDArray[np.float32]:
-        """What the network is fed, (2, S, S) float32."""
-        size = self.target.inside.shape[0]
-        points = np.asarray(self.points, np.float64).reshape(-1, 2)
-        prompt = Prompt(points, np.asarray(self.positive, bool), self.box)
-        return encode(prompt, Letterbox.fit(size, size, size))
+
+def open_sessions(
+    instances: NDArray[np.uint8],
+    species: NDArray[np.uint8],
+    generator: np.random.Generator,
+    people: int,
+    background: float,
+    *,
+    boxes: bool = True,
+) -> list[Session]:
+    """Started sessions about one photo.
+
+    Args:
+        instances, species: as in `train.scenes.Scene`.
+        people: how many sessions.
+        background: share of them that point at the background.
+        boxes: whether there may be boxes; without them, a session that starts with one starts with a click.
+    """
+    sessions = []
+    for _ in range(people):
+        session = Session(draw_target(instances, species, generator, background), generator)
+        session.start()
+        if session.box is not None and not boxes:
+            session = clicked_deep(session.target, generator)
+        sessions.append(session)
+    return sessions
+
+
+def held_out_sessions(
+    instances: NDArray[np.uint8], species: NDArray[np.uint8], generator: np.random.Generator, people: int
+) -> list[Session]:
+    """A session for each of the photo's largest animals, started with one jittered click deep inside."""
+    numbers = animals(instances)
+    sizes = np.bincount(instances.ravel(), minlength=256)[numbers]
+    largest = numbers[np.argsort(-sizes, kind="stable")][:people]
+    return [clicked_deep(make_target(instances, species, int(number)), generator) for number in largest]
+
+
+def clicked_deep(target: Target, generator: np.random.Generator) -> Session:
+    """A session that starts with one jittered click deep inside the target."""
+    click = jittered(deepest(target.inside), target.inside, generator)
+    return Session(target, generator, [click], [True])
 
 
 def errors(target: Target, prediction: Mask) -> tuple[Mask, Mask]:

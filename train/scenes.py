@@ -13,8 +13,13 @@ from petseg.metrics import BORDER
 from petseg.pairs import Pair, read_labels
 from train.data import Sample
 
+# Its threads gain nothing on patches as small as these, and there is a process for each core already.
+cv2.setNumThreads(1)
+
 PASTED_SIDE = (0.45, 1.25)
 """Range of a pasted animal's longer side, over that of the animal it is put beside."""
+LARGE = 0.5
+"""Share of the pixels of a donor's largest animal that others must have to be pasted too."""
 VISIBLE = 0.5
 """Share of each animal that a pasted one must leave to be seen."""
 CLOSEUP_SIDE = (1.3, 4.0)
@@ -102,16 +107,17 @@ def _window(start: int, end: int, side: float, limit: int, generator: np.random.
 
 
 def composite(scene: Scene, donor: Scene, generator: np.random.Generator, tries: int = 4) -> Scene:
-    """Paste the donor's largest animal into the scene, beside or over a random animal of it.
+    """Paste one of the donor's larger animals into the scene, beside or over a random animal of it.
 
     The photo is blended over a soft edge, the mask has a hard one, and pixels that the donor's mask leaves
     open are open afterwards. Where no try leaves enough of every animal, the scene stays as it is.
     """
-    free = np.setdiff1d(np.arange(1, BORDER), scene.numbers)
-    if not len(donor.numbers) or not len(scene.numbers) or not len(free):
+    present, candidates = scene.numbers, donor.numbers
+    free = np.setdiff1d(np.arange(1, BORDER), present)
+    if not len(candidates) or not len(present) or not len(free):
         return scene
-    counts = np.bincount(donor.instances.ravel(), minlength=256)
-    chosen = donor.numbers[counts[donor.numbers].argmax()]
+    counts = np.bincount(donor.instances.ravel(), minlength=256)[candidates]
+    chosen = generator.choice(candidates[counts >= LARGE * counts.max()])
     x0, y0, x1, y1 = bounds(donor.instances == chosen)
     cut, labels = donor.image[y0:y1, x0:x1], donor.instances[y0:y1, x0:x1]
     layer = np.select([labels == chosen, labels == BORDER], [free[0], BORDER], 0).astype(np.uint8)
@@ -121,10 +127,10 @@ def composite(scene: Scene, donor: Scene, generator: np.random.Generator, tries:
     species[free[0]] = donor.species[chosen]
     before = np.bincount(scene.instances.ravel(), minlength=256)
     for _ in range(tries):
-        near = bounds(scene.instances == generator.choice(scene.numbers))
+        near = bounds(scene.instances == generator.choice(present))
         image, instances = _paste(scene, cut, layer, _place(near, cut.shape[1::-1], generator))
         after = np.bincount(instances.ravel(), minlength=256)
-        if after[free[0]] and (after[scene.numbers] >= VISIBLE * before[scene.numbers]).all():
+        if after[free[0]] and (after[present] >= VISIBLE * before[present]).all():
             return Scene(image, instances, species)
     return scene
 

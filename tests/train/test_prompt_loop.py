@@ -8,13 +8,18 @@ import pytest
 import torch
 from drawing import paint
 from PIL import Image
+from torch.nn import functional as F
 
+from petseg.geometry import Letterbox
+from petseg.metrics import BORDER
+from petseg.prompts import check, encode
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import Config
+from train.conversation import NOBODY, Asked, Conversation
 from train.models import build
 from train.models.prompt import PromptNet
-from train.prompt_loop import PromptTrainer, Tally, held_out_sessions, open_sessions
-from train.prompts import make_target
+from train.prompt_loop import PromptTrainer, Tally
+from train.prompts import deepest
 
 SIZE = 32
 UNET = {"width": 4, "depth": 2, "upsampling": "bilinear"}
@@ -112,30 +117,28 @@ def test_a_step_repeats_itself(prompt_config: Callable[..., Config]) -> None:
     assert len(names) == 4
 
 
-def test_sessions_depend_on_the_seed_alone() -> None:
-    _, instances = twins(0)
-    species = np.zeros(256, np.uint8)
-    species[1:3] = 1
-    batch = (torch.from_numpy(instances)[None].repeat(2, 1, 1), torch.from_numpy(species)[None].repeat(2, 1))
-    first, again = (open_sessions(*batch, torch.tensor([5, 6]), 3, 0.15) for _ in range(2))
-    assert [s.points for s in first] == [s.points for s in again]
-    assert [s.points for s in first[:3]] != [s.points for s in first[3:]]
-
-
 def test_tally_weighs_one_and_several_animals_the_same() -> None:
-    inside = np.zeros((4, 4), np.uint8)
-    inside[:2] = 1
-    target = make_target(inside, np.arange(256, dtype=np.uint8), 1)
-    tally = Tally()
-    for _ in range(3):
-        tally.add(target, inside.copy(), 1, 0.0, several=False)
-    half = inside.copy()
-    half[1] = 0
-    tally.add(target, half, 1, 1.0, several=True)
+    """Four photos of one cat and one of two, whose answers find the one in half and the other not at all."""
+    instances = torch.zeros(5, 4, 4, dtype=torch.uint8)
+    instances[:, :2] = 1
+    instances[4, 3] = 2
+    number = torch.tensor([[1, NOBODY, NOBODY]] * 4 + [[1, 2, NOBODY]])
+    signs = torch.full((5, 3, 1), NOBODY, dtype=torch.int8)
+    species = torch.arange(256, dtype=torch.uint8).expand(5, 256)
+    box = torch.full((5, 3, 4), torch.nan)
+    talk = Conversation(
+        instances, species, Asked(number, torch.zeros(5, 3, 1, 2), signs, box, torch.zeros(5, 3, 0))
+    )
+    logits = F.one_hot(talk.labels.where(talk.labels != BORDER, 0), 3).permute(0, 3, 1, 2).float()
+    logits[12, :, 1] = torch.tensor([1.0, 0.0, 0.0])[:, None]
+    logits[13] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    tally = Tally(torch.device("cpu"))
+    tally.add(talk, logits, 1, torch.tensor(0.5))
     row = tally.report(tally.sums)
-    assert (row["val_single_iou_1"], row["val_multi_iou_1"]) == (1.0, 0.5)
-    assert row["val_miou"] == 0.75
-    assert row["val_species"] == 1.0
+    assert (row["val_single_iou_1"], row["val_multi_iou_1"]) == (1.0, 0.25)
+    assert row["val_miou"] == 0.625
+    assert row["val_species"] == 0.75
+    assert row["val_loss"] == 0.5
 
 
 def test_clicking_one_twin_gives_that_twin(prompt_config: Callable[..., Config]) -> None:
@@ -149,9 +152,9 @@ def test_clicking_one_twin_gives_that_twin(prompt_config: Callable[..., Config])
     assert history[-1]["val_multi_iou_1"] > 0.8
     model = trainer.averaged_model.eval()
     classes, instances = twins(0)
-    species = np.array([0, 1, 1, *[0] * 252, 255], np.uint8)
     image = torch.from_numpy(paint(classes, seed=0)).permute(2, 0, 1)[None]
-    for session in held_out_sessions(instances, species, 0):
-        answer = model(image, torch.from_numpy(session.encode())[None])[0].argmax(0).numpy() > 0
-        inside = session.target.inside
+    for number in (1, 2):
+        inside = instances == number
+        prompt = encode(check(SIZE, SIZE, point=deepest(inside)), Letterbox.fit(SIZE, SIZE, SIZE))
+        answer = model(image, torch.from_numpy(prompt)[None])[0].argmax(0).numpy() > 0
         assert (answer & inside).sum() / (answer | inside).sum() > 0.8

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from petseg.pairs import Pair
 from train import scenes
 from train.augment import LetterboxTransform
 from train.config import AugmentConfig, PromptingConfig
+from train.conversation import NOBODY
 from train.instances import HeldOutScenes, SceneCache, SceneDataset
 from train.scenes import Scene, close_up, composite, has_instances, read_scene
 
@@ -124,9 +126,11 @@ def test_items_depend_on_seed_epoch_and_index(pairs: list[Pair]) -> None:
         SceneDataset(cache, 32, PromptingConfig(photos=6), AugmentConfig(), seed=3) for _ in range(2)
     )
     for index in range(6):
-        for a, b in zip(first[index][:3], again[index][:3], strict=True):
-            assert a.equal(b)
-        assert first[index][3:] == again[index][3:]
+        *tensors, asked, name = first[index]
+        *others, asked_again, name_again = again[index]
+        for a, b in zip([*tensors, *asked], [*others, *asked_again], strict=True):
+            assert torch.equal(a.nan_to_num(), b.nan_to_num())
+        assert name == name_again
     again.set_epoch(1)
     assert any(not first[i][0].equal(again[i][0]) for i in range(6))
 
@@ -139,9 +143,12 @@ def test_the_share_of_photos_with_several_animals(pairs: list[Pair]) -> None:
 
 
 def test_held_out_items_are_whole_and_letterboxed(pairs: list[Pair]) -> None:
-    dataset = HeldOutScenes(SceneCache(pairs, 0, 0), 32)
-    image, instances, species, _, name = dataset[1]
+    dataset = HeldOutScenes(SceneCache(pairs, 0, 0), 32, people=3, corrections=1)
+    image, instances, species, asked, name = dataset[1]
     assert (image.shape, instances.shape, name) == ((3, 32, 32), (32, 32), "two")
     assert set(np.unique(instances)) == {0, 1, 2}
     assert species[2] == DOG
     assert isinstance(dataset._transform, LetterboxTransform)
+    assert asked.number.tolist() == [2, 1, NOBODY]
+    again = dataset[1][3]
+    assert torch.equal(asked.points, again.points)

@@ -1,10 +1,18 @@
-"""Simulated people: clicks lie where they should, corrections hit what is wrong, a seed repeats all of it."""
+"""Simulated people: clicks and boxes lie where they should, a seed repeats all of it."""
 
 import numpy as np
 import pytest
 
 from train import prompts
-from train.prompts import Session, Target, draw_target, errors, make_target
+from train.prompts import (
+    Session,
+    Target,
+    draw_target,
+    errors,
+    held_out_sessions,
+    make_target,
+    open_sessions,
+)  # fmt: skip
 
 SPECIES = np.array([0, 1, 2, *[0] * 252, 255], np.uint8)
 
@@ -60,8 +68,7 @@ def test_uniform_squares_are_survived(value: int) -> None:
     target = draw_target(np.full((32, 32), value, np.uint8), SPECIES, rng(), 0.5)
     session = Session(target, rng())
     session.start()
-    session.correct(np.ones((32, 32), bool))
-    assert session.encode().shape == (2, 32, 32)
+    assert bool(session.points or session.box is not None) == (value != 255)
 
 
 def test_first_clicks_are_positive_and_inside(instances: np.ndarray) -> None:
@@ -85,43 +92,30 @@ def test_all_ways_to_start_occur(instances: np.ndarray) -> None:
     assert kinds == {(False, 1), (False, 2), (True, 0), (True, 1), (True, 2)}
 
 
-def test_corrections_hit_missed_pixels_and_false_ones(instances: np.ndarray) -> None:
-    target = make_target(instances, SPECIES, 1)
-    session = Session(target, rng(), [(15.5, 15.5)], [True])
-    assert session.correct(instances == 2)  # the wrong animal: its region is the deeper one
-    assert session.positive == [True, False]
-    assert at(instances == 2, session.points[1])
-    assert session.correct(np.zeros((64, 64), bool))
-    assert session.positive[2]
-    assert at(instances == 1, session.points[2])
+def test_a_seed_repeats_the_sessions(instances: np.ndarray) -> None:
+    def play(seed: int) -> list[list[tuple[float, float]]]:
+        return [session.points for session in open_sessions(instances, SPECIES, rng(seed), 3, 0.15)]
+
+    assert play(4) == play(4)
+    assert play(4) != play(5)
 
 
-def test_no_correction_where_nothing_is_wrong(instances: np.ndarray) -> None:
-    session = Session(make_target(instances, SPECIES, 2), rng(), [(40.0, 40.0)], [True])
-    assert not session.correct(instances >= 2)  # the ring is unknown: claiming it is no error
-    assert len(session.points) == 1
+def test_clicks_alone_for_a_model_that_takes_no_box(instances: np.ndarray) -> None:
+    asked = [open_sessions(instances, SPECIES, rng(), 80, 0.15, boxes=boxes) for boxes in (True, False)]
+    assert any(session.box is not None for session in asked[0])
+    for session in asked[1]:
+        assert session.box is None
+        assert at(session.target.inside, session.points[0])
 
 
-def test_eight_corrections_of_a_stubborn_model_stay_in_the_wrong_region(instances: np.ndarray) -> None:
-    session = Session(make_target(instances, SPECIES, 2), rng(3))
-    session.start()
-    before = len(session.points)
-    for _ in range(8):
-        session.correct(np.zeros((64, 64), bool))
-    assert all(at(instances == 2, point) for point in session.points[before:])
-    assert all(session.positive[before:])
-
-
-def test_a_seed_repeats_the_session(instances: np.ndarray) -> None:
-    def play(seed: int) -> np.ndarray:
-        generator = rng(seed)
-        session = Session(draw_target(instances, SPECIES, generator, 0.15), generator)
-        session.start()
-        session.correct(np.zeros((64, 64), bool))
-        return session.encode()
-
-    assert np.array_equal(play(4), play(4))
-    assert not np.array_equal(play(4), play(5))
+def test_held_out_people_click_into_the_largest_animals(instances: np.ndarray) -> None:
+    instances[28:31, 0:20] = 3
+    sessions = held_out_sessions(instances, SPECIES, rng(), 2)
+    assert [session.target.number for session in sessions] == [2, 1]
+    for session in sessions:
+        (click,), (positive,) = session.points, session.positive
+        assert positive
+        assert at(session.target.inside, click)
 
 
 def test_deepest_is_the_middle() -> None:

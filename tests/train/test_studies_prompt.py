@@ -20,7 +20,7 @@ from train.config import Config, load_config
 from train.models import build, parameter_count
 from train.models.clip_prompt import ClipPrompt, ClipPromptConfig, DotEncoder
 from train.models.promptable import Promptable
-from train.prompt_loop import PromptTrainer, open_sessions
+from train.prompt_loop import PromptTrainer
 from train.train import TRAINERS
 
 STUDIES = Path(__file__).parents[2] / "train/configs/studies"
@@ -207,20 +207,6 @@ def test_training(tiny: Make, name: str, tiny_clip: Path, tmp_path: Path) -> Non
     image = noise()
     expected = trainer.averaged_model.eval()(image, prompt)
     assert torch.allclose(model(image, prompt), expected, atol=1e-5)  # other memory format, other kernels
-
-
-def test_clicks_alone_for_a_model_that_takes_no_box() -> None:
-    instances = torch.zeros(40, 32, 32, dtype=torch.uint8)
-    instances[:, 8:24, 4:20] = 1
-    species = torch.zeros(40, 256, dtype=torch.uint8)
-    species[:, 1] = 2
-    batch = (instances, species, torch.arange(40), 2, 0.15)
-    assert any(session.box is not None for session in open_sessions(*batch))
-    sessions = open_sessions(*batch, boxes=False)
-    assert all(session.box is None and session.points for session in sessions)
-    for session in sessions:
-        x, y = session.points[0]
-        assert session.target.inside[int(y), int(x)]
 
 
 @pytest.mark.parametrize(("positive", "colour"), [(True, (255, 0, 0)), (False, (0, 0, 255))])
