@@ -18,9 +18,9 @@ from train.prompts import MORE, Session
 
 NOBODY = -1
 """In the place of an animal's number, and of a click's sign: there is none."""
-FINEST = 160
-"""Squares with a longer side are looked at every second, third, ... pixel for what is wrong."""
-DEEPEST = 20
+FINEST = 80
+"""In squares with a longer side, only every second, third, ... pixel is looked at for what is wrong."""
+DEEPEST = 12
 """Depth, in the pixels that are looked at, from which on all places in a wrong region are alike."""
 
 
