@@ -27,8 +27,13 @@ from train.scenes import Scene, has_instances, read_scene
 
 SMALLEST = 0.001
 """Share of a photo's pixels below which an animal does not count: 10 x 10 pixels of 320 x 320."""
-SIZES = {"under 2 %": (0.0, 0.02), "2 to 10 %": (0.02, 0.1), "over 10 %": (0.1, 1.1)}
-"""Name -> range of an animal's share of the photo's pixels, the end exclusive."""
+SIZES = {
+    "under 2 %": (0.0, 0.02),
+    "2 to 10 %": (0.02, 0.1),
+    "over 5 %": (0.05, 1.1),
+    "over 10 %": (0.1, 1.1),
+}
+"""Name -> range of an animal's share of the photo's pixels, the end exclusive; they may overlap."""
 CONFIG = Path("train/configs/prompt.toml")
 
 DEFINITIONS = {
@@ -48,7 +53,7 @@ DEFINITIONS = {
     "never": "share of animals for which that IoU is not reached within the limit",
     "species": "share of animals whose class most of what is called pet has after the first click",
     "box_iou": "the same IoU after one tight box around the animal instead of clicks",
-    "by_size": "by the animal's share of the photo's pixels",
+    "by_size": "by the animal's share of the photo's pixels; sizes overlap",
 }
 
 

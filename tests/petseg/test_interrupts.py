@@ -31,6 +31,7 @@ def test_a_folder_run_interrupted_at_any_moment(folder: Path, model_path: Path) 
         written = visible(out)
         assert tree(out) == sorted(written), "no temporary file"
         assert written.items() <= expected.items(), "every file is whole, and the right one"
-        assert process.returncode == (0 if written == expected else 130)
+        # Python no longer catches the signal when it is about to exit.
+        assert process.returncode in ((0, -signal.SIGINT) if written == expected else (130,))
         halfway += written != expected
     assert halfway > TIMES / 2, "too many had ended by themselves"
