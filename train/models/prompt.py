@@ -27,6 +27,7 @@ class PromptConfig(BaseModel):
             statistics of a frozen part's batch normalisation stay too.
         widths: channels of the head at each level of the U-Net's decoder, coarsest first.
         blocks: residual blocks of the head at each level.
+        dilations: of those blocks at each level; empty for 1. An animal may be larger than they see without.
         photo_blocks: residual blocks before them, which do not depend on the prompt; empty for none.
         prompted: levels that see the prompt, coarsest first; finer ones only sharpen the answer. 0 for all.
     """
@@ -39,6 +40,7 @@ class PromptConfig(BaseModel):
     freeze: Literal["none", "encoder", "unet"] = "none"
     widths: list[int] = [64, 48, 32, 16]
     blocks: list[int] = [2, 2, 1, 0]
+    dilations: list[int] = []
     photo_blocks: list[int] = []
     prompted: int = Field(default=0, ge=0)
 
@@ -53,10 +55,10 @@ class ResidualBlock(nn.Module):
     Not depthwise: on processors with matrix units a full one is as fast, and much faster to train.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            ConvBlock(channels, channels),
+            ConvBlock(channels, channels, dilation=dilation),
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         )
@@ -72,15 +74,17 @@ class Level(nn.Module):
     Args:
         below: channels of the coarser level, 0 for none.
         width: channels of the photo's features and of the result.
-        blocks: number of residual blocks.
+        blocks, dilation: number of residual blocks, and of their convolutions.
         context: whether the whole square's mean is added after the first block.
     """
 
-    def __init__(self, below: int, width: int, blocks: int, *, context: bool = False) -> None:
+    def __init__(
+        self, below: int, width: int, blocks: int, dilation: int = 1, *, context: bool = False
+    ) -> None:
         super().__init__()
         self.below = nn.Conv2d(below, width, 1, bias=False) if below else None
         self.start = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        layers: list[nn.Module] = [ResidualBlock(width) for _ in range(blocks)]
+        layers: list[nn.Module] = [ResidualBlock(width, dilation) for _ in range(blocks)]
         if context:
             layers.insert(1, GlobalContext(width))
         self.blocks = nn.Sequential(*layers)
@@ -206,10 +210,11 @@ class PromptNet(Promptable):
         self.stride = self.unet.stride
         channels = [block.out_channels for block in self.unet.decoder]
         widths, levels = config.widths, len(channels)
-        photo_blocks = config.photo_blocks or [0] * levels
+        photo_blocks, dilations = config.photo_blocks or [0] * levels, config.dilations or [1] * levels
         for name, values in (
             ("widths", widths),
             ("blocks", config.blocks),
+            ("dilations", dilations),
             ("photo_blocks", photo_blocks),
         ):
             if len(values) != levels:
@@ -230,8 +235,10 @@ class PromptNet(Promptable):
         )
         self.readers = nn.ModuleList(map(PromptReader, widths[: config.prompted or levels]))
         self.levels = nn.ModuleList(
-            Level(below, width, blocks, context=below == 0 and blocks > 0)
-            for below, width, blocks in zip([0, *widths[:-1]], widths, config.blocks, strict=True)
+            Level(below, width, blocks, dilation, context=below == 0 and blocks > 0)
+            for below, width, blocks, dilation in zip(
+                [0, *widths[:-1]], widths, config.blocks, dilations, strict=True
+            )
         )
         self.head = nn.Conv2d(widths[-1], self.classes, 1)
         for parameter in self._frozen().parameters():

@@ -9,6 +9,7 @@ from train.models import build, parameter_count
 from train.models.prompt import (
     PromptConfig,
     PromptNet,
+    ResidualBlock,
     centre,
     offsets,
     pyramid,
@@ -171,6 +172,16 @@ def test_finer_levels_may_sharpen_only() -> None:
     assert len(model.readers) == 1
 
 
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_dilated_blocks_see_farther_with_the_same_weights(dilation: int) -> None:
+    near, far = (ResidualBlock(4, reach).eval() for reach in (1, dilation))
+    far.load_state_dict(near.state_dict())
+    features = torch.randn(1, 4, 15, 15, requires_grad=True)
+    far(features)[0, :, 7, 7].sum().backward()
+    seen = features.grad[0].abs().sum((0, 1)).nonzero().flatten()
+    assert seen.tolist() == [7 - dilation, 7, 7 + dilation]
+
+
 def test_photo_blocks_do_not_depend_on_the_prompt() -> None:
     plain, deeper = (build(SMALL.model_copy(update={"photo_blocks": blocks})) for blocks in ([], [2, 1]))
     more = {name for name, _ in deeper.named_parameters()} - {name for name, _ in plain.named_parameters()}
@@ -180,7 +191,7 @@ def test_photo_blocks_do_not_depend_on_the_prompt() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"widths": [16]}, {"blocks": [1, 1, 1]}, {"photo_blocks": [1]}],
+    [{"widths": [16]}, {"blocks": [1, 1, 1]}, {"photo_blocks": [1]}, {"dilations": [2]}],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_head_that_does_not_fit_the_decoder_is_refused(wrong: dict[str, list[int]]) -> None:
