@@ -23,7 +23,7 @@ from train.prompts import deepest
 
 SIZE = 32
 UNET = {"width": 4, "depth": 2, "upsampling": "bilinear"}
-MODEL = {"family": "prompt", "unet": UNET, "widths": [16, 8], "blocks": [1, 1]}
+MODEL = {"family": "prompt", "unet": UNET, "widths": [16, 8], "blocks": [1, 1], "kernels": [5, 3]}
 
 
 def twins(index: int) -> tuple[np.ndarray, np.ndarray]:

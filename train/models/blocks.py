@@ -50,7 +50,6 @@ class ConvBlock(nn.Sequential):
         separable: a depthwise 3x3 convolution followed by a pointwise one (MobileNet,
             arXiv:1704.04861) instead of a full one.
         separable_norm: a normalisation between those two as well.
-        dilation: of a full convolution.
         bias: give convolutions a bias even where a normalisation follows, which makes it idle.
     """
 
@@ -64,7 +63,6 @@ class ConvBlock(nn.Sequential):
         activation: str = "relu",
         separable: bool = False,
         separable_norm: bool = True,
-        dilation: int = 1,
         bias: bool = False,
     ) -> None:
         bias = bias or norm == "none"
@@ -77,7 +75,7 @@ class ConvBlock(nn.Sequential):
                 layers.append(NORMS[norm](in_channels))
             layers.append(nn.Conv2d(in_channels, out_channels, 1, bias=bias))
         else:
-            layers.append(nn.Conv2d(in_channels, out_channels, 3, stride, dilation, dilation, bias=bias))
+            layers.append(nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=bias))
         super().__init__(*layers, NORMS[norm](out_channels), ACTIVATIONS[activation]())
 
 

@@ -1,14 +1,13 @@
 """The promptable family: a U-Net looks at the photo once, a light head answers each prompt."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.models.blocks import ConvBlock, GlobalContext, upsample
+from train.models.blocks import GlobalContext, upsample
 from train.models.promptable import Features, Promptable
 from train.models.unet import UNet, UNetConfig, check_size, normalise
 
@@ -27,9 +26,7 @@ class PromptConfig(BaseModel):
             statistics of a frozen part's batch normalisation stay too.
         widths: channels of the head at each level of the U-Net's decoder, coarsest first.
         blocks: residual blocks of the head at each level.
-        dilations: of those blocks at each level; empty for 1. An animal may be larger than they see without.
-        photo_blocks: residual blocks before them, which do not depend on the prompt; empty for none.
-        prompted: levels that see the prompt, coarsest first; finer ones only sharpen the answer. 0 for all.
+        kernels: side of their depthwise convolutions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,10 +36,8 @@ class PromptConfig(BaseModel):
     unet_checkpoint: str | None = None
     freeze: Literal["none", "encoder", "unet"] = "none"
     widths: list[int] = [64, 48, 32, 16]
-    blocks: list[int] = [2, 2, 1, 0]
-    dilations: list[int] = []
-    photo_blocks: list[int] = []
-    prompted: int = Field(default=0, ge=0)
+    blocks: list[int] = [3, 2, 1, 1]
+    kernels: list[int] = [7, 5, 5, 3]
 
     def without_start(self) -> "PromptConfig":
         """The same without pretrained weights."""
@@ -50,16 +45,17 @@ class PromptConfig(BaseModel):
 
 
 class ResidualBlock(nn.Module):
-    """3x3 and pointwise convolution around the identity.
+    """Depthwise k x k convolution and two pointwise ones around the identity (after arXiv:2201.03545)."""
 
-    Not depthwise: on processors with matrix units a full one is as fast, and much faster to train.
-    """
-
-    def __init__(self, channels: int, dilation: int = 1) -> None:
+    def __init__(self, channels: int, kernel: int, expansion: int = 2) -> None:
         super().__init__()
+        inner = expansion * channels
         self.layers = nn.Sequential(
-            ConvBlock(channels, channels, dilation=dilation),
-            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, inner, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         )
 
@@ -68,54 +64,41 @@ class ResidualBlock(nn.Module):
         return features + self.layers(features)
 
 
-class Level(nn.Module):
-    """One resolution of the head: what came from below, the photo's features, then blocks.
+class PromptLevel(nn.Module):
+    """One resolution of the head: what came from below, the photo's features, the prompt, then blocks.
 
     Args:
         below: channels of the coarser level, 0 for none.
         width: channels of the photo's features and of the result.
-        blocks, dilation: number of residual blocks, and of their convolutions.
+        blocks, kernel: number and size of the residual blocks.
         context: whether the whole square's mean is added after the first block.
     """
 
-    def __init__(
-        self, below: int, width: int, blocks: int, dilation: int = 1, *, context: bool = False
-    ) -> None:
+    def __init__(self, below: int, width: int, blocks: int, kernel: int, *, context: bool) -> None:
         super().__init__()
         self.below = nn.Conv2d(below, width, 1, bias=False) if below else None
+        # Two channels of evidence, their similarities, and the place relative to the clicks.
+        self.planes = nn.Conv2d(2 + 2 * GROUPS + 3, width, 1, bias=False)
+        self.query = nn.Conv2d(2 * width, width, 1)
         self.start = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        layers: list[nn.Module] = [ResidualBlock(width, dilation) for _ in range(blocks)]
+        layers: list[nn.Module] = [ResidualBlock(width, kernel) for _ in range(blocks)]
         if context:
             layers.insert(1, GlobalContext(width))
         self.blocks = nn.Sequential(*layers)
 
-    def forward(self, below: Tensor | None, features: Tensor) -> Tensor:
-        """Join and convolve: (B, C, h/2, w/2) of the coarser level, (B, width, h, w) -> (B, width, h, w)."""
-        if self.below is not None and below is not None:
-            # A pointwise convolution and an enlargement commute: the cheaper order.
-            features = features + upsample(self.below(below), 2)
-        return self.blocks(self.start(features))
-
-
-class PromptReader(nn.Module):
-    """Adds to the photo's features what the prompt says about each location.
-
-    Args:
-        width: channels of the features.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        # Two channels of evidence, their similarities, and the place relative to the clicks.
-        self.planes = nn.Conv2d(2 + 2 * GROUPS + 3, width, 1, bias=False)
-        self.query = nn.Conv2d(2 * width, width, 1)
-
     def forward(
-        self, features: Tensor, scale: Tensor, evidence: Tensor, weights: Tensor, place: Tensor
+        self,
+        below: Tensor | None,
+        features: Tensor,
+        scale: Tensor,
+        evidence: Tensor,
+        weights: Tensor,
+        place: Tensor,
     ) -> Tensor:
-        """Read the prompt.
+        """Join and convolve.
 
         Args:
+            below: (B, C, h/2, w/2) of the coarser level.
             features, scale: (B, width, h, w) of the photo, and what `reciprocal_lengths` gives for it.
             evidence, weights: (B, 2, h, w), from `pyramid`.
             place: (B, 2, 1, 1) x and y of the clicks' centre, in sides of the square.
@@ -126,10 +109,14 @@ class PromptReader(nn.Module):
         queries = [weighted_mean(features, weights[:, i : i + 1]) for i in (0, 1)]
         similar = [similarity(features, scale, query) for query in queries]
         joined = torch.cat([evidence, *similar, offsets(features, place)], dim=1)
-        return features + self.planes(joined) + self.query(torch.cat(queries, dim=1))
+        result = features + self.planes(joined) + self.query(torch.cat(queries, dim=1))
+        if self.below is not None and below is not None:
+            # A pointwise convolution and an enlargement commute: the cheaper order.
+            result = result + upsample(self.below(below), 2)
+        return self.blocks(self.start(result))
 
 
-def pyramid(prompt: Tensor, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+def pyramid(prompt: Tensor, maps: Features) -> tuple[list[Tensor], list[Tensor]]:
     """The prompt at the resolution of each map, coarsest first.
 
     Returns:
@@ -209,35 +196,20 @@ class PromptNet(Promptable):
         self.unet = UNet(config.unet)
         self.stride = self.unet.stride
         channels = [block.out_channels for block in self.unet.decoder]
-        widths, levels = config.widths, len(channels)
-        photo_blocks, dilations = config.photo_blocks or [0] * levels, config.dilations or [1] * levels
-        for name, values in (
-            ("widths", widths),
-            ("blocks", config.blocks),
-            ("dilations", dilations),
-            ("photo_blocks", photo_blocks),
-        ):
-            if len(values) != levels:
-                raise ValueError(f"{name} needs one number for each of {levels} levels, got {values}")
+        widths = config.widths
+        for name, values in (("widths", widths), ("blocks", config.blocks), ("kernels", config.kernels)):
+            if len(values) != len(channels):
+                raise ValueError(f"{name} needs one number for each of {len(channels)} levels, got {values}")
         if any(width % GROUPS for width in widths):
             raise ValueError(f"widths must be multiples of {GROUPS}, got {widths}")
-        if config.prompted > levels:
-            raise ValueError(
-                f"prompted must be at most {levels}, the levels there are, got {config.prompted}"
-            )
         self.projections = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(i, o, 1, bias=False),
-                nn.BatchNorm2d(o),
-                *(ResidualBlock(o) for _ in range(count)),
-            )
-            for i, o, count in zip(channels, widths, photo_blocks, strict=True)
+            nn.Sequential(nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
+            for i, o in zip(channels, widths, strict=True)
         )
-        self.readers = nn.ModuleList(map(PromptReader, widths[: config.prompted or levels]))
         self.levels = nn.ModuleList(
-            Level(below, width, blocks, dilation, context=below == 0 and blocks > 0)
-            for below, width, blocks, dilation in zip(
-                [0, *widths[:-1]], widths, config.blocks, dilations, strict=True
+            PromptLevel(below, width, blocks, kernel, context=below == 0 and blocks > 0)
+            for below, width, blocks, kernel in zip(
+                [0, *widths[:-1]], widths, config.blocks, config.kernels, strict=True
             )
         )
         self.head = nn.Conv2d(widths[-1], self.classes, 1)
@@ -262,7 +234,7 @@ class PromptNet(Promptable):
 
         Returns:
             A (B, C, h, w) map for each level, coarsest first, the (B, GROUPS, h, w) reciprocal lengths of
-            those that see the prompt, and the semantic logits (B, 3, h, w) of the finest level's resolution.
+            each, and the semantic logits (B, 3, h, w), which have the finest level's resolution.
         """
         check_size(image, self.stride)
         unet = self.unet
@@ -272,19 +244,17 @@ class PromptNet(Promptable):
         for block, skip, project in zip(unet.decoder, reversed(skips), self.projections, strict=True):
             features = block(features, skip)
             maps.append(project(features))
-        return (*maps, *map(reciprocal_lengths, maps[: len(self.readers)]), unet.head(features))
+        return (*maps, *map(reciprocal_lengths, maps), unet.head(features))
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:
         """See `Promptable`."""
         *photo, semantic = features
         maps, scales = photo[: len(self.levels)], photo[len(self.levels) :]
-        evidence, weights = pyramid(prompt, maps[: len(scales)])
+        evidence, weights = pyramid(prompt, maps)
         place = centre(weights[-1])
-        for index, (reader, *inputs) in enumerate(zip(self.readers, scales, evidence, weights, strict=True)):
-            maps[index] = reader(maps[index], *inputs, place)
         result = None
-        for level, map_ in zip(self.levels, maps, strict=True):
-            result = level(result, map_)
+        for level, *inputs in zip(self.levels, maps, scales, evidence, weights, strict=True):
+            result = level(result, *inputs, place)
         logits = semantic + self.head(result)
         factor = prompt.shape[-1] // logits.shape[-1]
         return upsample(logits, factor) if factor > 1 else logits

@@ -9,7 +9,6 @@ from train.models import build, parameter_count
 from train.models.prompt import (
     PromptConfig,
     PromptNet,
-    ResidualBlock,
     centre,
     offsets,
     pyramid,
@@ -20,7 +19,7 @@ from train.models.prompt import (
 from train.models.unet import UNet, UNetConfig
 
 PLAIN = UNetConfig(width=4, depth=2, upsampling="bilinear")
-SMALL = PromptConfig(unet=PLAIN, widths=[16, 8], blocks=[1, 1])
+SMALL = PromptConfig(unet=PLAIN, widths=[16, 8], blocks=[1, 1], kernels=[5, 3])
 EMBEDDED = PromptConfig(
     unet=UNetConfig(
         encoder="mobilenet_v2", decoder=[128, 96, 64, 32], upsampling="bilinear", separable=True, context=True
@@ -156,53 +155,11 @@ def test_pyramid_keeps_the_height_of_a_click_at_every_stride() -> None:
     assert [float(plane.sum()) for plane in weights] == [1 / 16, 1 / 4, 1]
 
 
-def test_finer_levels_may_sharpen_only() -> None:
-    model = build(SMALL.model_copy(update={"prompted": 1, "photo_blocks": [1, 1]})).eval()
-    features = model.encode(photos(1))
-    assert [tuple(map_.shape[1:]) for map_ in features] == [
-        (16, 16, 16),
-        (8, 32, 32),
-        (4, 16, 16),
-        (3, 32, 32),
-    ]
-    prompt = click(4, 9).requires_grad_()
-    model.decode(features, prompt).square().mean().backward()
-    assert prompt.grad is not None
-    assert prompt.grad.any()
-    assert len(model.readers) == 1
-
-
-@pytest.mark.parametrize("dilation", [1, 2, 3])
-def test_dilated_blocks_see_farther_with_the_same_weights(dilation: int) -> None:
-    near, far = (ResidualBlock(4, reach).eval() for reach in (1, dilation))
-    far.load_state_dict(near.state_dict())
-    features = torch.randn(1, 4, 15, 15, requires_grad=True)
-    far(features)[0, :, 7, 7].sum().backward()
-    seen = features.grad[0].abs().sum((0, 1)).nonzero().flatten()
-    assert seen.tolist() == [7 - dilation, 7, 7 + dilation]
-
-
-def test_photo_blocks_do_not_depend_on_the_prompt() -> None:
-    plain, deeper = (build(SMALL.model_copy(update={"photo_blocks": blocks})) for blocks in ([], [2, 1]))
-    more = {name for name, _ in deeper.named_parameters()} - {name for name, _ in plain.named_parameters()}
-    assert more
-    assert all(name.startswith("projections.") for name in more)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"widths": [16]}, {"blocks": [1, 1, 1]}, {"photo_blocks": [1]}, {"dilations": [2]}],
-    ids=lambda wrong: next(iter(wrong)),
-)
+@pytest.mark.parametrize("wrong", [{"widths": [16]}, {"blocks": [1, 1, 1]}, {"kernels": []}])
 def test_a_head_that_does_not_fit_the_decoder_is_refused(wrong: dict[str, list[int]]) -> None:
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=f"{name}.*2 levels"):
         build(PromptConfig.model_validate(SMALL.model_dump() | wrong))
-
-
-def test_more_prompted_levels_than_there_are_are_refused() -> None:
-    with pytest.raises(ValueError, match="at most 2"):
-        build(SMALL.model_copy(update={"prompted": 3}))
 
 
 def test_widths_that_make_no_groups_are_refused() -> None:
