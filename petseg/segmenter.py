@@ -295,13 +295,25 @@ class Segmenter:
         else:
             asked = self._see(photo, prompt, whole)
         logits = self._ask(asked)
-        if asked.letterbox.whole and len(found := zoom.found(logits, whole)):
-            closer = self._close_up(photo, prompt, np.concatenate([wanted, found]))
-            if closer:
-                asked, logits = closer, self._ask(closer)
+        if asked.letterbox.whole:
+            asked, logits = self._look_closer(photo, asked, wanted, logits)
         if np.count_nonzero(prompt.positive) <= 1:  # one animal is meant
             logits = one_animal(logits)
         return self._result(logits, asked.letterbox, photo, asked)
+
+    def _look_closer(
+        self, photo: NDArray[np.uint8], asked: Asked, wanted: NDArray[np.float64], logits: NDArray[np.float32]
+    ) -> tuple[Asked, NDArray[np.float32]]:
+        """What was asked last, and the answer, after close-ups of what was found each time before."""
+        for _ in range(zoom.LOOKS):
+            found = zoom.found(logits, asked.letterbox)
+            if not len(found):
+                break
+            closer = self._close_up(photo, asked.prompt, np.concatenate([wanted, found]))
+            if closer is None or zoom.overlap(closer.letterbox.region, asked.letterbox.region) > zoom.SAME:
+                break
+            asked, logits = closer, self._ask(closer)
+        return asked, logits
 
     def _close_up(
         self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64]

@@ -1,7 +1,8 @@
 """Looking closer: which region of a photo shows a small animal well.
 
 A promptable model first sees the whole photo. Where its answer, or the box it was given, is small, it looks
-once more, at a close-up, in which the animal has many more pixels (after f-BRS, arXiv:2001.10331).
+at a close-up, in which the animal has many more pixels (after f-BRS, arXiv:2001.10331); and, where it was not
+given a box, once more at what it finds there, which often is less than it took for one animal at first.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 from petseg.geometry import Letterbox, Region, bounds
 from petseg.prompts import Prompt
 
+LOOKS = 2
+"""Close-ups at most, each of what was found in the one before."""
+SAME = 0.8
+"""IoU of two regions above which the second one would show nothing new."""
 MARGIN = 1.6
 """Side of a close-up over the longer side of what it shows: room for what the first look missed."""
 WORTH = 0.7
@@ -65,6 +70,15 @@ def close_up(width: int, height: int, corners: NDArray[np.float64]) -> Region | 
     left, right = _stretch((low[0] + high[0]) / 2, side, width)
     top, bottom = _stretch((low[1] + high[1]) / 2, side, height)
     return left, top, right, bottom
+
+
+def overlap(one: Region, other: Region) -> float:
+    """IoU of two regions."""
+    width, height = (
+        max(0, min(one[axis + 2], other[axis + 2]) - max(one[axis], other[axis])) for axis in (0, 1)
+    )
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one, other)]
+    return width * height / (sum(areas) - width * height)
 
 
 def _stretch(centre: float, side: float, limit: int) -> tuple[int, int]:

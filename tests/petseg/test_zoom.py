@@ -1,4 +1,4 @@
-"""Small animals get a second, closer look from models that ask for it."""
+"""Small animals get closer looks from models that ask for it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from tiny_models import BLUE, GREY, PROMPTABLE, RED, save_parts
 
-from petseg import network, runtime
+from petseg import network, runtime, zoom
 from petseg.metrics import binary_iou
 from petseg.network import FeatureCache
 from petseg.segmenter import Segmenter
-from petseg.zoom import MARGIN, SMALLEST, WORTH, close_up
+from petseg.zoom import MARGIN, SMALLEST, WORTH, close_up, overlap
 
 CAT, DOG = (slice(40, 58), slice(303, 321)), (slice(200, 290), slice(20, 110))
 ON_CAT, ON_DOG, NOTHING = (312, 49), (65, 245), (200, 100)
@@ -73,6 +73,25 @@ def test_how_often_it_looks(
 ) -> None:
     zooming(photo, **asked)
     assert runs == ["encoder", "decoder"] * looks
+
+
+def test_a_close_up_that_shows_less_than_was_taken_for_it_is_followed_by_another(
+    zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corners = iter([[(250, 20), (390, 160)], [(300, 38), (325, 60)]])  # and no third one is asked for
+    monkeypatch.setattr(zoom, "found", lambda *_: np.array(next(corners), float))
+    answer = zooming(photo, ON_CAT)
+    assert runs == ["encoder", "decoder"] * 3
+    assert answer.asked is not None
+    x0, y0, x1, y1 = answer.asked.letterbox.region
+    assert x1 - x0 == y1 - y0 == SMALLEST
+    assert x0 < 303 < 321 < x1
+
+
+def test_overlap_is_the_iou_of_regions() -> None:
+    assert overlap((0, 0, 10, 10), (0, 0, 10, 10)) == 1
+    assert overlap((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 10, 10), (20, 20, 30, 30)) == 0
 
 
 def test_refining_stays_close(zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str]) -> None:
