@@ -266,6 +266,8 @@ def _read(path: Path, sha256: str | None) -> tuple[bytes, str]:
 
 
 def _onnxruntime() -> Any:
+    # Read at the import: 1.31 and later otherwise record each session, to be sent to Microsoft.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from petseg import Segmenter
 from petseg.cli import main
 from petseg.saving import SUFFIXES
 
+ROOT = Path(__file__).parents[2]
 SECRET = b"petseg-secret"
 KINDS = [(kind, suffix) for kind, suffixes in SUFFIXES.items() for suffix in suffixes]
 
@@ -97,6 +100,18 @@ def test_no_socket_is_opened_to_segment(tmp_path: Path) -> None:
     seen = watched(SEGMENT, tmp_path / "seen.json", tmp_path, HF_HUB_CACHE=str(tmp_path / "cache"))
     assert (tmp_path / "chelsea.mask.png").exists()
     assert [event for event in seen.events if event[0].startswith("socket.")] == []
+
+
+def test_onnx_runtime_records_nothing(tmp_path: Path) -> None:
+    """Its telemetry starts with a database in the home directory, unless it is on a build server."""
+    quiet = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME", "GITHUB_ACTIONS", "TF_BUILD")
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    code = "import petseg; print(petseg.segment('petseg/app/examples/chelsea.jpg').label)"
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment | home, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "cat\n"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_the_hook_sees_sockets(tmp_path: Path) -> None:
