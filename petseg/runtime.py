@@ -265,9 +265,13 @@ def _read(path: Path, sha256: str | None) -> tuple[bytes, str]:
     return model, digest
 
 
-def _onnxruntime() -> Any:
-    # Read at the import: 1.31 and later otherwise record each session, to be sent to Microsoft.
+def decline_telemetry() -> None:
+    """Before ONNX Runtime is imported: 1.31 and later otherwise record each session, for Microsoft."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _onnxruntime() -> Any:
+    decline_telemetry()
     try:
         import onnxruntime
     except ImportError as error:

@@ -102,15 +102,29 @@ def test_no_socket_is_opened_to_segment(tmp_path: Path) -> None:
     assert [event for event in seen.events if event[0].startswith("socket.")] == []
 
 
-def test_onnx_runtime_records_nothing(tmp_path: Path) -> None:
+EXPORT = """
+import onnx
+from export.graph import asked_for
+from petseg import catalog
+print(asked_for(onnx.load(catalog.find("unet").float32[0].path), ["logits"]).get_inputs()[0].name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import petseg; print(petseg.segment('petseg/app/examples/chelsea.jpg').label)", "cat"),
+        (EXPORT, "image"),
+    ],
+)
+def test_onnx_runtime_records_nothing(code: str, says: str, tmp_path: Path) -> None:
     """Its telemetry starts with a database in the home directory, unless it is on a build server."""
     quiet = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME", "GITHUB_ACTIONS", "TF_BUILD")
     environment = {name: value for name, value in os.environ.items() if name not in quiet}
-    code = "import petseg; print(petseg.segment('petseg/app/examples/chelsea.jpg').label)"
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, env=environment | home, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "cat\n"
+    assert done.stdout == f"{says}\n"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
