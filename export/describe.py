@@ -64,8 +64,9 @@ def describe(
         "parameters": parameter_count(model),
     }
     if document["prompts"]:
-        # Only a model that saw close-ups in training makes sense of them.
+        # Only a model that saw close-ups, or mirror images, in training makes sense of them.
         document["zoom"] = config.prompting.closeup > 0
+        document["mirror"] = config.augment.flip > 0
     Manifest.from_document(document, f"model {name!r}")
     return document
 

@@ -64,6 +64,7 @@ class Manifest:
         fill: grey (0..255) around the photo in that square.
         prompts: what the model takes besides the photo: none, or some of "point" and "box".
         zoom: whether it is to look at a small animal a second time, closely (see `petseg.zoom`).
+        mirror: whether its answer is the mean of those to the photo and to the photo's mirror image.
         training_data: what it learned from.
         metrics: figures as `petseg.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
@@ -82,6 +83,7 @@ class Manifest:
     parameters: int
     part: str | None = None
     zoom: bool = False
+    mirror: bool = False
     precision: str = "float32"
 
     @classmethod
@@ -126,12 +128,13 @@ class Manifest:
                 f"{source}: 'part' in its metadata is {part!r} with prompts {document['prompts']}; only "
                 f"promptable models have parts, {' and '.join(PARTS)}; {EXPORT_AGAIN}"
             )
-        zoom = document.get("zoom", False)
-        if not isinstance(zoom, bool) or (zoom and not document["prompts"]):
-            raise ModelError(
-                f"{source}: 'zoom' in its metadata is {zoom!r} with prompts {document['prompts']}; it must "
-                f"be true or false, and only promptable models zoom; {EXPORT_AGAIN}"
-            )
+        habits = {field: document.get(field, False) for field in ("zoom", "mirror")}
+        for field, value in habits.items():
+            if not isinstance(value, bool) or (value and not document["prompts"]):
+                raise ModelError(
+                    f"{source}: {field!r} in its metadata is {value!r} with prompts {document['prompts']}; "
+                    f"it must be true or false, and true for promptable models only; {EXPORT_AGAIN}"
+                )
         precision = document.get("precision", "float32")
         if precision not in PRECISIONS:
             raise ModelError(
@@ -140,8 +143,8 @@ class Manifest:
             )
         # classes and fit have only one value each, so there is nothing to keep.
         kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
-        checked = {"prompts": tuple(document["prompts"]), "part": part, "zoom": zoom, "precision": precision}
-        return cls(**kept | checked)
+        checked = {"prompts": tuple(document["prompts"]), "part": part, "precision": precision}
+        return cls(**kept | checked | habits)
 
 
 def check_contract(session: Any, source: str) -> Manifest:

@@ -25,7 +25,10 @@ Features: TypeAlias = dict[str, NDArray[Any]]
 """Name -> (B, ...): the decoder's inputs, less the prompt. A whole model takes the photo itself."""
 
 KEPT = 16
-"""Photos whose features are kept, by all models of the process together: about 2 MB each at 256 pixels."""
+"""Squares whose features are kept, by all models of the process together: about 2 MB each at 256 pixels.
+
+A photo may be several: the whole of it, close-ups, and their mirror images.
+"""
 
 
 class FeatureCache:

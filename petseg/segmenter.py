@@ -155,8 +155,8 @@ class Segmenter:
     ) -> Segmentation:
         """Go on from an answer: the same photo, and clicks besides those it was given for.
 
-        The photo is not read again, nor looked at again by the network if it is one of the last
-        `petseg.network.KEPT`. The answer is the one that `segment` gives for all clicks at once.
+        The photo is not read again, nor looked at again by the network if it is one of the last that it
+        saw (`petseg.network.KEPT`). The answer is the one that `segment` gives for all clicks at once.
 
         Args:
             previous: an answer to a point or a box, of this model or of another one.
@@ -333,9 +333,12 @@ class Segmenter:
         return Asked(prompt, letterbox, letterbox.apply(photo, fill), fill)
 
     def _ask(self, asked: Asked) -> NDArray[np.float32]:
-        """The network's answer, (3, S, S) float32."""
-        fed = prompts.encode(asked.prompt, asked.letterbox)[None]
-        logits: NDArray[np.float32] = self._network.run(pipeline.planes([asked.square]), fed)[0]
+        """The network's answer, (3, S, S) float32, or its mean with what it says to the mirror image."""
+        seen = pipeline.planes([asked.square]), prompts.encode(asked.prompt, asked.letterbox)[None]
+        logits: NDArray[np.float32] = self._network.run(*seen)[0]
+        if self.manifest.mirror:
+            mirrored = self._network.run(*(np.ascontiguousarray(values[..., ::-1]) for values in seen))[0]
+            logits = (logits + mirrored[..., ::-1]) / 2
         return logits
 
     def _result(

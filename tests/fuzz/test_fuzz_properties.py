@@ -143,7 +143,7 @@ JSON = st.recursive(
 )
 DOCUMENTS = st.one_of(
     JSON,
-    st.dictionaries(st.sampled_from([*manifest(), "part", "zoom"]), JSON).map(lambda some: manifest() | some),
+    st.dictionaries(st.sampled_from([*manifest(), "part", "zoom", "mirror"]), JSON).map(lambda some: manifest() | some),
 )
 
 
