@@ -67,6 +67,7 @@ def describe(
         # Only a model that saw close-ups, or mirror images, in training makes sense of them.
         document["zoom"] = config.prompting.closeup > 0
         document["mirror"] = config.augment.flip > 0
+        document["semantic"] = getattr(model, "semantic", False)
     Manifest.from_document(document, f"model {name!r}")
     return document
 

@@ -65,6 +65,7 @@ class Manifest:
         prompts: what the model takes besides the photo: none, or some of "point" and "box".
         zoom: whether it is to look at a small animal a second time, closely (see `petseg.zoom`).
         mirror: whether its answer is the mean of those to the photo and to the photo's mirror image.
+        semantic: whether the last of its features are logits of all pets (see `petseg.animal.all_of_it`).
         training_data: what it learned from.
         metrics: figures as `petseg.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
@@ -84,6 +85,7 @@ class Manifest:
     part: str | None = None
     zoom: bool = False
     mirror: bool = False
+    semantic: bool = False
     precision: str = "float32"
 
     @classmethod
@@ -128,7 +130,7 @@ class Manifest:
                 f"{source}: 'part' in its metadata is {part!r} with prompts {document['prompts']}; only "
                 f"promptable models have parts, {' and '.join(PARTS)}; {EXPORT_AGAIN}"
             )
-        habits = {field: document.get(field, False) for field in ("zoom", "mirror")}
+        habits = {field: document.get(field, False) for field in ("zoom", "mirror", "semantic")}
         for field, value in habits.items():
             if not isinstance(value, bool) or (value and not document["prompts"]):
                 raise ModelError(
@@ -188,6 +190,8 @@ def _check_contract(session: Any, source: str) -> Manifest:
         expected = {"image": image} | ({"prompt": prompt} if manifest.prompts else {}), logits
     _check_values("inputs", inputs, expected[0], source)
     _check_values("outputs", outputs, expected[1], source)
+    if manifest.semantic and manifest.part != "decoder":
+        _check_semantic(outputs, side, source)
     return manifest
 
 
@@ -197,6 +201,20 @@ _Values: TypeAlias = Mapping[str, tuple[str, list[int] | None]]
 
 def _features(count: int) -> dict[str, tuple[str, list[int] | None]]:
     return {f"{FEATURES}{i}": ("tensor(float)", None) for i in range(max(1, count))}
+
+
+def _check_semantic(outputs: Any, side: int, source: str) -> None:
+    """Of an encoder, or of a whole model, which has no features."""
+    last = f"{FEATURES}{len(outputs) - 1}"
+    shapes = [value.shape[1:] for value in outputs if value.name == last]
+    if not any(
+        len(shape) == 3 and shape[0] == 3 and shape[1] == shape[2] and side % shape[1] == 0
+        for shape in shapes
+    ):
+        raise ModelError(
+            f"{source}: 'semantic' in its metadata is true, so {last!r} must be ['batch', 3, s, s], {side} a "
+            f"multiple of s, and is {shapes[0] if shapes else 'not there'}; {EXPORT_AGAIN}"
+        )
 
 
 def _check_values(what: str, found: Any, expected: _Values, source: str) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from petseg import catalog, cuda, runtime
 from petseg.catalog import Files, ModelFile
 from petseg.errors import DeviceError, ModelError
-from petseg.manifest import EXPORT_AGAIN, PARTS, Manifest
+from petseg.manifest import EXPORT_AGAIN, FEATURES, PARTS, Manifest
 from petseg.precision import Precision, check_precision, int8_is_fast
 
 Features: TypeAlias = dict[str, NDArray[Any]]
@@ -117,6 +117,19 @@ class Network:
             return inputs
         key = encoder, hashlib.sha256(np.ascontiguousarray(images).data).digest()
         return _features.get(key, lambda: encoder.run(inputs))
+
+    def semantic(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the encoder says of all pets, of a model that has `Manifest.semantic`.
+
+        Args:
+            images: (B, 3, S, S) uint8 RGB.
+
+        Returns:
+            Logits, (B, 3, s, s) float32: background, cat, dog; S is a multiple of s.
+        """
+        features = self.encode(images)
+        logits: NDArray[np.float32] = features[f"{FEATURES}{len(features) - 1}"]
+        return logits
 
 
 def open_model(

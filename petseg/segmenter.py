@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg import catalog, pipeline, prompts, zoom
-from petseg.animal import one_animal
+from petseg.animal import all_of_it, one_animal
 from petseg.errors import ImageError, PetsegError, PromptError
 from petseg.geometry import Letterbox
 from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
@@ -333,12 +333,16 @@ class Segmenter:
         return Asked(prompt, letterbox, letterbox.apply(photo, fill), fill)
 
     def _ask(self, asked: Asked) -> NDArray[np.float32]:
-        """The network's answer, (3, S, S) float32, or its mean with what it says to the mirror image."""
-        seen = pipeline.planes([asked.square]), prompts.encode(asked.prompt, asked.letterbox)[None]
-        logits: NDArray[np.float32] = self._network.run(*seen)[0]
+        """What the network says, (3, S, S) float32: to the prompt, to its mirror image, and of all pets."""
+        image, fed = pipeline.planes([asked.square]), prompts.encode(asked.prompt, asked.letterbox)[None]
+        logits: NDArray[np.float32] = self._network.run(image, fed)[0]
         if self.manifest.mirror:
-            mirrored = self._network.run(*(np.ascontiguousarray(values[..., ::-1]) for values in seen))[0]
-            logits = (logits + mirrored[..., ::-1]) / 2
+            turned = np.ascontiguousarray(image[..., ::-1]), np.ascontiguousarray(fed[..., ::-1])
+            logits = (logits + self._network.run(*turned)[0][..., ::-1]) / 2
+        prompt = asked.prompt
+        if self.manifest.semantic and prompt.kinds == ["point"] and len(prompt.points) == 1:
+            ((x, y),) = asked.letterbox.to_model(prompt.points)
+            logits = all_of_it(logits, self._network.semantic(image)[0], (x, y))
         return logits
 
     def _result(

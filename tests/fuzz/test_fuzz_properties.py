@@ -143,7 +143,9 @@ JSON = st.recursive(
 )
 DOCUMENTS = st.one_of(
     JSON,
-    st.dictionaries(st.sampled_from([*manifest(), "part", "zoom", "mirror"]), JSON).map(lambda some: manifest() | some),
+    st.dictionaries(st.sampled_from([*manifest(), "part", "zoom", "mirror", "semantic"]), JSON).map(
+        lambda some: manifest() | some
+    ),
 )
 
 

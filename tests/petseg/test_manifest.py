@@ -101,6 +101,8 @@ FEATURES = [
     value("features_0", "tensor(float)", ["b", 8, 4, 4]),
     value("features_1", "tensor(float)", [None, 5]),
 ]
+SEMANTIC = value("features_1", "tensor(float)", ["b", 3, 32, 32])
+SIDES = [[8, 4, 4], [3, 5], [3, 16, 32], [3, 24, 24]]
 ENCODER, DECODER = ({"prompts": ["point"], "part": part} for part in ("encoder", "decoder"))
 
 
@@ -120,6 +122,8 @@ def test_contract_kept() -> None:
     encoder = check([IMAGE], FEATURES, prompts=["box"], part="encoder")
     decoder = check([PROMPT, *FEATURES], [LOGITS], prompts=["box"], part="decoder")
     assert (encoder.part, decoder.part) == ("encoder", "decoder")
+    assert check([IMAGE], [SEMANTIC, FEATURES[0]], semantic=True, **ENCODER).semantic
+    assert check([PROMPT, SEMANTIC, FEATURES[0]], [LOGITS], semantic=True, **DECODER).semantic
 
 
 @pytest.mark.parametrize(
@@ -154,6 +158,16 @@ def test_contract_kept() -> None:
         ([IMAGE], [value("features_0", "tensor(float)", ["b", 8, "h", 4])], ENCODER, "'batch', fixed sides"),
         ([IMAGE], [value("features_0", "tensor(float)", ["b"])], ENCODER, "'batch', fixed sides"),
         ([IMAGE], [value("features_0", "tensor(float)", [1, 8, 4, 4])], ENCODER, "dynamic batch"),
+        *(
+            (
+                [IMAGE],
+                [FEATURES[0], value("features_1", "tensor(float)", ["b", *sides])],
+                ENCODER | {"semantic": True},
+                r"'features_1' must be \['batch', 3, s, s\], 64 a multiple of s, and is \[",
+            )
+            for sides in SIDES
+        ),
+        ([IMAGE, PROMPT], [LOGITS], {"prompts": ["box"], "semantic": True}, "and is not there"),
         ([PROMPT], [LOGITS], DECODER, r"must be \['features_0', 'prompt'\]"),
         (FEATURES, [LOGITS], DECODER, r"must be \['features_0', 'prompt'\]"),
         ([*FEATURES, IMAGE], [LOGITS], DECODER, r"must be \['features_0', 'features_1', 'prompt'\]"),

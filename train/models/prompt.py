@@ -190,6 +190,8 @@ class PromptNet(Promptable):
     The head adds to the U-Net's semantic logits, so that it only has to learn which of the animals is meant.
     """
 
+    semantic = True
+
     def __init__(self, config: PromptConfig) -> None:
         super().__init__()
         self.freeze = config.freeze

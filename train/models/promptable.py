@@ -24,10 +24,12 @@ class Promptable(nn.Module, ABC):
 
     Attributes:
         prompts: what it takes, "point" and "box" or one of them.
+        semantic: whether the last of its features are the logits (B, 3, s, s) of all pets, S a multiple of s.
         stride: S must be a multiple of it.
     """
 
     classes = 3
+    semantic = False
     prompts: tuple[str, ...] = ("point", "box")
     stride: int
 

@@ -1,0 +1,89 @@
+"""An animal that nearly all pets under a click belong to is all of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_models import GREY, PROMPTABLE, RED, SIZE, save_parts
+
+from petseg.animal import all_of_it
+from petseg.network import Network
+from petseg.segmenter import Segmenter
+
+S, STEP = 32, 2
+BODY, TAIL, OTHER = np.s_[4:20, 4:12], np.s_[10:14, 12:16], np.s_[26:30, 4:12]
+ON_BODY, ON_OTHER, BESIDE = (8.0, 12.0), (8.0, 28.0), (28.0, 4.0)
+
+
+def logits(size: int, *areas: tuple[slice, slice], scale: int = 1, pet: float = 3.0) -> NDArray[np.float32]:
+    """(3, size, size): cat in these areas, given in pixels of the square, background elsewhere."""
+    answer = np.zeros((3, size, size), np.float32)
+    answer[0] = 2
+    for rows, columns in areas:
+        area = tuple(slice(axis.start // scale, axis.stop // scale) for axis in (rows, columns))
+        answer[1][area] = 2 + pet
+    return answer
+
+
+def pets(answer: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return answer.argmax(0) > 0
+
+
+SEMANTIC = logits(S // STEP, BODY, TAIL, OTHER, scale=STEP)
+
+
+def test_what_was_left_out_is_added() -> None:
+    before = logits(S, BODY)
+    after = all_of_it(before, SEMANTIC, ON_BODY)
+    assert pets(after)[BODY].all()
+    assert pets(after)[11:13, 12:15].all()  # the tail, within what enlarging makes of its edge
+    assert not pets(after)[OTHER].any()
+    assert not pets(after)[:, 18:].any()
+    assert not pets(before)[TAIL].any()  # the argument stays as it is
+
+
+def test_what_was_found_besides_stays() -> None:
+    ear = np.s_[0:4, 4:8]
+    after = all_of_it(logits(S, BODY, TAIL, ear), logits(S // STEP, BODY, scale=STEP), ON_BODY)
+    assert np.array_equal(pets(after), pets(logits(S, BODY, TAIL, ear)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "click"),
+    [
+        (logits(S, np.s_[4:12, 4:12]), ON_BODY),  # half of what hangs together: another animal, perhaps
+        (logits(S, BODY), ON_OTHER),
+        (logits(S), ON_BODY),
+        (logits(S), BESIDE),
+        (logits(S, BODY), (-1.0, S + 1.0)),
+    ],
+)
+def test_what_is_not_nearly_all_stays_as_it_is(
+    answer: NDArray[np.float32], click: tuple[float, float]
+) -> None:
+    assert all_of_it(answer, SEMANTIC, click) is answer
+
+
+def test_features_as_fine_as_the_answer() -> None:
+    after = all_of_it(logits(S, BODY), logits(S, BODY, TAIL), ON_BODY)
+    assert np.array_equal(pets(after), pets(logits(S, BODY, TAIL)))
+
+
+def test_one_click_asks_for_it_and_more_say_what_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = np.full((SIZE, SIZE, 3), GREY, np.uint8)
+    photo[31:33, 20:28] = RED
+    monkeypatch.setattr(Network, "semantic", lambda self, images: self.encode(images)["features_0"])
+
+    def model(semantic: bool) -> Segmenter:
+        folder = save_parts(tmp_path / str(semantic), PROMPTABLE | {"semantic": semantic})
+        return Segmenter(folder, device="cpu", threads=1)
+
+    whole, part = (model(semantic)(photo, (24, 32)) for semantic in (True, False))
+    red = photo[..., 1] == 0
+    assert np.array_equal(whole.mask > 0, red)
+    assert (part.mask[red] > 0).mean() < 1
+    again = model(True).refine(whole, (60, 60), label=0)
+    assert np.array_equal(again.mask, model(False).refine(part, (60, 60), label=0).mask)
