@@ -216,7 +216,8 @@ def test_embedded_beside_a_plain_model(
     prompt = Exported(json.loads(entry.value) | {"name": "prompt", "part": None}, graphs)
     assert embed(prompt, tmp_path) == tmp_path / "prompt"
     whole = {WHOLE: exported.read_bytes()}
-    plain = Exported(prompt.document | {"name": "plain", "prompts": [], "zoom": False}, whole)
+    habits = dict.fromkeys(("zoom", "mirror", "semantic"), False)
+    plain = Exported(prompt.document | {"name": "plain", "prompts": []} | habits, whole)
     assert embed(plain, tmp_path) == tmp_path / "plain.onnx"
     assert [info.name for info in catalog.embedded_models()] == [
         "plain",
