@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from petseg.decision import margin
 from petseg.polygons import regions
 from petseg.segmentation import OUTSIDE
 
@@ -54,7 +55,7 @@ def all_of_it(
     """
     size, coarse = logits.shape[-1], semantic.shape[-1]
     step = size // coarse
-    pets, found = _margin(semantic), _margin(logits)
+    pets, found = margin(semantic), margin(logits)
     covered = found[step // 2 :: step, step // 2 :: step] > 0
     pieces = regions((covered | (pets > 0)).view(np.uint8))
     x, y = (min(max(0, int(at / step)), coarse - 1) for at in click)
@@ -68,9 +69,3 @@ def all_of_it(
     result = logits.copy()
     result[1:] += np.where(inside, np.maximum(enlarged - found, 0), 0)
     return result
-
-
-def _margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By how much the likelier pet exceeds background, (3, ...) -> (...)."""
-    margin: NDArray[np.float32] = np.maximum(logits[1], logits[2]) - logits[0]
-    return margin

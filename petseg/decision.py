@@ -24,6 +24,12 @@ def classify(
     return best
 
 
+def margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By how much the likelier pet exceeds background, (3, ...) -> (...)."""
+    result: NDArray[np.float32] = np.maximum(logits[1], logits[2]) - logits[0]
+    return result
+
+
 def mask(
     letterbox: Letterbox, cat: NDArray[np.float32], dog: NDArray[np.float32], threshold: float | None
 ) -> NDArray[np.uint8]:

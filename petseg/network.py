@@ -107,8 +107,12 @@ class Network:
             DeviceError: the device gave up, for want of memory say.
             ModelError: the network answered with NaN or infinity.
         """
-        inputs = self.encode(images)
-        return self.decoder.run(inputs if prompts is None else inputs | {"prompt": prompts})["logits"]
+        return self.answer(self.encode(images), prompts)
+
+    def answer(self, features: Features, prompts: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The same from what `encode` gave for the photos."""
+        inputs = features if prompts is None else features | {"prompt": prompts}
+        return self.decoder.run(inputs)["logits"]
 
     def encode(self, images: NDArray[np.uint8]) -> Features:
         """What the decoder needs to know of photos (B, 3, S, S) uint8, worked out or kept from before."""
@@ -118,18 +122,15 @@ class Network:
         key = encoder, hashlib.sha256(np.ascontiguousarray(images).data).digest()
         return _features.get(key, lambda: encoder.run(inputs))
 
-    def semantic(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the encoder says of all pets, of a model that has `Manifest.semantic`.
 
-        Args:
-            images: (B, 3, S, S) uint8 RGB.
+def semantic(features: Features) -> NDArray[np.float32]:
+    """What an encoder says of all pets, of a model that has `Manifest.semantic`.
 
-        Returns:
-            Logits, (B, 3, s, s) float32: background, cat, dog; S is a multiple of s.
-        """
-        features = self.encode(images)
-        logits: NDArray[np.float32] = features[f"{FEATURES}{len(features) - 1}"]
-        return logits
+    Returns:
+        Logits, (B, 3, s, s) float32: background, cat, dog; S is a multiple of s.
+    """
+    logits: NDArray[np.float32] = features[f"{FEATURES}{len(features) - 1}"]
+    return logits
 
 
 def open_model(

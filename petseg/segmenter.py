@@ -14,7 +14,7 @@ from petseg.errors import ImageError, PetsegError, PromptError
 from petseg.geometry import Letterbox
 from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.manifest import Manifest
-from petseg.network import open_model, open_network
+from petseg.network import open_model, open_network, semantic
 from petseg.precision import Precision
 from petseg.prompts import Box, Labels, Point, Points, Prompt
 from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
@@ -335,14 +335,15 @@ class Segmenter:
     def _ask(self, asked: Asked) -> NDArray[np.float32]:
         """What the network says, (3, S, S) float32: to the prompt, to its mirror image, and of all pets."""
         image, fed = pipeline.planes([asked.square]), prompts.encode(asked.prompt, asked.letterbox)[None]
-        logits: NDArray[np.float32] = self._network.run(image, fed)[0]
+        features = self._network.encode(image)
+        logits: NDArray[np.float32] = self._network.answer(features, fed)[0]
         if self.manifest.mirror:
             turned = np.ascontiguousarray(image[..., ::-1]), np.ascontiguousarray(fed[..., ::-1])
             logits = (logits + self._network.run(*turned)[0][..., ::-1]) / 2
         prompt = asked.prompt
         if self.manifest.semantic and prompt.kinds == ["point"] and len(prompt.points) == 1:
             ((x, y),) = asked.letterbox.to_model(prompt.points)
-            logits = all_of_it(logits, self._network.semantic(image)[0], (x, y))
+            logits = all_of_it(logits, semantic(features)[0], (x, y))
         return logits
 
     def _result(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from petseg.decision import margin
 from petseg.geometry import Letterbox, Region, bounds
 from petseg.prompts import Prompt
 
@@ -50,7 +51,7 @@ def wanted(prompt: Prompt) -> NDArray[np.float64]:
 
 def found(logits: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float64]:
     """The corners (2, 2) of what an answer (3, S, S) calls pet, in pixels of the photo; (0, 2) if nothing."""
-    pet = np.maximum(logits[1], logits[2])[letterbox.inner] > logits[0][letterbox.inner]
+    pet = margin(logits)[letterbox.inner] > 0
     if not pet.any():
         return np.zeros((0, 2))
     corners = np.array(bounds(pet), np.float64).reshape(2, 2)

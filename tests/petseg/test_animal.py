@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from tiny_models import GREY, PROMPTABLE, RED, SIZE, save_parts
 
 from petseg.animal import all_of_it
-from petseg.network import Network
 from petseg.segmenter import Segmenter
 
 S, STEP = 32, 2
@@ -75,7 +74,7 @@ def test_one_click_asks_for_it_and_more_say_what_is_meant(
 ) -> None:
     photo = np.full((SIZE, SIZE, 3), GREY, np.uint8)
     photo[31:33, 20:28] = RED
-    monkeypatch.setattr(Network, "semantic", lambda self, images: self.encode(images)["features_0"])
+    monkeypatch.setattr("petseg.segmenter.semantic", lambda features: features["features_0"])
 
     def model(semantic: bool) -> Segmenter:
         folder = save_parts(tmp_path / str(semantic), PROMPTABLE | {"semantic": semantic})

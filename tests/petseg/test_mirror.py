@@ -28,14 +28,14 @@ def photo() -> NDArray[np.uint8]:
 @pytest.fixture
 def lopsided(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks find more pets on the right."""
-    run = Network.run
+    answer = Network.answer
 
     def biased(self: Network, *inputs: Any) -> NDArray[np.float32]:
-        logits = run(self, *inputs)
+        logits = answer(self, *inputs)
         logits[:, 1:] += np.linspace(-3, 3, SIZE, dtype=np.float32)
         return logits
 
-    monkeypatch.setattr(Network, "run", biased)
+    monkeypatch.setattr(Network, "answer", biased)
 
 
 def segmenter(folder: Path, *, mirror: bool) -> Segmenter:
