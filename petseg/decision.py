@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 from petseg.geometry import Letterbox
 
+OUTSIDE = -1e4
+"""By how much a pet exceeds background where it is ruled out (`petseg.zoom`, `petseg.animal`)."""
+
 _STRIP = 1 << 19
 """Pixels of a mask that are worked out at a time, so that they stay in the processor's cache."""
 

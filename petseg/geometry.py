@@ -122,6 +122,30 @@ class Letterbox:
         inner = np.ascontiguousarray(plane[self.inner], dtype=np.float32)
         return self._place(Image.fromarray(inner), Image.Resampling.BILINEAR, np.float32(outside))
 
+    def see(self, plane: NDArray[np.float32], of: "Letterbox", outside: float) -> NDArray[np.float32]:
+        """What a plane says that belongs to another letterbox of the same photo, at this one's pixels.
+
+        Args:
+            plane: (of.size, of.size) float32.
+            of: that letterbox.
+            outside: the value of pixels that it does not show.
+
+        Returns:
+            (size, size) float32, bilinear.
+        """
+        scale = of._scale / self._scale
+        shift = (np.array(self.region[:2]) - of.region[:2]) * of._scale - self._offset * scale
+        inner = Image.fromarray(np.ascontiguousarray(plane[of.inner], dtype=np.float32))
+        matrix = (scale[0], 0, shift[0], 0, scale[1], shift[1])
+        seen = inner.transform(
+            (self.size, self.size),
+            Image.Transform.AFFINE,
+            tuple(map(float, matrix)),
+            Image.Resampling.BILINEAR,
+            fillcolor=outside,
+        )
+        return np.asarray(seen)
+
     def restore_part(self, plane: NDArray[np.float32], part: Region) -> NDArray[np.float32]:
         """What `restore` gives for a part of the photo, which lies in the region, up to rounding."""
         left, top, right, bottom = part

@@ -65,7 +65,7 @@ class Manifest:
         prompts: what the model takes besides the photo: none, or some of "point" and "box".
         zoom: whether it is to look at a small animal a second time, closely (see `petseg.zoom`).
         mirror: whether its answer is the mean of those to the photo and to the photo's mirror image.
-        semantic: whether the last of its features are logits of all pets (see `petseg.animal.all_of_it`).
+        semantic: whether the last of its features are logits of all pets (see `petseg.animal.Pets`).
         training_data: what it learned from.
         metrics: figures as `petseg.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.

@@ -5,7 +5,7 @@ the app all encode them here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,6 +47,10 @@ class Prompt:
     def kinds(self) -> list[str]:
         """What is given: "point", "box" or both."""
         return (["point"] if len(self.points) else []) + (["box"] if self.box is not None else [])
+
+    def first(self, count: int) -> "Prompt":
+        """The box and so many of the clicks."""
+        return replace(self, points=self.points[:count], positive=self.positive[:count])
 
 
 def check(

@@ -25,9 +25,6 @@ from petseg.zoom import Asked
 Resize: TypeAlias = Literal["smooth", "nearest"]
 Kind: TypeAlias = Literal["mask", "cutout", "overlay", "json"]
 
-OUTSIDE = -1e4
-"""By how much a pet exceeds background where it is ruled out (`petseg.zoom`, `petseg.animal`)."""
-
 Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 """A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
 
@@ -177,7 +174,7 @@ class Segmentation:
         """
         restore = self._letterbox.restore
         cat, dog = self._seen
-        return restore(cat, OUTSIDE), restore(dog, OUTSIDE)
+        return restore(cat, decision.OUTSIDE), restore(dog, decision.OUTSIDE)
 
     @property
     def _seen(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -8,13 +8,13 @@ from typing import Any, Literal, Self, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import catalog, pipeline, prompts, zoom
-from petseg.animal import all_of_it, one_animal
+from petseg import catalog, corrections, network, pipeline, prompts, zoom
+from petseg.animal import Pets, one_animal
 from petseg.errors import ImageError, PetsegError, PromptError
 from petseg.geometry import Letterbox
 from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.manifest import Manifest
-from petseg.network import open_model, open_network, semantic
+from petseg.network import open_model, open_network
 from petseg.precision import Precision
 from petseg.prompts import Box, Labels, Point, Points, Prompt
 from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
@@ -126,7 +126,7 @@ class Segmenter:
         Args:
             image: path, bytes, binary file, PIL image or array; see `petseg.image.load`.
             point: one click `(x, y)` in pixels of the upright photo, for promptable models.
-            points: several clicks, (N, 2).
+            points: several clicks, (N, 2), each of which corrects the answer to those before it.
             labels: for each of them 1 (wanted, the default) or 0 (not wanted).
             box: `(x0, y0, x1, y1)` around the pet.
 
@@ -156,7 +156,9 @@ class Segmenter:
         """Go on from an answer: the same photo, and clicks besides those it was given for.
 
         The photo is not read again, nor looked at again by the network if it is one of the last that it
-        saw (`petseg.network.KEPT`). The answer is the one that `segment` gives for all clicks at once.
+        saw (`petseg.network.KEPT`). Each click corrects the answer where it is and nowhere else (see
+        `petseg.corrections`). The answer is the one that `segment` gives for all clicks in this order, as
+        long as there are no more than `petseg.corrections.STEPS`.
 
         Args:
             previous: an answer to a point or a box, of this model or of another one.
@@ -188,7 +190,7 @@ class Segmenter:
             labels=labels,
             box=box,
         )
-        return self._answer(previous.photo, prompt, previous.asked)
+        return self._answer(previous.photo, prompt, previous)
 
     @overload
     def map(
@@ -275,45 +277,75 @@ class Segmenter:
         return pipeline.run(work, images, plan.batch_size, plan.workers, return_errors=return_errors)
 
     def _answer(
-        self, photo: NDArray[np.uint8], prompt: Prompt | None, before: Asked | None = None
+        self, photo: NDArray[np.uint8], prompt: Prompt | None, previous: Segmentation | None = None
     ) -> Segmentation:
         self.check_takes(prompt.kinds if prompt else ())
-        height, width = photo.shape[:2]
-        size, fill = self.manifest.size, self.manifest.fill
-        whole = Letterbox.fit(width, height, size)
         if prompt is None:
-            logits = self._network.run(pipeline.planes([whole.apply(photo, fill)]))[0]
+            height, width = photo.shape[:2]
+            whole = Letterbox.fit(width, height, self.manifest.size)
+            logits = self._network.run(pipeline.planes([whole.apply(photo, self.manifest.fill)]))[0]
             return self._result(logits, whole, photo)
-        if before is not None and (len(before.square), before.fill) != (size, fill):
-            before = None  # what another model saw is of no use
+        before = None if previous is None else self._usable(previous, prompt)
+        for step in corrections.steps(prompt, before.prompt if before else None):
+            before = self._first(photo, step) if before is None else self._next(photo, step, before)
+        assert before is not None
+        return self._result(before.logits, before.letterbox, photo, before)
+
+    def _usable(self, previous: Segmentation, prompt: Prompt) -> Asked | None:
+        """What was asked before, if its answer is this model's and the way to that to the prompt."""
+        asked = previous.asked
+        own = asked is not None and (previous.model, len(asked.square)) == (self.name, self.manifest.size)
+        return asked if own and asked and corrections.leads_to(asked.prompt, prompt) else None
+
+    def _first(self, photo: NDArray[np.uint8], prompt: Prompt) -> Asked:
+        """The answer to a question that no answer precedes."""
         wanted = zoom.wanted(prompt)
-        if before is None:
-            closer = self._close_up(photo, prompt, wanted) if prompt.box is not None else None
-            asked = closer or self._see(photo, prompt, whole)
-        elif before.letterbox.contains(wanted):
-            asked = replace(before, prompt=prompt)  # to shrink a photo again costs more than the network
-        else:
-            asked = self._see(photo, prompt, whole)
-        logits = self._ask(asked)
+        closer = self._close_up(photo, prompt, wanted) if prompt.box is not None else None
+        asked, alone = self._ask(closer or self._see_all(photo, prompt))
         if asked.letterbox.whole:
-            asked, logits = self._look_closer(photo, asked, wanted, logits)
-        if np.count_nonzero(prompt.positive) <= 1:  # one animal is meant
-            logits = one_animal(logits)
-        return self._result(logits, asked.letterbox, photo, asked)
+            if asked.doubted and len(prompt.points):
+                asked = self._look_again(photo, asked)
+            asked = self._look_closer(photo, asked, wanted, alone=alone)
+        return _tidied(asked)
+
+    def _next(self, photo: NDArray[np.uint8], prompt: Prompt, before: Asked) -> Asked:
+        """The answer to a question with one more click than `before`, which is corrected."""
+        wanted = zoom.wanted(prompt)
+        # Where the click is in sight: to shrink a photo again costs more than the network.
+        near = before.letterbox.contains(wanted)
+        asked, _ = self._ask(replace(before, prompt=prompt) if near else self._see_all(photo, prompt))
+        ((x, y),) = asked.letterbox.to_model(prompt.points[-1:])
+        positive = bool(prompt.positive[-1])
+        logits = corrections.corrected(
+            before.seen_by(asked.letterbox), asked.logits, (x, y), positive=positive
+        )
+        asked = replace(asked, logits=logits)
+        if asked.letterbox.whole:
+            asked = self._look_closer(photo, asked, wanted)
+        return _tidied(asked)
 
     def _look_closer(
-        self, photo: NDArray[np.uint8], asked: Asked, wanted: NDArray[np.float64], logits: NDArray[np.float32]
-    ) -> tuple[Asked, NDArray[np.float32]]:
-        """What was asked last, and the answer, after close-ups of what was found each time before."""
+        self, photo: NDArray[np.uint8], asked: Asked, corners: NDArray[np.float64], *, alone: bool = False
+    ) -> Asked:
+        """The last answer of close-ups of what was found each time before, and of these points."""
         for _ in range(zoom.LOOKS):
-            found = zoom.found(logits, asked.letterbox)
-            if not len(found):
+            if not len(asked.found):
                 break
-            closer = self._close_up(photo, asked.prompt, np.concatenate([wanted, found]))
+            closer = self._close_up(photo, asked.prompt, np.concatenate([corners, asked.found]))
             if closer is None or zoom.overlap(closer.letterbox.region, asked.letterbox.region) > zoom.SAME:
                 break
-            asked, logits = closer, self._ask(closer)
-        return asked, logits
+            asked, _ = self._ask(closer, alone=alone)
+        return asked
+
+    def _look_again(self, photo: NDArray[np.uint8], asked: Asked) -> Asked:
+        """The answer of a close-up around the first click, where that finds something."""
+        height, width = photo.shape[:2]
+        corners = zoom.around(width, height, asked.prompt.points[0])
+        closer = self._close_up(photo, asked.prompt, corners)
+        if closer is None:
+            return asked
+        again, _ = self._ask(closer, alone=False)
+        return again if len(again.found) else asked
 
     def _close_up(
         self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64]
@@ -327,24 +359,45 @@ class Segmenter:
             return None
         return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size, region))
 
+    def _see_all(self, photo: NDArray[np.uint8], prompt: Prompt) -> Asked:
+        """The question about the whole photo."""
+        height, width = photo.shape[:2]
+        return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size))
+
     def _see(self, photo: NDArray[np.uint8], prompt: Prompt, letterbox: Letterbox) -> Asked:
         """The question about what a letterbox shows of the photo."""
         fill = self.manifest.fill
         return Asked(prompt, letterbox, letterbox.apply(photo, fill), fill)
 
-    def _ask(self, asked: Asked) -> NDArray[np.float32]:
-        """What the network says, (3, S, S) float32: to the prompt, to its mirror image, and of all pets."""
+    def _ask(self, asked: Asked, *, alone: bool | None = None) -> tuple[Asked, bool]:
+        """What the network says to the question, to its mirror image, and of all pets.
+
+        Args:
+            asked: the question.
+            alone: whether the photo shows hardly a pet but those that hang together under the click; None
+                finds out from the answer.
+
+        Returns:
+            The question with its answer, and `alone`.
+        """
         image, fed = pipeline.planes([asked.square]), prompts.encode(asked.prompt, asked.letterbox)[None]
-        features = self._network.encode(image)
-        logits: NDArray[np.float32] = self._network.answer(features, fed)[0]
+        said = self._hear(image, fed)
         if self.manifest.mirror:
-            turned = np.ascontiguousarray(image[..., ::-1]), np.ascontiguousarray(fed[..., ::-1])
-            logits = (logits + self._network.run(*turned)[0][..., ::-1]) / 2
-        prompt = asked.prompt
+            turned = self._hear(np.ascontiguousarray(image[..., ::-1]), np.ascontiguousarray(fed[..., ::-1]))
+            said = [(one + other[..., ::-1]) / np.float32(2) for one, other in zip(said, turned, strict=True)]
+        logits, prompt = said[0], asked.prompt
         if self.manifest.semantic and prompt.kinds == ["point"] and len(prompt.points) == 1:
             ((x, y),) = asked.letterbox.to_model(prompt.points)
-            logits = all_of_it(logits, semantic(features)[0], (x, y))
-        return logits
+            found = Pets(logits, said[1], asked.letterbox.inner, (x, y))
+            alone = found.alone if alone is None else alone
+            logits = found.completed(alone=alone)
+        return replace(asked, logits=logits), bool(alone)
+
+    def _hear(self, image: NDArray[np.uint8], fed: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """What the network says of the clicked animal, (3, S, S), and, if it does, of all pets, (3, s, s)."""
+        features = self._network.encode(image)
+        said = [self._network.answer(features, fed)[0]]
+        return [*said, network.semantic(features)[0]] if self.manifest.semantic else said
 
     def _result(
         self, logits: NDArray[np.float32], letterbox: Letterbox, photo: Pixels, asked: Asked | None = None
@@ -374,6 +427,13 @@ class Segmenter:
                 able = " or ".join(map(repr, catalog.takers(kind)))
                 fix = f"use the model {able}" if able else "no installed model takes one"
                 raise PromptError(f"model {self.name!r} takes no {kind}; leave it out, or {fix}")
+
+
+def _tidied(asked: Asked) -> Asked:
+    """The answer, as one animal where one is meant: if there is at most one wanted click."""
+    if np.count_nonzero(asked.prompt.positive) > 1:
+        return asked
+    return replace(asked, logits=one_animal(asked.logits))
 
 
 def segment(

@@ -5,12 +5,12 @@ at a close-up, in which the animal has many more pixels (after f-BRS, arXiv:2001
 given a box, once more at what it finds there, which often is less than it took for one animal at first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.decision import margin
+from petseg.decision import OUTSIDE, margin
 from petseg.geometry import Letterbox, Region, bounds
 from petseg.prompts import Prompt
 
@@ -24,6 +24,10 @@ WORTH = 0.7
 """Largest side of a close-up over the longer side of the photo: above, the first look was as good."""
 SMALLEST = 48
 """Smallest side of a close-up, in pixels of the photo: below, there is nothing to see but a blur."""
+DOUBT = -4.0
+"""By how much a pet exceeds background somewhere in an answer of none that is doubted."""
+AGAIN = 0.5
+"""Side of the close-up of where such an answer is doubted, over the longer side of the photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +39,35 @@ class Asked:
         letterbox: the photo, or the region of it, that the model saw last.
         square: (S, S, 3) uint8: that, as the model saw it.
         fill: grey around the photo in that square.
+        logits: (3, S, S) float32: what was answered; empty before that.
     """
 
     prompt: Prompt
     letterbox: Letterbox
     square: NDArray[np.uint8]
     fill: int
+    logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((3, 0, 0), np.float32))
+
+    @property
+    def found(self) -> NDArray[np.float64]:
+        """The corners (2, 2) of what was called pet, in pixels of the photo; (0, 2) if nothing."""
+        pet = margin(self.logits)[self.letterbox.inner] > 0
+        if not pet.any():
+            return np.zeros((0, 2))
+        corners = np.array(bounds(pet), np.float64).reshape(2, 2)
+        return self.letterbox.to_image(corners + np.array([self.letterbox.left, self.letterbox.top]))
+
+    @property
+    def doubted(self) -> bool:
+        """Whether nothing was called pet, but somewhere nearly."""
+        return bool(DOUBT < margin(self.logits)[self.letterbox.inner].max() <= 0)
+
+    def seen_by(self, letterbox: Letterbox) -> NDArray[np.float32]:
+        """The answer at the pixels of another letterbox of the photo, (3, S, S); beyond it is background."""
+        if letterbox == self.letterbox:
+            return self.logits
+        margins = zip(self.logits - self.logits[0], (0, OUTSIDE, OUTSIDE), strict=True)
+        return np.stack([letterbox.see(plane, self.letterbox, outside) for plane, outside in margins])
 
 
 def wanted(prompt: Prompt) -> NDArray[np.float64]:
@@ -49,13 +76,10 @@ def wanted(prompt: Prompt) -> NDArray[np.float64]:
     return clicks if prompt.box is None else np.concatenate([clicks, prompt.box.reshape(2, 2)])
 
 
-def found(logits: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float64]:
-    """The corners (2, 2) of what an answer (3, S, S) calls pet, in pixels of the photo; (0, 2) if nothing."""
-    pet = margin(logits)[letterbox.inner] > 0
-    if not pet.any():
-        return np.zeros((0, 2))
-    corners = np.array(bounds(pet), np.float64).reshape(2, 2)
-    return letterbox.to_image(corners + np.array([letterbox.left, letterbox.top]))
+def around(width: int, height: int, click: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points (2, 2) between which a click (2,) on a `width` x `height` photo is looked at once more."""
+    reach = AGAIN / MARGIN * max(width, height) / 2
+    return np.stack([click - reach, click + reach])
 
 
 def close_up(width: int, height: int, corners: NDArray[np.float64]) -> Region | None:

