@@ -9,12 +9,14 @@ from petseg.polygons import regions
 
 CRUMB = 0.05
 """Share of the largest piece below which another piece is no part of the animal."""
-NEARLY_ALL = 0.75
-"""Share of a piece of pets from which on an animal that covers it is taken for all of it."""
+NEARLY_ALL = 0.8
+"""Share of a piece of pets from which on an animal that covers it may be all of it."""
 MOST = 0.6
 """The same in a photo that shows hardly a pet besides."""
 BESIDES = 0.1
 """Share of a photo's pets that may be elsewhere for that."""
+RULED_OUT = -3.0
+"""By how much, on average, the animal exceeds background where the rest of a piece is sure to be another."""
 
 
 def one_animal(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -60,9 +62,10 @@ class Pets:
         step = size // coarse
         shown = np.zeros((size, size), bool)
         shown[inner] = True
-        found, shown = (plane[step // 2 :: step, step // 2 :: step] for plane in (margin(logits) > 0, shown))
-        self._logits, self._margin = logits, margin(semantic)
-        self._covered, self._pets = shown & found, shown & (self._margin > 0)
+        coarsely = np.s_[step // 2 :: step, step // 2 :: step]
+        shown, self._found = shown[coarsely], margin(logits)[coarsely]
+        self._logits, self._margin, self._dogs = logits, margin(semantic), semantic[2] - semantic[1]
+        self._covered, self._pets = shown & (self._found > 0), shown & (self._margin > 0)
         pieces = regions((self._covered | self._pets).view(np.uint8))
         x, y = (min(max(0, int(at / step)), coarse - 1) for at in click)
         self._piece = (pieces == pieces[y, x]) & (pieces > 0)
@@ -76,19 +79,23 @@ class Pets:
     def completed(self, *, alone: bool) -> NDArray[np.float32]:
         """The answer with the parts of the animal that it left out.
 
-        A piece of pets is one animal or several. Where the answer covers most of it, it is one, and what the
-        answer lacks is found without a click.
+        A piece of pets is one animal or several. Where the answer covers most of it, and is not sure that the
+        rest is another animal, nor that of the other species, it is one: no click is needed for the rest.
 
         Args:
             alone: whether the photo shows hardly a pet besides: several animals are less likely then.
 
         Returns:
-            (3, S, S): in the piece as sure of a pet as the surer of both, if the answer covers enough of it;
-            else the answer as it was.
+            (3, S, S): if so, in the piece as sure of a pet as the surer of both; else the answer as it was.
         """
-        size, needed = self._logits.shape[-1], MOST if alone else NEARLY_ALL
-        if np.count_nonzero(self._covered & self._piece) < max(1, needed * np.count_nonzero(self._piece)):
+        covered, rest = self._piece & self._covered, self._piece & ~self._covered
+        needed = (MOST if alone else NEARLY_ALL) * np.count_nonzero(self._piece)
+        if not rest.any() or np.count_nonzero(covered) < max(1, needed):
             return self._logits
+        one_species = (self._dogs[covered].sum() > 0) == (self._dogs[rest].sum() > 0)
+        if not one_species or self._found[rest].mean() < RULED_OUT:
+            return self._logits
+        size = self._logits.shape[-1]
         # One more pixel around it, so that its edge is where the enlarged margin says.
         reach = Image.fromarray(self._piece.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
         inside = np.asarray(reach.resize((size, size), Image.Resampling.NEAREST)) != 0

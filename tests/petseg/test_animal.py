@@ -101,6 +101,22 @@ def test_an_animal_is_alone_where_hardly_another_pet_is(
     assert Pets(logits(S), semantic, ALL, click).alone is alone
 
 
+def test_what_the_answer_is_sure_of_stays_out() -> None:
+    answer = logits(S, BODY)
+    answer[0][TAIL] = 6
+    assert completed(answer, SEMANTIC, ON_BODY) is answer
+
+
+def test_the_other_species_stays_out() -> None:
+    answer, semantic = logits(S, BODY), SEMANTIC.copy()
+    semantic[2], semantic[1, 5:7, 6:8] = np.where(semantic[1] > 0, 1, 0), 0
+    semantic[2, 5:7, 6:8] = 5
+    assert completed(answer, semantic, ON_BODY) is answer
+    semantic[2, 5:7, 6:8] = 0
+    semantic[1, 5:7, 6:8] = 5
+    assert pets(completed(answer, semantic, ON_BODY))[11:13, 12:15].all()
+
+
 def test_there_is_no_pet_on_the_grey_around_a_photo() -> None:
     inner = np.s_[2:24, 0:S]
     assert Pets(logits(S, OTHER), SEMANTIC, inner, ON_BODY).alone
