@@ -12,6 +12,8 @@ from petseg.prompts import Prompt
 
 STEPS = 20
 """Answers at most to the clicks of one question; of more clicks the earlier ones are asked about together."""
+MANY = 100
+"""Clicks above which nobody made them one by one, and all are asked about together."""
 
 
 def steps(prompt: Prompt, answered: Prompt | None = None) -> Iterator[Prompt]:
@@ -25,7 +27,7 @@ def steps(prompt: Prompt, answered: Prompt | None = None) -> Iterator[Prompt]:
     count = len(prompt.points)
     if answered is None:
         start = 0 if prompt.box is not None else int(np.argmax(prompt.positive)) + 1
-        answered = prompt.first(max(start, count - STEPS + 1))
+        answered = prompt.first(count if count > MANY else max(start, count - STEPS + 1))
         yield answered
     for number in range(len(answered.points), count):
         yield prompt.first(number + 1)

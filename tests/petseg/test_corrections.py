@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from tiny_models import BLUE, GREY, PROMPTABLE, RED, save_parts
 
-from petseg.corrections import STEPS, corrected, leads_to, steps
+from petseg.corrections import MANY, STEPS, corrected, leads_to, steps
 from petseg.prompts import Prompt
 from petseg.segmenter import Segmenter
 
@@ -77,7 +77,8 @@ def prompt(count: int, *unwanted: int, box: bool = False) -> Prompt:
         (prompt(4), prompt(2), [3, 4]),
         (prompt(2, 1, box=True), prompt(0, box=True), [1, 2]),
         (prompt(STEPS), None, list(range(1, STEPS + 1))),
-        (prompt(1000), None, list(range(1001 - STEPS, 1001))),
+        (prompt(MANY), None, list(range(MANY - STEPS + 1, MANY + 1))),
+        (prompt(MANY + 1), None, [MANY + 1]),
         (prompt(1001), prompt(1000), [1001]),
     ],
 )
