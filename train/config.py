@@ -146,7 +146,8 @@ class PromptingConfig(Section):
         multi: share of them that show several animals with a mask each.
         multi_cache_side: like `data.cache_side`, for those photos, whose animals are small.
         composite: probability that one more animal is pasted into a photo, and after it another, up to four.
-        closeup: probability that a photo of several animals is cut to the surroundings of one.
+        closeup: probability that a photo of several animals is cut to the surroundings of one; a photo of one
+            is half as often.
         background: share of prompts that point at the background.
         prompts_per_photo: prompts that share a photo's features in a step.
         rounds: predictions for each prompt; later rounds add clicks where the one before was wrong.

@@ -26,6 +26,10 @@ TWIN, NEIGHBOUR = 0.25, 0.25
 of several; the rest come from photos of one, which have the best masks."""
 
 
+LESS_CLOSE = 0.5
+"""How much rarer close-ups of photos of one animal are than of photos of several."""
+
+
 class SceneCache:
     """Samples read once and kept, photos of several animals larger than the others.
 
@@ -111,7 +115,7 @@ class SceneDataset(Dataset[Item]):
         samples = multi if several else single
         sample = samples[generator.integers(len(samples))]
         scene = self.cache[sample]
-        if several and generator.random() < options.closeup:
+        if generator.random() < options.closeup * (1 if several else LESS_CLOSE):
             scene = close_up(scene, generator)
         for _ in range(CROWD):
             if not single or generator.random() >= options.composite:

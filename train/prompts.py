@@ -64,11 +64,15 @@ def draw_target(
     generator: np.random.Generator,
     background: float,
 ) -> Target:
-    """An animal, each as likely, or with probability `background`, or for want of one, the background."""
+    """An animal, or with probability `background`, or for want of one, the background.
+
+    The weight of an animal is the root of its area: in a close-up of one, mostly that one is meant.
+    """
     numbers = animals(instances)
     wants_background = generator.random() < background
     if len(numbers) and not (wants_background and (instances == 0).any()):
-        return make_target(instances, species, int(generator.choice(numbers)))
+        sides = np.sqrt(np.bincount(instances.ravel(), minlength=256)[numbers])
+        return make_target(instances, species, int(generator.choice(numbers, p=sides / sides.sum())))
     return make_target(instances, species, 0)
 
 

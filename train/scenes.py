@@ -22,8 +22,8 @@ LARGE = 0.5
 """Share of the pixels of a donor's largest animal that others must have to be pasted too."""
 VISIBLE = 0.5
 """Share of each animal that a pasted one must leave to be seen."""
-CLOSEUP_SIDE = (1.3, 4.0)
-"""Range of a close-up's side, over the longer side of its animal."""
+CLOSEUP_SIDE = (1.3, 3.6)
+"""Range of a close-up's side, over the longer side of its animal; its logarithm is uniform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def close_up(scene: Scene, generator: np.random.Generator) -> Scene:
     if not len(numbers):
         return scene
     x0, y0, x1, y1 = bounds(scene.instances == generator.choice(numbers))
-    side = max(32.0, max(x1 - x0, y1 - y0) * generator.uniform(*CLOSEUP_SIDE))
+    side = max(32.0, max(x1 - x0, y1 - y0) * np.exp(generator.uniform(*np.log(CLOSEUP_SIDE))))
     height, width = scene.instances.shape
     left, right = _window(x0, x1, side, width, generator)
     top, bottom = _window(y0, y1, side, height, generator)
