@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from petseg.decision import OUTSIDE, margin
-from petseg.polygons import regions
+from petseg.polygons import region_at, regions
 
 CRUMB = 0.05
 """Share of the largest piece below which another piece is no part of the animal."""
@@ -58,17 +58,16 @@ class Pets:
         inner: tuple[slice, slice],
         click: tuple[float, float],
     ) -> None:
-        size, coarse = logits.shape[-1], semantic.shape[-1]
-        step = size // coarse
+        size = logits.shape[-1]
+        step = size // semantic.shape[-1]
         shown = np.zeros((size, size), bool)
         shown[inner] = True
         coarsely = np.s_[step // 2 :: step, step // 2 :: step]
         shown, self._found = shown[coarsely], margin(logits)[coarsely]
         self._logits, self._margin, self._dogs = logits, margin(semantic), semantic[2] - semantic[1]
         self._covered, self._pets = shown & (self._found > 0), shown & (self._margin > 0)
-        pieces = regions((self._covered | self._pets).view(np.uint8))
-        x, y = (min(max(0, int(at / step)), coarse - 1) for at in click)
-        self._piece = (pieces == pieces[y, x]) & (pieces > 0)
+        x, y = click
+        self._piece = region_at(self._covered | self._pets, x / step, y / step)
 
     @property
     def alone(self) -> bool:

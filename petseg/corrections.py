@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.decision import margin
-from petseg.polygons import regions
+from petseg.polygons import region_at
 from petseg.prompts import Prompt
 
 STEPS = 20
@@ -59,6 +59,5 @@ def corrected(
     was, now = margin(before) > 0, margin(after) > 0
     if not was.any():
         return after
-    changes = regions((now & ~was if positive else was & ~now).view(np.uint8))
-    x, y = (min(max(0, int(at)), len(was) - 1) for at in click)
-    return np.where((changes == changes[y, x]) & (changes > 0), after, before)
+    changed = region_at(now & ~was if positive else was & ~now, *click)
+    return np.where(changed, after, before)

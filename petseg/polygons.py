@@ -53,6 +53,18 @@ def regions(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
     return np.take(numbers.astype(np.int32), run_of)
 
 
+def region_at(mask: NDArray[np.bool_], x: float, y: float) -> NDArray[np.bool_]:
+    """The region of a mask (H, W) at a place in its pixels, the nearest pixel of it for one outside.
+
+    Returns:
+        (H, W) bool, False everywhere where the mask is False there.
+    """
+    height, width = mask.shape
+    numbers = regions(mask.view(np.uint8))
+    number = numbers[min(max(0, int(y)), height - 1), min(max(0, int(x)), width - 1)]
+    return np.asarray((numbers == number) & mask)
+
+
 def _join(count: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """(count,) the lowest of the runs that each run is connected to; a[i] and b[i] touch."""
     parent = np.arange(count)

@@ -294,8 +294,9 @@ class Segmenter:
     def _usable(self, previous: Segmentation, prompt: Prompt) -> Asked | None:
         """What was asked before, if its answer is this model's and the way to that to the prompt."""
         asked = previous.asked
-        own = asked is not None and (previous.model, len(asked.square)) == (self.name, self.manifest.size)
-        return asked if own and asked and corrections.leads_to(asked.prompt, prompt) else None
+        if asked is None or (previous.model, len(asked.square)) != (self.name, self.manifest.size):
+            return None
+        return asked if corrections.leads_to(asked.prompt, prompt) else None
 
     def _first(self, photo: NDArray[np.uint8], prompt: Prompt) -> Asked:
         """The answer to a question that no answer precedes."""
@@ -329,9 +330,10 @@ class Segmenter:
     ) -> Asked:
         """The last answer of close-ups of what was found each time before, and of these points."""
         for _ in range(zoom.LOOKS):
-            if not len(asked.found):
+            found = asked.found
+            if not len(found):
                 break
-            closer = self._close_up(photo, asked.prompt, np.concatenate([corners, asked.found]))
+            closer = self._close_up(photo, asked.prompt, np.concatenate([corners, found]))
             if closer is None or zoom.overlap(closer.letterbox.region, asked.letterbox.region) > zoom.SAME:
                 break
             asked, _ = self._ask(closer, alone=alone)

@@ -24,8 +24,6 @@ CROWD = 4
 TWIN, NEIGHBOUR = 0.25, 0.25
 """Shares of them that are an animal of the scene once more, the hardest to tell apart, and of another photo
 of several; the rest come from photos of one, which have the best masks."""
-
-
 LESS_CLOSE = 0.5
 """How much rarer close-ups of photos of one animal are than of photos of several."""
 
