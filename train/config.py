@@ -151,6 +151,8 @@ class PromptingConfig(Section):
         background: share of prompts that point at the background.
         prompts_per_photo: prompts that share a photo's features in a step.
         rounds: predictions for each prompt; later rounds add clicks where the one before was wrong.
+        semantic: weight of the loss of the photo's own logits, which should call all its animals pets: what
+            keeps them semantic while the photo stage learns to tell animals apart. 0 without that loss.
     """
 
     photos: int = Field(default=4000, ge=1)
@@ -161,6 +163,7 @@ class PromptingConfig(Section):
     background: Probability = 0.15
     prompts_per_photo: int = Field(default=3, ge=1)
     rounds: int = Field(default=2, ge=1)
+    semantic: float = Field(default=0.0, ge=0)
 
 
 class CaptionConfig(Section):

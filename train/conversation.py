@@ -78,6 +78,7 @@ class Conversation:
         exists: (N,) bool, False for nobody.
         labels: (N, S, S) int64, the right answers: the animal in its class, all else background, 255 unknown
             (everywhere for nobody).
+        pets: (B, S, S) int64, every animal in its class, all else background, 255 unknown.
     """
 
     def __init__(self, instances: Tensor, species: Tensor, asked: Asked) -> None:
@@ -88,6 +89,7 @@ class Conversation:
         every = instances.repeat_interleave(people, 0)
         number = number.clamp(min=0)
         own = species.gather(1, number.reshape(-1, people)).reshape(-1, 1, 1).long()
+        self.pets = species.gather(1, instances.flatten(1).long()).reshape(instances.shape).long()
         unknown = (every == BORDER) | ~self.exists[:, None, None]
         self.labels = torch.where(every == number[:, None, None], own, 0).masked_fill(unknown, BORDER)
         self._corrections = 0

@@ -24,6 +24,8 @@ CROWD = 4
 TWIN, NEIGHBOUR = 0.25, 0.25
 """Shares of them that are an animal of the scene once more, the hardest to tell apart, and of another photo
 of several; the rest come from photos of one, which have the best masks."""
+CLOSE_UP = "close-up of "
+"""Before the name of a validation photo that is cut to the surroundings of one animal."""
 LESS_CLOSE = 0.5
 """How much rarer close-ups of photos of one animal are than of photos of several."""
 
@@ -126,7 +128,10 @@ class SceneDataset(Dataset[Item]):
 
 
 class HeldOutScenes(Dataset[Item]):
-    """Validation items: whole letterboxed photos, the same clicks, always the same.
+    """Validation items: letterboxed photos, the same clicks, always the same.
+
+    First all whole photos; then, of those with instance masks, as many close-ups as there are people: it is
+    mostly close-ups that decide about a small animal.
 
     Args:
         cache: the photos.
@@ -138,6 +143,8 @@ class HeldOutScenes(Dataset[Item]):
     def __init__(self, cache: SceneCache, size: int, people: int, corrections: int) -> None:
         self.cache = cache
         self.samples = [*cache.single, *cache.multi]
+        self.whole = len(self.samples)
+        self.samples += cache.multi * people
         self._transform = LetterboxTransform(size)
         self._people, self._corrections = people, corrections
 
@@ -146,7 +153,10 @@ class HeldOutScenes(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         scene, generator = self.cache[self.samples[index]], np.random.default_rng(index)
+        name = self.samples[index].name
+        if index >= self.whole:
+            scene, name = close_up(scene, generator), CLOSE_UP + name
         image, instances = augmented(scene, self._transform)
         sessions = held_out_sessions(instances.numpy(), scene.species, generator, self._people)
         asked = pack_sessions(sessions, self._people, self._corrections, generator)
-        return image, instances, torch.from_numpy(scene.species), asked, self.samples[index].name
+        return image, instances, torch.from_numpy(scene.species), asked, name

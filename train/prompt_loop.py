@@ -11,7 +11,7 @@ from petseg.metrics import BORDER
 from train.checkpoint import load_weights
 from train.config import Config
 from train.conversation import Asked, Conversation
-from train.instances import HeldOutScenes, SceneCache, SceneDataset
+from train.instances import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
 from train.loop import Trainer
 from train.models.clip import ClipConfig
 from train.models.prompt import PromptConfig
@@ -33,9 +33,15 @@ class PromptTrainer(Trainer):
         super().__init__(config)
 
     def build_model(self) -> nn.Module:
-        """The model, its photo stage from `model.unet_checkpoint` where there is such an option."""
+        """The model, its photo stage from `model.unet_checkpoint` where there is such an option.
+
+        Raises:
+            ValueError: a loss is asked for of semantic logits that the model has not.
+        """
         model = super().build_model()
         assert isinstance(model, Promptable)
+        if self.config.prompting.semantic and not model.semantic:
+            raise ValueError(f"prompting.semantic: a {self.config.model.family} model has no semantic logits")
         self.takes_boxes = "box" in model.prompts
         options = self.config.model
         if isinstance(options, PromptConfig) and options.unet_checkpoint and not self.config.start:
@@ -54,7 +60,7 @@ class PromptTrainer(Trainer):
         )
 
     def step_loss(self, image: Tensor, instances: Tensor, species: Tensor, asked: Asked) -> Tensor:
-        """The mean loss over the rounds of several prompts for each photo.
+        """The mean loss over the rounds of several prompts for each photo, and that of its own logits.
 
         Args:
             image: (B, 3, S, S) uint8.
@@ -62,18 +68,19 @@ class PromptTrainer(Trainer):
             species: (B, 256) uint8.
             asked: what people ask.
         """
-        rounds = self.config.prompting.rounds
+        rounds, weight = self.config.prompting.rounds, self.config.prompting.semantic
         talk = Conversation(instances, species, asked)
         image = image.contiguous(memory_format=torch.channels_last)
-        answers = self.model(image, talk.prompt(), talk.correct, rounds)
-        return torch.stack([self.loss(logits, talk.labels) for logits in answers.chunk(rounds)]).mean()
+        answers, semantic = self.model(image, talk.prompt(), talk.correct, rounds)
+        loss = torch.stack([self.loss(logits, talk.labels) for logits in answers.chunk(rounds)]).mean()
+        return loss + weight * self.loss(semantic, talk.pets) if weight else loss
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         model = self.averaged_model.eval()
         broadcast(list(model.buffers()))
         tally = Tally(self.accelerator.device)
-        for image, instances, species, asked, _names in self.valid_loader:
+        for image, instances, species, asked, names in self.valid_loader:
             talk = Conversation(instances, species, asked)
             if not talk.exists.any():
                 continue
@@ -85,7 +92,8 @@ class PromptTrainer(Trainer):
                 with self.accelerator.autocast():
                     logits = model.decode(features, prompt)
                 if click in VALIDATION_CLICKS:
-                    tally.add(talk, logits, click, self.loss(logits, talk.labels))
+                    closer = torch.tensor([name.startswith(CLOSE_UP) for name in names], device=image.device)
+                    tally.add(talk, logits, click, self.loss(logits, talk.labels), closer)
                 if click < max(VALIDATION_CLICKS):
                     prompt = talk.correct(logits)
         # With several processes a few photos count twice: Accelerate evens out the last batch.
@@ -94,16 +102,18 @@ class PromptTrainer(Trainer):
 
 
 class Tally:
-    """Sums over the answers of a validation, by (one or several animals, number of clicks, figure)."""
+    """Sums over the answers of a validation, by (what the photo shows, number of clicks, figure)."""
 
+    KINDS = ("single", "multi", "closeup")
+    """A whole photo of one animal or several, a close-up of any number."""
     FIGURES = ("iou", "species", "loss", "count")
 
     def __init__(self, device: torch.device) -> None:
-        shape = (2, len(VALIDATION_CLICKS), len(self.FIGURES))
+        shape = (len(self.KINDS), len(VALIDATION_CLICKS), len(self.FIGURES))
         self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
 
-    def add(self, talk: Conversation, logits: Tensor, click: int, loss: Tensor) -> None:
-        """Count the (N, 3, S, S) answers to one click each, and their loss."""
+    def add(self, talk: Conversation, logits: Tensor, click: int, loss: Tensor, closer: Tensor) -> None:
+        """Count the (N, 3, S, S) answers to one click each, and their loss; `closer` (B,) bool."""
         labels, classes = talk.labels, logits.argmax(1)
         pet, inside, valid = classes > 0, (labels > 0) & (labels != BORDER), labels != BORDER
         shared = (pet & inside).sum((1, 2))
@@ -113,12 +123,13 @@ class Tally:
         wanted = labels.masked_fill(~valid, 0).amax((1, 2))
         rows = torch.stack([iou, found == wanted, loss.expand(len(iou)), torch.ones_like(iou)], 1)
         asked = talk.exists.reshape(-1, VALIDATION_ANIMALS)
-        several = (asked.sum(1) > 1).repeat_interleave(VALIDATION_ANIMALS)
-        for kind, chosen in enumerate((talk.exists & ~several, talk.exists & several)):
+        several = asked.sum(1) > 1
+        for kind, chosen in enumerate((~closer & ~several, ~closer & several, closer)):
+            chosen = chosen.repeat_interleave(VALIDATION_ANIMALS) & talk.exists
             self.sums[kind, VALIDATION_CLICKS.index(click)] += rows[chosen].double().sum(0)
 
     def report(self, sums: Tensor) -> dict[str, float]:
-        """Means of all processes' sums; `val_miou` weighs photos of one and of several animals the same."""
+        """Means of all processes' sums; `val_miou` weighs all kinds of photos that there are the same."""
         means = sums[..., :-1] / sums[..., -1:]
         present = sums[..., -1] > 0
         iou, species, loss = means.unbind(-1)
@@ -127,7 +138,7 @@ class Tally:
             "val_miou": float(iou[present].mean()),
             "val_species": float(species[present].mean()),
         }
-        for several, name in enumerate(("single", "multi")):
+        for kind, name in enumerate(self.KINDS):
             for index, click in enumerate(VALIDATION_CLICKS):
-                row[f"val_{name}_iou_{click}"] = float(iou[several, index])
+                row[f"val_{name}_iou_{click}"] = float(iou[kind, index])
         return row

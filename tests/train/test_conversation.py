@@ -77,6 +77,12 @@ def test_labels_are_the_animal_in_its_class_and_unknown_for_nobody() -> None:
         assert np.array_equal(labels.numpy(), make_target(plane(), SPECIES, number).labels)
 
 
+def test_pets_are_all_animals_in_their_class() -> None:
+    asked = talk(about(2, (40, 40)), about(0, (1, 1)))
+    assert asked.pets.dtype == torch.int64
+    assert np.array_equal(asked.pets[0].numpy(), SPECIES[plane()])
+
+
 def test_corrections_hit_missed_pixels_and_false_ones() -> None:
     asked = talk(about(1, (15.5, 15.5)), about(1, (15.5, 15.5)), about(0, (1.5, 1.5)))
     instances = plane()

@@ -18,6 +18,7 @@ from train.config import Config
 from train.conversation import NOBODY, Asked, Conversation
 from train.models import build
 from train.models.prompt import PromptNet
+from train.models.prompt_unet import PromptUNetConfig
 from train.prompt_loop import PromptTrainer, Tally
 from train.prompts import deepest
 
@@ -74,7 +75,8 @@ def test_a_run_writes_a_checkpoint_that_can_be_loaded(prompt_config: Callable[..
     assert isinstance(model, PromptNet)
     assert kept.model == config.model
     assert 0 <= row["val_miou"] <= 1
-    assert row["val_miou"] == pytest.approx((row["val_multi_iou_1"] + row["val_multi_iou_3"]) / 2)
+    ious = [row[f"val_{kind}_iou_{clicks}"] for kind in ("multi", "closeup") for clicks in (1, 3)]
+    assert row["val_miou"] == pytest.approx(sum(ious) / 4)
 
 
 @pytest.mark.parametrize("freeze", ["none", "encoder", "unet"])
@@ -133,12 +135,39 @@ def test_tally_weighs_one_and_several_animals_the_same() -> None:
     logits[12, :, 1] = torch.tensor([1.0, 0.0, 0.0])[:, None]
     logits[13] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
     tally = Tally(torch.device("cpu"))
-    tally.add(talk, logits, 1, torch.tensor(0.5))
+    whole = torch.zeros(5, dtype=torch.bool)
+    tally.add(talk, logits, 1, torch.tensor(0.5), whole)
     row = tally.report(tally.sums)
     assert (row["val_single_iou_1"], row["val_multi_iou_1"]) == (1.0, 0.25)
     assert row["val_miou"] == 0.625
     assert row["val_species"] == 0.75
     assert row["val_loss"] == 0.5
+    assert np.isnan(row["val_closeup_iou_1"])
+    tally.add(talk, logits, 1, torch.tensor(0.5), ~whole)
+    row = tally.report(tally.sums)
+    assert (row["val_single_iou_1"], row["val_multi_iou_1"]) == (1.0, 0.25)
+    assert row["val_closeup_iou_1"] == pytest.approx((4 * 1.0 + 0.5 + 0.0) / 6)
+
+
+def test_the_photo_stage_is_kept_semantic(prompt_config: Callable[..., Config]) -> None:
+    """Its weighted loss over all pets is added to that of the answers."""
+    losses = []
+    for weight in (0.0, 0.5):
+        trainer = PromptTrainer(prompt_config(prompting={"semantic": weight}))
+        *tensors, _ = next(iter(trainer.train_loader))
+        trainer.model.eval()
+        losses.append(float(trainer.step_loss(*tensors).detach()))
+    image, instances, species, asked = tensors
+    talk = Conversation(instances, species, asked)
+    with torch.no_grad():
+        semantic = trainer.model(image, talk.prompt(), talk.correct, 1).semantic
+    assert losses[1] - losses[0] == pytest.approx(0.5 * float(trainer.loss(semantic, talk.pets)), abs=1e-4)
+
+
+def test_a_model_without_semantic_logits_has_no_such_loss(prompt_config: Callable[..., Config]) -> None:
+    config = prompt_config(prompting={"semantic": 0.5})
+    with pytest.raises(ValueError, match="a prompt_unet model has no semantic logits"):
+        PromptTrainer(config.model_copy(update={"model": PromptUNetConfig(depth=2, width=4)}))
 
 
 def test_clicking_one_twin_gives_that_twin(prompt_config: Callable[..., Config]) -> None:

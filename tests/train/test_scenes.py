@@ -12,7 +12,7 @@ from train import scenes
 from train.augment import LetterboxTransform
 from train.config import AugmentConfig, PromptingConfig
 from train.conversation import NOBODY
-from train.instances import HeldOutScenes, SceneCache, SceneDataset
+from train.instances import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
 from train.scenes import Scene, close_up, composite, has_instances, read_scene
 
 CAT, DOG = 1, 2
@@ -152,3 +152,15 @@ def test_held_out_items_are_whole_and_letterboxed(pairs: list[Pair]) -> None:
     assert asked.number.tolist() == [2, 1, NOBODY]
     again = dataset[1][3]
     assert torch.equal(asked.points, again.points)
+
+
+def test_held_out_close_ups_come_after_whole_photos(pairs: list[Pair]) -> None:
+    """One for each person, of photos of several animals alone; a cat of 80 x 80 fills more of the square."""
+    dataset = HeldOutScenes(SceneCache(pairs, 0, 0), 32, people=3, corrections=1)
+    assert [dataset[index][-1] for index in range(len(dataset))] == ["one", "two", *[CLOSE_UP + "two"] * 3]
+    whole, *closer = (dataset[index] for index in range(1, len(dataset)))
+    shares = [float((item[1] > 0).float().mean()) for item in (whole, *closer)]
+    assert max(shares[1:]) > shares[0]
+    for index, item in enumerate(closer, 2):
+        assert torch.equal(item[0], dataset[index][0])
+        assert item[3].number[0] != NOBODY

@@ -3,17 +3,30 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.models.blocks import ConvBlock
+from train.models.blocks import ConvBlock, upsample
 
 Features = tuple[Tensor, ...]
 """What the photo stage leaves: (B, C, h, w) maps."""
 Correct = Callable[[Tensor], Tensor]
 """Answers in, next prompts out."""
+
+
+class Said(NamedTuple):
+    """What a model says in a conversation about B photos, P prompts each.
+
+    Attributes:
+        answers: (rounds * B * P, 3, S, S) logits, round after round.
+        semantic: (B, 3, S, S) logits of all pets; None from a model without `semantic`.
+    """
+
+    answers: Tensor
+    semantic: Tensor | None
 
 
 class Promptable(nn.Module, ABC):
@@ -53,7 +66,7 @@ class Promptable(nn.Module, ABC):
             (B, 3, S, S) logits: the clicked animal in its class, all else background.
         """
 
-    def converse(self, image: Tensor, prompt: Tensor, correct: Correct, rounds: int) -> Tensor:
+    def converse(self, image: Tensor, prompt: Tensor, correct: Correct, rounds: int) -> Said:
         """Answer several prompts for each photo, and the prompts that follow from the answers.
 
         Args:
@@ -61,20 +74,19 @@ class Promptable(nn.Module, ABC):
             prompt: (B * P, 2, S, S), the P prompts of a photo one after the other.
             correct: detached answers (B * P, 3, S, S) -> the next prompts (B * P, 2, S, S).
             rounds: answers to each.
-
-        Returns:
-            (rounds * B * P, 3, S, S) logits, round after round.
         """
         repeats = len(prompt) // len(image)
-        features = tuple(map_.repeat_interleave(repeats, 0) for map_ in self.encode(image))
+        once = self.encode(image)
+        features = tuple(map_.repeat_interleave(repeats, 0) for map_ in once)
         answers = [self.decode(features, prompt)]
         for _ in range(rounds - 1):
             answers.append(self.decode(features, correct(answers[-1].detach())))
-        return torch.cat(answers)
+        semantic = upsample(once[-1], image.shape[-1] // once[-1].shape[-1]) if self.semantic else None
+        return Said(torch.cat(answers), semantic)
 
     def forward(
         self, image: Tensor, prompt: Tensor, correct: Correct | None = None, rounds: int = 1
-    ) -> Tensor:
+    ) -> Tensor | Said:
         """Both stages, (B, 3, S, S) logits; `converse` if there is somebody who corrects.
 
         Training goes through here whatever it does: this is the call that Accelerate wraps.

@@ -113,7 +113,8 @@ def test_converse_asks_again_about_the_same_photos() -> None:
         seen.append(logits)
         return second
 
-    answers = model(image, first, correct, 2)
+    answers, semantic = model(image, first, correct, 2)
+    assert semantic.shape == (2, 3, 32, 32)
     assert answers.shape == (12, 3, 32, 32)
     assert len(seen) == 1
     assert not seen[0].requires_grad
