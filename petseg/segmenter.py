@@ -307,6 +307,8 @@ class Segmenter:
             if asked.doubted and len(prompt.points):
                 asked = self._look_again(photo, asked)
             asked = self._look_closer(photo, asked, wanted, alone=alone)
+        if asked.letterbox.whole:
+            asked = self._look_twice(photo, asked, wanted, alone=alone)
         return _tidied(asked)
 
     def _next(self, photo: NDArray[np.uint8], prompt: Prompt, before: Asked) -> Asked:
@@ -339,6 +341,16 @@ class Segmenter:
             asked, _ = self._ask(closer, alone=alone)
         return asked
 
+    def _look_twice(
+        self, photo: NDArray[np.uint8], asked: Asked, corners: NDArray[np.float64], *, alone: bool
+    ) -> Asked:
+        """The answer about the whole photo, its mean with that of a tight close-up of what was found."""
+        found = asked.found
+        if not len(found):
+            return asked
+        closer = self._close_up(photo, asked.prompt, np.concatenate([corners, found]), tight=True)
+        return asked if closer is None else asked.mean(self._ask(closer, alone=alone)[0])
+
     def _look_again(self, photo: NDArray[np.uint8], asked: Asked) -> Asked:
         """The answer of a close-up around the first click, where that finds something."""
         height, width = photo.shape[:2]
@@ -350,13 +362,13 @@ class Segmenter:
         return again if len(again.found) else asked
 
     def _close_up(
-        self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64]
+        self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64], *, tight: bool = False
     ) -> Asked | None:
         """The question about a close-up of what lies between these points, None if it is not worth it."""
         if not self.manifest.zoom:
             return None
         height, width = photo.shape[:2]
-        region = zoom.close_up(width, height, corners)
+        region = zoom.close_up(width, height, corners, tight=tight)
         if region is None:
             return None
         return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size, region))

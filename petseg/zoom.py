@@ -3,9 +3,10 @@
 A promptable model first sees the whole photo. Where its answer, or the box it was given, is small, it looks
 at a close-up, in which the animal has many more pixels (after f-BRS, arXiv:2001.10331); and, where it was not
 given a box, once more at what it finds there, which often is less than it took for one animal at first.
+What is too large for that is seen a second time too, a little larger, and the mean of both answers counts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ MARGIN = 1.6
 """Side of a close-up over the longer side of what it shows: room for what the first look missed."""
 WORTH = 0.7
 """Largest side of a close-up over the longer side of the photo: above, the first look was as good."""
+TIGHT = 1.1
+"""The same where the animal is too large for that."""
+SHOWS_MORE = 0.95
+"""Largest side of such a close-up over the longer side of the photo: above, it is the same once more."""
 SMALLEST = 48
 """Smallest side of a close-up, in pixels of the photo: below, there is nothing to see but a blur."""
 DOUBT = -4.0
@@ -57,6 +62,11 @@ class Asked:
         corners = np.array(bounds(pet), np.float64).reshape(2, 2)
         return self.letterbox.to_image(corners + np.array([self.letterbox.left, self.letterbox.top]))
 
+    def mean(self, other: "Asked") -> "Asked":
+        """This question, with the mean of the answers to it and to another one about the same photo."""
+        logits = (self.logits - self.logits[0] + other.seen_by(self.letterbox)) / np.float32(2)
+        return replace(self, logits=logits)
+
     @property
     def doubted(self) -> bool:
         """Whether nothing was called pet, but somewhere nearly."""
@@ -82,15 +92,19 @@ def around(width: int, height: int, click: NDArray[np.float64]) -> NDArray[np.fl
     return np.stack([click - reach, click + reach])
 
 
-def close_up(width: int, height: int, corners: NDArray[np.float64]) -> Region | None:
+def close_up(width: int, height: int, corners: NDArray[np.float64], *, tight: bool = False) -> Region | None:
     """The region of a `width` x `height` photo that shows what lies between some points (N, 2) well.
+
+    Args:
+        tight: with little around it.
 
     Returns:
         A square, cut where the photo is narrower; None if it would show hardly less than the whole.
     """
+    margin, worth = (TIGHT, SHOWS_MORE) if tight else (MARGIN, WORTH)
     low, high = corners.min(0), corners.max(0)
-    side = max(MARGIN * float((high - low).max()), SMALLEST)
-    if side > WORTH * max(width, height):
+    side = max(margin * float((high - low).max()), SMALLEST)
+    if side > worth * max(width, height):
         return None
     left, right = _stretch((low[0] + high[0]) / 2, side, width)
     top, bottom = _stretch((low[1] + high[1]) / 2, side, height)

@@ -8,11 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from tiny_models import BLUE, GREY, PROMPTABLE, RED, save_parts
 
-from petseg import network, runtime, zoom
+from petseg import network, prompts, runtime, zoom
+from petseg.geometry import Letterbox
 from petseg.metrics import binary_iou
 from petseg.network import FeatureCache, Network
 from petseg.segmenter import Segmenter
-from petseg.zoom import AGAIN, MARGIN, SMALLEST, WORTH, close_up, overlap
+from petseg.zoom import AGAIN, MARGIN, SHOWS_MORE, SMALLEST, TIGHT, WORTH, Asked, close_up, overlap
 
 CAT, DOG = (slice(40, 58), slice(303, 321)), (slice(200, 290), slice(20, 110))
 ON_CAT, ON_DOG, NOTHING = (312, 49), (65, 245), (200, 100)
@@ -78,13 +79,42 @@ def test_a_close_up_that_shows_less_than_was_taken_for_it_is_followed_by_another
     zooming: Segmenter, photo: NDArray[np.uint8], runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = iter([(250, 20, 390, 160), (288, 25, 336, 73)])  # and no third one is asked for
-    monkeypatch.setattr(zoom, "close_up", lambda *_: next(shown))
+    monkeypatch.setattr(zoom, "close_up", lambda *_, **__: next(shown))
     answer = zooming(photo, ON_CAT)
     assert runs == ["encoder", "decoder"] * 3
     assert answer.asked is not None
     x0, y0, x1, y1 = answer.asked.letterbox.region
     assert x1 - x0 == y1 - y0 == SMALLEST
     assert x0 < 303 < 321 < x1
+
+
+def test_a_large_animal_is_seen_twice(zooming: Segmenter, runs: list[str]) -> None:
+    """The answer stays one about the whole photo; a click that corrects it costs one run of the decoder."""
+    pixels = np.full((300, 400, 3), GREY, np.uint8)
+    pixels[10:290, 60:340] = BLUE
+    answer = zooming(pixels, box=(60, 10, 340, 290))
+    assert runs == ["encoder", "decoder"] * 2
+    assert answer.asked is not None
+    assert answer.asked.letterbox.whole
+    assert iou(answer.mask, (slice(10, 290), slice(60, 340))) > 0.95
+    del runs[:]
+    zooming.refine(answer, (20, 20), label=0)
+    assert runs == ["decoder"]
+
+
+def test_the_mean_of_two_looks_is_background_where_the_closer_one_shows_nothing() -> None:
+    """Else it is the mean of both margins, at the pixels of the first."""
+    prompt = prompts.check(40, 40, point=(20, 20))
+    whole, closer = (Letterbox.fit(40, 40, 8, region) for region in (None, (10, 10, 30, 30)))
+    square = np.zeros((8, 8, 3), np.uint8)
+    looks = [
+        Asked(prompt, letterbox, square, 0, np.stack([np.full((8, 8), of, np.float32) for of in logits]))
+        for letterbox, logits in ((whole, (1, 4, 0)), (closer, (0, 5, -1)))
+    ]
+    mean = looks[0].mean(looks[1])
+    assert mean.letterbox == whole
+    np.testing.assert_allclose(mean.logits[:, 4, 4], (0, 4, -1))
+    assert mean.logits[1:, 0, 0].max() < -1000
 
 
 def test_overlap_is_the_iou_of_regions() -> None:
@@ -149,16 +179,18 @@ def test_nothing_that_is_sure_stays_nothing(
     assert runs == ["encoder", "decoder"]
 
 
+@pytest.mark.parametrize("tight", [False, True])
 @pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (4000, 100), (60, 60)])
-def test_close_ups_hold_what_they_are_made_for(width: int, height: int) -> None:
+def test_close_ups_hold_what_they_are_made_for(width: int, height: int, tight: bool) -> None:
+    margin, worth = (TIGHT, SHOWS_MORE) if tight else (MARGIN, WORTH)
     generator = np.random.default_rng(0)
     shown = 0
     for _ in range(200):
         corners = generator.random((2, 2)) * (width, height) * generator.random()
-        region = close_up(width, height, corners)
+        region = close_up(width, height, corners, tight=tight)
         longest = np.ptp(corners, axis=0).max()
         if region is None:
-            assert max(MARGIN * longest, SMALLEST) > WORTH * max(width, height)
+            assert max(margin * longest, SMALLEST) > worth * max(width, height)
             continue
         shown += 1
         x0, y0, x1, y1 = region
@@ -166,7 +198,7 @@ def test_close_ups_hold_what_they_are_made_for(width: int, height: int) -> None:
         assert 0 <= y0 < y1 <= height
         assert (corners >= (x0 - 0.5, y0 - 0.5)).all()
         assert (corners <= (x1 + 0.5, y1 + 0.5)).all()
-        side = max(MARGIN * longest, SMALLEST)
+        side = max(margin * longest, SMALLEST)
         assert x1 - x0 == pytest.approx(min(width, side), abs=1)
         assert y1 - y0 == pytest.approx(min(height, side), abs=1)
-    assert bool(shown) == (width > 60)
+    assert bool(shown) == (tight or width > 60)
