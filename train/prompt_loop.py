@@ -84,6 +84,7 @@ class PromptTrainer(Trainer):
             talk = Conversation(instances, species, asked)
             if not talk.exists.any():
                 continue
+            closer = torch.tensor([name.startswith(CLOSE_UP) for name in names], device=image.device)
             prompt = talk.prompt()
             with self.accelerator.autocast():
                 features = model.encode(image.contiguous(memory_format=torch.channels_last))
@@ -92,7 +93,6 @@ class PromptTrainer(Trainer):
                 with self.accelerator.autocast():
                     logits = model.decode(features, prompt)
                 if click in VALIDATION_CLICKS:
-                    closer = torch.tensor([name.startswith(CLOSE_UP) for name in names], device=image.device)
                     tally.add(talk, logits, click, self.loss(logits, talk.labels), closer)
                 if click < max(VALIDATION_CLICKS):
                     prompt = talk.correct(logits)
