@@ -21,9 +21,9 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from benchmarks.visitor import Visitor, browsing, find_chromium
-from export.space_trial import SpaceError, running
-from petseg import saving
+from export.space.trial import SpaceError, running
 from petseg.app import scenes
+from petseg.pixels import saving
 
 ROOT = Path(__file__).parents[1]
 LARGE, SMALL = (4000, 3000), (1280, 960)

@@ -1,7 +1,7 @@
 """petseg and its peers by simulated clicks, in one table: `python -m benchmarks.clicks prompt`.
 
 Peers: the connected component of DeepLabv3's pets under the click, and OpenCV's GrabCut, which also takes a
-box. All answer for the same animals, by the protocol of `train.clicks`.
+box. All answer for the same animals, by the protocol of `train.people.clicks`.
 """
 
 import argparse
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peer import PEER, Peer, machine
-from petseg import saving
 from petseg.errors import PetsegError
-from petseg.evaluation import Predictor
-from train import clicks
-from train.clicked import Classes, Clicked, Photo, open_clicked
+from petseg.measure.evaluation import Predictor
+from petseg.pixels import saving
+from train.people import clicks
+from train.people.clicked import Classes, Clicked, Photo, open_clicked
 
 SIDE = 320
 """GrabCut sees photos with their longer side reduced to this: its time grows with the pixels."""
@@ -51,13 +51,13 @@ class Component:
         self._photo: Photo | None = None
 
     def start(self, photo: Photo) -> None:
-        """See `train.clicked.Clicked`."""
+        """See `train.people.clicked.Clicked`."""
         if photo is not self._photo:
             self._photo, self._classes = photo, self._predict(photo)
             _, self._components = cv2.connectedComponents((self._classes > 0).astype(np.uint8))
 
     def click(self, point: tuple[float, float], positive: bool) -> Classes:
-        """See `train.clicked.Clicked`; what `positive` says is not asked: there is one click only."""
+        """See `train.people.clicked.Clicked`; what `positive` says is not asked: there is one click only."""
         clicked = self._components[int(point[1]), int(point[0])]
         return np.where((self._components == clicked) & (clicked > 0), self._classes, np.uint8(0))
 
@@ -79,7 +79,7 @@ class GrabCut:
         self._seed = seed
 
     def start(self, photo: Photo) -> None:
-        """See `train.clicked.Clicked`."""
+        """See `train.people.clicked.Clicked`."""
         self._height, self._width = photo.shape[:2]
         scale = min(1.0, SIDE / max(photo.shape[:2]))
         size = max(1, round(self._width * scale)), max(1, round(self._height * scale))
@@ -88,13 +88,13 @@ class GrabCut:
         self._scale = np.array(size) / (self._width, self._height)
 
     def click(self, point: tuple[float, float], positive: bool) -> Classes:
-        """See `train.clicked.Clicked`."""
+        """See `train.people.clicked.Clicked`."""
         x, y = (int(value) for value in np.array(point) * self._scale)
         cv2.circle(self._labels, (x, y), RADIUS, cv2.GC_FGD if positive else cv2.GC_BGD, cv2.FILLED)
         return self._cut()
 
     def box(self, corners: NDArray[np.float64]) -> Classes:
-        """See `train.clicked.Clicked`."""
+        """See `train.people.clicked.Clicked`."""
         low, high = corners.reshape(2, 2) * self._scale
         (x0, y0), (x1, y1) = np.floor(low).astype(int), np.ceil(high).astype(int)
         self._labels[:] = cv2.GC_BGD

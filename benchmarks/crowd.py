@@ -29,7 +29,7 @@ from PIL import Image
 
 import petseg
 from benchmarks.app import ROOT, draw
-from export.space_trial import SpaceError, running
+from export.space.trial import SpaceError, running
 
 Mask: TypeAlias = NDArray[np.uint8]
 Answers: TypeAlias = Callable[[Path, tuple[int, int] | None], Mask]

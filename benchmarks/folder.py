@@ -19,10 +19,10 @@ import psutil
 import skimage.data
 from PIL import Image
 
-from petseg import saving
-from petseg.bench import environment, in_seconds, spread
 from petseg.errors import PetsegError
-from petseg.files import Photo, Saver, find_photos
+from petseg.folders import Photo, Saver, find_photos
+from petseg.measure.bench import environment, in_seconds, spread
+from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 
 ORDINARY, LARGE = (500, 375), (4000, 3000)

@@ -16,13 +16,13 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import saving
-from petseg.bench import machine
+from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
-from petseg.evaluation import Predictor, evaluate, format_report
-from petseg.geometry import Letterbox
-from petseg.pairs import Pair, read_pairs
-from petseg.precision import Precision
+from petseg.measure.bench import machine
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.evaluation import Predictor, evaluate, format_report
+from petseg.pixels import saving
+from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[1]

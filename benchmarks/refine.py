@@ -15,9 +15,9 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
-from petseg import saving
-from petseg.bench import environment, spread
 from petseg.errors import PetsegError
+from petseg.measure.bench import environment, spread
+from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 
 FIRST, SECOND = (0.49, 0.5), (0.55, 0.83)

@@ -18,11 +18,11 @@ import torch
 
 from benchmarks.peer import PEER, Peer, Photo, sample_photo
 from export.export import export
-from petseg import saving
-from petseg.bench import card, environment, in_seconds, in_turns, spread
 from petseg.errors import PetsegError
-from petseg.geometry import Letterbox
+from petseg.measure.bench import card, environment, in_seconds, in_turns, spread
 from petseg.pipeline import planes
+from petseg.pixels import saving
+from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import load_config

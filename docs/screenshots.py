@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.visitor import PATIENCE, Visitor, browsing, find_chromium
-from export.space_trial import running
+from export.space.trial import running
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent

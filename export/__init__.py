@@ -1,5 +1,5 @@
 """Checkpoint to ONNX, and the proof that they agree."""
 
-from petseg.runtime import decline_telemetry
+from petseg.engine.session import decline_telemetry
 
 decline_telemetry()

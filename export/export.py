@@ -19,12 +19,13 @@ import onnx
 import torch
 from torch.export import Dim
 
-from export.describe import describe, petseg_version, read_metrics
-from export.graph import store_half, strip_origin
-from export.parts import WHOLE, ExportError, Part, split
-from petseg import catalog, saving
+from export.graph.describe import describe, petseg_version, read_metrics
+from export.graph.parts import WHOLE, ExportError, Part, split
+from export.graph.rewrite import store_half, strip_origin
 from petseg.errors import PetsegError
-from petseg.manifest import METADATA_KEY
+from petseg.models import catalog
+from petseg.models.manifest import METADATA_KEY
+from petseg.pixels import saving
 from train.checkpoint import load_checkpoint
 from train.models.autoencoder import AutoencoderConfig
 
@@ -32,7 +33,7 @@ OPSET, IR_VERSION = 18, 10
 """What torch writes without converting, and what onnxruntime 1.20 and later loads."""
 
 INDEX = "index.json"
-"""Beside the embedded weights, for `petseg.catalog`."""
+"""Beside the embedded weights, for `petseg.models.catalog`."""
 
 EMBEDDED_LIMIT = 24_000_000
 """Bytes that the weights inside the package may have together."""
@@ -75,8 +76,8 @@ def to_onnx(part: Part, *, half: bool = True) -> onnx.ModelProto:
     """The graph of a part, optimised, normalisation inside, batch normalisation folded.
 
     Args:
-        part: see `export.parts.split`.
-        half: store weights as fp16; see `export.graph.store_half`.
+        part: see `export.graph.parts.split`.
+        half: store weights as fp16; see `export.graph.rewrite.store_half`.
     """
     # torch sees by itself that all inputs share the batch, and warns if it is named twice.
     batches = ["batch"] + [Dim.DYNAMIC] * (len(part.inputs) - 1)
@@ -145,11 +146,11 @@ def export(
 
 
 def embed(model: Exported, folder: Path) -> Path:
-    """Put an exported model among embedded weights, and into the index that `petseg.catalog` reads.
+    """Put an exported model among embedded weights, and into the index that `petseg.models.catalog` reads.
 
     Args:
         model: its name becomes that of its file or folder.
-        folder: of the weights, `petseg.catalog.WEIGHTS` say.
+        folder: of the weights, `petseg.models.catalog.WEIGHTS` say.
 
     Returns:
         The file, or the folder of two.

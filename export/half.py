@@ -14,9 +14,9 @@ import onnx
 from onnx import TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from petseg.engine.session import open_session
 from petseg.errors import PetsegError
-from petseg.manifest import METADATA_KEY, PARTS
-from petseg.runtime import open_session
+from petseg.models.manifest import METADATA_KEY, PARTS
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -39,7 +39,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def restore_single(model: onnx.ModelProto) -> None:
-    """Store weights as float32 again: the inverse of `export.graph.store_half`, up to its rounding."""
+    """Store weights as float32 again: `export.graph.rewrite.store_half` undone, up to its rounding."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     kept = []
     for node in model.graph.node:

@@ -2,7 +2,7 @@
 
 For a model, puts a folder together (the ONNX files and petseg.json, the card as README.md, the checkpoint
 with its config and history, the measurements, the figures) and pushes it in one commit. Without verified
-parity, metrics and a card it refuses; `petseg.publishing.check` says what else must hold.
+parity, metrics and a card it refuses; `petseg.models.publishing.check` says what else must hold.
 
 For the page, does the same with what `export.space` puts together, once it has been seen to work.
 """
@@ -20,13 +20,15 @@ import onnx
 from huggingface_hub import HfApi
 
 from export import card, space
-from export.space_trial import SpaceError
-from petseg import bundle, catalog, hub, publishing, saving
+from export.space.trial import SpaceError
+from petseg import hub
+from petseg.engine.session import version
 from petseg.errors import PetsegError
-from petseg.hub_cache import Reference
-from petseg.hub_calls import ask
-from petseg.manifest import METADATA_KEY
-from petseg.runtime import version
+from petseg.models import bundle, catalog, publishing
+from petseg.models.cache import Reference
+from petseg.models.client import ask
+from petseg.models.manifest import METADATA_KEY
+from petseg.pixels import saving
 from train.checkpoint import CONFIG, WEIGHTS
 
 KINDS = (".json", ".safetensors", ".csv", ".png")

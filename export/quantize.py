@@ -28,23 +28,24 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from export import photo_bytes
-from export.describe import figures
-from export.equalise import equalise
 from export.export import INDEX, Exported, check_weight, entry_of, export, read_index
-from export.graph import share_scales
-from export.parts import WHOLE, ExportError
-from export.samples import prepare
-from petseg import catalog, saving
-from petseg.bench import machine
+from export.graph import photo_bytes
+from export.graph.describe import figures
+from export.graph.equalise import equalise
+from export.graph.parts import WHOLE, ExportError
+from export.graph.rewrite import share_scales
+from export.graph.samples import prepare
 from petseg.errors import PetsegError
-from petseg.manifest import METADATA_KEY, Manifest
-from petseg.metrics import Evaluation
-from petseg.pairs import read_pairs
+from petseg.measure.bench import machine
+from petseg.measure.datasets import read_pairs
+from petseg.measure.metrics import Evaluation
+from petseg.models import catalog
+from petseg.models.manifest import METADATA_KEY, Manifest
+from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 from train.config import Config
-from train.data import Sample, read_source, split_validation
+from train.data.dataset import Sample, read_source, split_validation
 
 OXFORD = Path("../shared/data/oxford-iiit-pet")
 PHOTOS, SEED = 48, 0
@@ -67,7 +68,7 @@ class Comparison:
 
     Attributes:
         photos: how many were compared.
-        float32, int8: figures of each, see `export.describe.figures`.
+        float32, int8: figures of each, see `export.graph.describe.figures`.
         agreement: share of all their pixels that both give the same class.
         speedup: time of float32's network over int8's, medians of runs in turns.
         threads: for that.

@@ -35,12 +35,13 @@ from export.errors import (
     TypesError,
     VerificationError,
 )
-from export.parts import WHOLE, ExportError, Part, split
-from export.samples import Inputs, prepare, read_photos
-from petseg import catalog, saving
+from export.graph.parts import WHOLE, ExportError, Part, split
+from export.graph.samples import Inputs, prepare, read_photos
 from petseg.errors import ModelError, PetsegError
-from petseg.geometry import FILL
-from petseg.manifest import METADATA_KEY, Manifest
+from petseg.models import catalog
+from petseg.models.manifest import METADATA_KEY, Manifest
+from petseg.pixels import saving
+from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256, load_checkpoint
 from train.models import parameter_count
 

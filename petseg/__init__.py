@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from petseg.catalog import ModelInfo, list_models
+    from petseg.engine.session import DeviceWarning
     from petseg.errors import (
         DeviceError,
         HubAccessError,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         PetsegError,
         PromptError,
     )
-    from petseg.runtime import DeviceWarning
+    from petseg.models.catalog import ModelInfo, list_models
     from petseg.segmentation import Segmentation
     from petseg.segmenter import Segmenter, segment
 
@@ -58,8 +58,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ModelInfo": "catalog",
-    "list_models": "catalog",
+    "ModelInfo": "models.catalog",
+    "list_models": "models.catalog",
     "DeviceError": "errors",
     "HubAccessError": "errors",
     "HubContentError": "errors",
@@ -72,7 +72,7 @@ _HOMES = {
     "OutputError": "errors",
     "PetsegError": "errors",
     "PromptError": "errors",
-    "DeviceWarning": "runtime",
+    "DeviceWarning": "engine.session",
     "Segmentation": "segmentation",
     "Segmenter": "segmenter",
     "segment": "segmenter",
@@ -82,7 +82,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from petseg.runtime import version
+        from petseg.engine.session import version
 
         return version()
     if name not in _HOMES:

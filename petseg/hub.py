@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from petseg import bundle, hub_cache, publishing
-from petseg.bundle import Bundle
+from petseg.engine.session import version
 from petseg.errors import HubContentError, HubError, HubUnavailableError
-from petseg.hub_cache import COMMIT, Reference, Snapshot
-from petseg.hub_calls import ask
-from petseg.runtime import version
+from petseg.models import bundle, cache, publishing
+from petseg.models.bundle import Bundle
+from petseg.models.cache import COMMIT, Reference, Snapshot
+from petseg.models.client import ask
 
 KEPT = (".gitattributes",)
 """Files of a repository that a push leaves alone."""
@@ -42,7 +42,7 @@ def pull(model: str, revision: str | None = None) -> Path:
     Raises:
         HubError: one of its subclasses; what was wrong, and what to do about it.
     """
-    from petseg.catalog import reference
+    from petseg.models.catalog import reference
 
     return update(reference(model, revision)).folder
 
@@ -53,17 +53,17 @@ def update(reference: Reference) -> Snapshot:
         return _cached(reference)
     commit = _resolve(reference)
     pinned = Reference(reference.repo, commit, reference.sha256)
-    found = hub_cache.find(pinned, complete=True)
+    found = cache.find(pinned, complete=True)
     if found is None:
-        with hub_cache.lock(pinned.repo):
+        with cache.lock(pinned.repo):
             found = _download(pinned)
-    hub_cache.record(reference, commit)
+    cache.record(reference, commit)
     return found
 
 
 def locate(reference: Reference) -> Snapshot:
     """A model from the cache; from the Hub if it is not there or damaged. Raises as `pull`."""
-    return hub_cache.find(reference) or update(reference)
+    return cache.find(reference) or update(reference)
 
 
 def _is_offline() -> bool:
@@ -73,7 +73,7 @@ def _is_offline() -> bool:
 
 
 def _cached(reference: Reference) -> Snapshot:
-    found = hub_cache.inspect(reference, complete=True)
+    found = cache.inspect(reference, complete=True)
     if found is None:
         raise HubUnavailableError(
             f"{reference} is not whole in the cache and HF_HUB_OFFLINE is set; unset it, or pull the model "
@@ -115,9 +115,9 @@ def _download(pinned: Reference) -> Snapshot:
         try:
             _obtain(pinned, name, check)
         except HubContentError:
-            hub_cache.remove(hub_cache.path_of(pinned, bundle.FILE))  # the list may be what is damaged
+            cache.remove(cache.path_of(pinned, bundle.FILE))  # the list may be what is damaged
             raise
-    found = hub_cache.find(pinned, complete=True)
+    found = cache.find(pinned, complete=True)
     if found is None:
         raise HubError(f"{pinned} is not whole in the cache, something else changes it; pull it again")
     return found
@@ -131,12 +131,12 @@ def _obtain(pinned: Reference, name: str, check: Callable[[Path], T]) -> T:
     """
     from huggingface_hub import hf_hub_download
 
-    cached = hub_cache.path_of(pinned, name)
+    cached = cache.path_of(pinned, name)
     if cached is not None:
         try:
             return check(cached)
         except HubContentError:
-            hub_cache.remove(cached)
+            cache.remove(cached)
     path = Path(
         ask(
             f"{name} of {pinned}",
@@ -152,7 +152,7 @@ def _obtain(pinned: Reference, name: str, check: Callable[[Path], T]) -> T:
     try:
         return check(path)
     except HubContentError as error:
-        hub_cache.remove(path)
+        cache.remove(path)
         raise HubContentError(f"{error}; what arrived was not kept") from error
 
 
@@ -187,8 +187,8 @@ def push(folder: str | Path, repo: str, *, private: bool = False) -> Pushed:
         private: make a new repository private.
 
     Raises:
-        HubContentError: the folder cannot be published, see `petseg.publishing.check`, or the version is
-            published with other files.
+        HubContentError: the folder cannot be published, see `petseg.models.publishing.check`, or the version
+            is published with other files.
         HubError: another one of its subclasses; what was wrong, and what to do about it.
     """
     reference = Reference.parse(repo)

@@ -16,10 +16,10 @@ from typing import Generic, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from petseg.engine.network import Network
 from petseg.errors import DeviceError, ImageError, PetsegError
-from petseg.geometry import Letterbox
-from petseg.image import ImageInput, load, load_reduced
-from petseg.network import Network
+from petseg.pixels.geometry import Letterbox
+from petseg.pixels.image import ImageInput, load, load_reduced
 from petseg.segmentation import Pixels, Segmentation
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ class Work(Generic[R]):
         result: makes a result of logits (3, S, S), letterbox and photo.
         finish: makes what is wanted of a result.
         keep_photos: whether a result holds the photo of a file or of bytes, or reads it again if need be.
-        max_pixels: see `petseg.image.load`.
+        max_pixels: see `petseg.pixels.image.load`.
     """
 
     network: Network

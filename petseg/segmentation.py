@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import decision, polygons, saving
+from petseg.clicks.closeup import Asked
+from petseg.clicks.prompts import Prompt
 from petseg.errors import OutputError
-from petseg.geometry import Letterbox
-from petseg.image import shrink
 from petseg.lazy import lazy
-from petseg.metrics import CLASSES, species_of
-from petseg.palette import COLORS, Color, palette
-from petseg.prompts import Prompt
-from petseg.zoom import Asked
+from petseg.measure.metrics import species_of
+from petseg.pixels import decision, polygons, saving
+from petseg.pixels.classes import CLASSES, COLORS, Color, palette
+from petseg.pixels.geometry import Letterbox
+from petseg.pixels.image import shrink
 
 Resize: TypeAlias = Literal["smooth", "nearest"]
 Kind: TypeAlias = Literal["mask", "cutout", "overlay", "json"]

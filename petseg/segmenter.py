@@ -8,17 +8,20 @@ from typing import Any, Literal, Self, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import catalog, corrections, network, pipeline, prompts, zoom
-from petseg.animal import Pets, one_animal
+from petseg import pipeline
+from petseg.clicks import closeup, corrections, prompts
+from petseg.clicks.animal import Pets, one_animal
+from petseg.clicks.closeup import Asked
+from petseg.clicks.prompts import Box, Labels, Point, Points, Prompt
+from petseg.engine import network
+from petseg.engine.network import open_model, open_network
+from petseg.engine.precision import Precision
 from petseg.errors import ImageError, PetsegError, PromptError
-from petseg.geometry import Letterbox
-from petseg.image import DEFAULT_MAX_PIXELS, ImageInput, load
-from petseg.manifest import Manifest
-from petseg.network import open_model, open_network
-from petseg.precision import Precision
-from petseg.prompts import Box, Labels, Point, Points, Prompt
+from petseg.models import catalog
+from petseg.models.manifest import Manifest
+from petseg.pixels.geometry import Letterbox
+from petseg.pixels.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
-from petseg.zoom import Asked
 
 R = TypeVar("R")
 
@@ -124,7 +127,7 @@ class Segmenter:
         """Find the pets of one photo, or the one that is pointed at.
 
         Args:
-            image: path, bytes, binary file, PIL image or array; see `petseg.image.load`.
+            image: path, bytes, binary file, PIL image or array; see `petseg.pixels.image.load`.
             point: one click `(x, y)` in pixels of the upright photo, for promptable models.
             points: several clicks, (N, 2), each of which corrects the answer to those before it.
             labels: for each of them 1 (wanted, the default) or 0 (not wanted).
@@ -156,9 +159,9 @@ class Segmenter:
         """Go on from an answer: the same photo, and clicks besides those it was given for.
 
         The photo is not read again, nor looked at again by the network if it is one of the last that it
-        saw (`petseg.network.KEPT`). Each click corrects the answer where it is and nowhere else (see
-        `petseg.corrections`). The answer is the one that `segment` gives for all clicks in this order, as
-        long as there are no more than `petseg.corrections.STEPS`.
+        saw (`petseg.engine.network.KEPT`). Each click corrects the answer where it is and nowhere else (see
+        `petseg.clicks.corrections`). The answer is the one that `segment` gives for all clicks in this order,
+        as long as there are no more than `petseg.clicks.corrections.STEPS`.
 
         Args:
             previous: an answer to a point or a box, of this model or of another one.
@@ -300,7 +303,7 @@ class Segmenter:
 
     def _first(self, photo: NDArray[np.uint8], prompt: Prompt) -> Asked:
         """The answer to a question that no answer precedes."""
-        wanted = zoom.wanted(prompt)
+        wanted = closeup.wanted(prompt)
         closer = self._close_up(photo, prompt, wanted) if prompt.box is not None else None
         asked, alone = self._ask(closer or self._see_all(photo, prompt))
         if asked.letterbox.whole:
@@ -313,7 +316,7 @@ class Segmenter:
 
     def _next(self, photo: NDArray[np.uint8], prompt: Prompt, before: Asked) -> Asked:
         """The answer to a question with one more click than `before`, which is corrected."""
-        wanted = zoom.wanted(prompt)
+        wanted = closeup.wanted(prompt)
         # Where the click is in sight: to shrink a photo again costs more than the network.
         near = before.letterbox.contains(wanted)
         asked, _ = self._ask(replace(before, prompt=prompt) if near else self._see_all(photo, prompt))
@@ -331,12 +334,15 @@ class Segmenter:
         self, photo: NDArray[np.uint8], asked: Asked, corners: NDArray[np.float64], *, alone: bool = False
     ) -> Asked:
         """The last answer of close-ups of what was found each time before, and of these points."""
-        for _ in range(zoom.LOOKS):
+        for _ in range(closeup.LOOKS):
             found = asked.found
             if not len(found):
                 break
             closer = self._close_up(photo, asked.prompt, np.concatenate([corners, found]))
-            if closer is None or zoom.overlap(closer.letterbox.region, asked.letterbox.region) > zoom.SAME:
+            if (
+                closer is None
+                or closeup.overlap(closer.letterbox.region, asked.letterbox.region) > closeup.SAME
+            ):
                 break
             asked, _ = self._ask(closer, alone=alone)
         return asked
@@ -354,7 +360,7 @@ class Segmenter:
     def _look_again(self, photo: NDArray[np.uint8], asked: Asked) -> Asked:
         """The answer of a close-up around the first click, where that finds something."""
         height, width = photo.shape[:2]
-        corners = zoom.around(width, height, asked.prompt.points[0])
+        corners = closeup.around(width, height, asked.prompt.points[0])
         closer = self._close_up(photo, asked.prompt, corners)
         if closer is None:
             return asked
@@ -368,7 +374,7 @@ class Segmenter:
         if not self.manifest.zoom:
             return None
         height, width = photo.shape[:2]
-        region = zoom.close_up(width, height, corners, tight=tight)
+        region = closeup.close_up(width, height, corners, tight=tight)
         if region is None:
             return None
         return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size, region))

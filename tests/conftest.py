@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hub_fixtures import hub, release  # noqa: F401
 from numpy.typing import NDArray
-from tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest, save_parts
 
-from petseg import catalog
-from petseg.manifest import PARTS
+from petseg.models import catalog
+from petseg.models.manifest import PARTS
+from tests.support.hub_fixtures import hub, release  # noqa: F401
+from tests.support.tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest, save_parts
 
 # A shell starts background jobs with Ctrl-C ignored, which the processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)

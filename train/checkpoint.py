@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from petseg import saving
+from petseg.pixels import saving
 from train.config import Config
 from train.models import build
 

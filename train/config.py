@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from petseg.perturbations import PERTURBATIONS
+from petseg.measure.perturbations import PERTURBATIONS
 from train.losses import LossConfig
 from train.models import ModelConfig
 

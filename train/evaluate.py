@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 
-from petseg import saving
 from petseg.errors import PetsegError
-from petseg.evaluation import format_report
-from petseg.metrics import Evaluation
-from petseg.pairs import Pair, read_pairs
-from train import clicks, figures
-from train.clicked import open_clicked
-from train.comparison import Result, compare, examples, format_table, worst
-from train.figures import Panel
-from train.inference import open_models
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.evaluation import format_report
+from petseg.measure.metrics import Evaluation
+from petseg.pixels import saving
+from train.people import clicks
+from train.people.clicked import open_clicked
+from train.report import figures
+from train.report.comparison import Result, compare, examples, format_table, worst
+from train.report.figures import Panel
+from train.report.inference import open_models
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

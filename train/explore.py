@@ -21,15 +21,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg import saving
 from petseg.errors import ImageError, PetsegError
-from petseg.geometry import Letterbox
-from petseg.metrics import BORDER, CLASSES
-from petseg.pairs import Pair, read_pairs
-from train.augment import LetterboxTransform, to_tensors
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.pixels import saving
+from petseg.pixels.classes import BORDER, CLASSES
+from petseg.pixels.geometry import Letterbox
 from train.config import DataConfig
-from train.data import species_shown
-from train.plots import save_figure
+from train.data.augment import LetterboxTransform, to_tensors
+from train.data.dataset import species_shown
+from train.report.plots import save_figure
 
 LABELS = (*CLASSES, "ignored")
 """What a pixel of a mask can be: 0, 1, 2, 255."""
@@ -60,7 +60,7 @@ class Facts:
         native: pixels of each of `LABELS`.
         model: the same in the model's square, and those of its padding.
         centroid: mean (x, y) of the centres of the pixels of cats and dogs, in the coordinates of
-            `petseg.geometry`; None without such pixels.
+            `petseg.pixels.geometry`; None without such pixels.
         beneath: which of `LABELS` the pixel with the centroid has.
     """
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from petseg.metrics import BORDER
+from petseg.pixels.classes import BORDER
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

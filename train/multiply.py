@@ -18,10 +18,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from petseg import saving
 from petseg.errors import PetsegError
+from petseg.pixels import saving
 from train.config import Config, load_config
-from train.data import COPIES, PhotoDataset, Sample, read_originals, read_splits
+from train.data.dataset import COPIES, PhotoDataset, Sample, read_originals, read_splits
 
 
 def training_photos(config: Config) -> list[Sample]:
@@ -90,7 +90,7 @@ def multiply(config: Config) -> Path:
 
 
 def record(config: Config, photos: Sequence[Sample]) -> dict[str, object]:
-    """What the copies are made of; see `train.data.read_originals`."""
+    """What the copies are made of; see `train.data.dataset.read_originals`."""
     return {
         "copies": config.multiply.copies,
         "seed": config.seed,

@@ -12,20 +12,20 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from petseg import saving
-from petseg.metrics import Evaluation
-from petseg.pairs import Pair, read_pairs
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.metrics import Evaluation
+from petseg.pixels import saving
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
-from train.inference import letterboxed
 from train.models.clip import Clip
+from train.report.inference import letterboxed
 
 PREFIX = "oracle_"
 
 
 @torch.inference_mode()
 def measure(model: Clip, pairs: Sequence[Pair], size: int) -> dict[str, Any]:
-    """What `petseg.metrics.Evaluation.report` gives, every name with `PREFIX`.
+    """What `petseg.measure.metrics.Evaluation.report` gives, every name with `PREFIX`.
 
     Args:
         model: in eval mode, with `oracle_text`.

@@ -14,11 +14,11 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from petseg import saving
-from petseg.metrics import BORDER
-from petseg.pairs import IMAGE_SUFFIXES, Pair, read_labels
+from petseg.measure.datasets import IMAGE_SUFFIXES, Pair, read_labels
+from petseg.pixels import saving
+from petseg.pixels.classes import BORDER
 from train.checkpoint import load_checkpoint
-from train.inference import letterboxed
+from train.report.inference import letterboxed
 
 
 @torch.inference_mode()

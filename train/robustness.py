@@ -1,6 +1,7 @@
 """How much damage to the photo models stand: `python -m train.robustness unet autoencoder`.
 
-Eight perturbations at ten levels (`petseg.perturbations`), each over a whole split at native resolution.
+Eight perturbations at ten levels (`petseg.measure.perturbations`), each over a whole split at native
+resolution.
 """
 
 import argparse
@@ -14,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg import saving
 from petseg.errors import PetsegError
-from petseg.metrics import Evaluation
-from petseg.pairs import Pair, read_pairs
-from petseg.perturbations import LEVELS, PERTURBATIONS, perturb
-from train.comparison import read_checked
-from train.figures import Panel, file_name, plot_panels, plot_robustness
-from train.inference import Model, open_models
-from train.tables import aligned
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.metrics import Evaluation
+from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
+from petseg.pixels import saving
+from train.report.comparison import read_checked
+from train.report.figures import Panel, file_name, plot_panels, plot_robustness
+from train.report.inference import Model, open_models
+from train.report.tables import aligned
 
 Curves: TypeAlias = dict[str, dict[str, Any]]
 """Perturbation -> "strengths", "miou" and "mean_dice" by level; "kept" and "kept_dice", the last of them over

@@ -24,11 +24,11 @@ from accelerate.state import AcceleratorState
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from petseg import saving
-from train.autoencoder_loop import STAGE_ONE
-from train.loop import Trainer, state_folder
+from petseg.pixels import saving
+from train.loops.autoencoder import STAGE_ONE
+from train.loops.base import Trainer, state_folder
+from train.report.tables import aligned
 from train.search_space import SearchConfig, SpaceError, load_space
-from train.tables import aligned
 from train.train import TRAINERS
 
 mpl.use("Agg")

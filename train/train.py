@@ -11,12 +11,12 @@ if __name__ == "__main__":
 
 from accelerate import PartialState
 
-from train.autoencoder_loop import AutoencoderTrainer
-from train.clip_loop import ClipTrainer
-from train.clip_pretrain import ContrastiveTrainer
 from train.config import load_config
-from train.loop import Trainer
-from train.prompt_loop import PromptTrainer
+from train.loops.autoencoder import AutoencoderTrainer
+from train.loops.base import Trainer
+from train.loops.clip import ClipTrainer
+from train.loops.contrastive import ContrastiveTrainer
+from train.loops.prompt import PromptTrainer
 
 TRAINERS: dict[str, type[Trainer] | type[AutoencoderTrainer]] = {
     "autoencoder": AutoencoderTrainer,

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from petseg import saving
-from petseg.metrics import CLASSES
-from train.captions import CaptionedPhoto, Captioner, read_captioned
+from petseg.pixels import saving
+from petseg.pixels.classes import CLASSES
 from train.checkpoint import load_checkpoint
 from train.config import SourceConfig
-from train.inference import letterboxed
+from train.data.captions import CaptionedPhoto, Captioner, read_captioned
 from train.models.contrastive import DualEncoder
+from train.report.inference import letterboxed
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from petseg import PetsegError, PromptError
 from petseg.app import state
 from petseg.app.handlers import Studio
 from petseg.app.parts import LIGHT, RUNS_MODELS, as_path, guarded, photo_input
-from petseg.perturbations import PERTURBATIONS, perturb
+from petseg.measure.perturbations import PERTURBATIONS, perturb
 
 
 def add_endpoints(studio: Studio) -> None:
@@ -126,7 +126,7 @@ def _numbers(text: str, name: str, form: str) -> np.ndarray[Any, np.dtype[np.flo
 
 
 def damage(photo: str, kind: str, level: float, seed: float) -> Image.Image:
-    """Damage a photo, see `petseg.perturbations.perturb`.
+    """Damage a photo, see `petseg.measure.perturbations.perturb`.
 
     Raises:
         PetsegError: the photo cannot be read, or there is no such kind, level or seed.

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from petseg import PromptError, Segmentation, metrics
+from petseg import PromptError, Segmentation
 from petseg.app.handlers import Studio
 from petseg.app.models import Listed
 from petseg.app.state import Pixels, Visit
-from petseg.image import shrink
-from petseg.perturbations import LEVELS, PERTURBATIONS, perturb
+from petseg.measure import metrics
+from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
+from petseg.pixels.image import shrink
 
 STUDY_SIDE = 512
 """Longest side of a photo that is damaged: about that of the study's photos, so that levels mean the same."""

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from petseg import Segmentation
 from petseg.app.state import Pixels, Step
-from petseg.palette import COLORS
+from petseg.pixels.classes import COLORS
 
 GREEN, RED, YELLOW = (22, 163, 74), (220, 38, 38), (250, 204, 21)
 """Of clicks on the pet, clicks beside it, and boxes."""

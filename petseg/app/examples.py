@@ -8,7 +8,7 @@ import numpy as np
 
 from petseg.app import scenes
 from petseg.app.state import Pixels
-from petseg.image import load
+from petseg.pixels.image import load
 
 CHELSEA = Path(__file__).parent / "examples" / "chelsea.jpg"
 

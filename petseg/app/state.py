@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg import ImageError, ImageTooLargeError, Segmentation
-from petseg.image import load
+from petseg.pixels.image import load
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Kind: TypeAlias = Literal["pet", "not pet", "corner", "box"]

@@ -12,7 +12,7 @@ from petseg.app.comparison import Trial
 from petseg.app.handlers import Studio
 from petseg.app.parts import RUNS_MODELS, private
 from petseg.app.state import Visit
-from petseg.perturbations import LEVELS, PERTURBATIONS
+from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
 COLOURS = ("#2563eb", "#d97706", "#16a34a", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d")
 """Of the curves, in turn."""

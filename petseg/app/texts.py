@@ -15,8 +15,8 @@ from petseg.app.comparison import Answer, Trial
 from petseg.app.examples import Example
 from petseg.app.models import AUTO, Models
 from petseg.app.state import Key, Pixels, Visit
-from petseg.image import shrink
-from petseg.metrics import CLASSES
+from petseg.pixels.classes import CLASSES
+from petseg.pixels.image import shrink
 
 _FOUND = {"cat": "Cat", "dog": "Dog", "background": "No pet found"}
 

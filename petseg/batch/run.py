@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from petseg import catalog
 from petseg.batch import local
 from petseg.batch import ray as on_ray
 from petseg.batch.storage import open_folder
 from petseg.batch.worker import Job, Row, failed, model_sha256
+from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
-from petseg.precision import Precision
+from petseg.models import catalog
 from petseg.segmentation import Kind, Resize
 from petseg.segmenter import Segmenter
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from petseg import saving
 from petseg.errors import ImageError, OutputError, PetsegError
-from petseg.files import Photo, find_photos, is_folder, is_photo
-from petseg.image import ImageInput
+from petseg.folders import Photo, find_photos, is_folder, is_photo
+from petseg.pixels import saving
+from petseg.pixels.image import ImageInput
 from petseg.segmentation import Kind
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
@@ -40,7 +40,7 @@ class Folder:
         return f"{self.root}/{name}"
 
     def photos(self, out: "Folder") -> tuple[list[str], list[PetsegError]]:
-        """The images below this folder, by the rules of `petseg.files.find_photos`.
+        """The images below this folder, by the rules of `petseg.folders.find_photos`.
 
         Args:
             out: the folder for the results, which is left out where it lies in this one.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
-from petseg import bundle, catalog
 from petseg.batch.storage import open_folder, target_of
+from petseg.engine.precision import Precision
 from petseg.errors import ModelError, PetsegError
-from petseg.precision import Precision
+from petseg.models import bundle, catalog
 from petseg.segmentation import Kind, Resize, Segmentation
 from petseg.segmenter import Segmenter
 
@@ -181,7 +181,7 @@ def model_sha256(model: str | None, precision: Precision) -> str:
     """The hash of a model's file of this precision, in hex.
 
     Raises:
-        ModelError, HubError: as for `petseg.catalog.find`, or the file cannot be read.
+        ModelError, HubError: as for `petseg.models.catalog.find`, or the file cannot be read.
     """
     found = catalog.find(model)
     path = (found.int8 if precision == "int8" and found.int8 else found.float32)[-1].path

@@ -18,7 +18,7 @@ pytest.importorskip("playwright", reason="browser tests need Playwright: pip ins
 from playwright.sync_api import Browser, expect
 
 from benchmarks.visitor import PATIENCE, Visitor, browsing, find_chromium
-from export.space_trial import running
+from export.space.trial import running
 
 expect.set_options(timeout=1000 * PATIENCE)
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
-from petseg.perturbations import LEVELS, PERTURBATIONS
+from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
 pytestmark = pytest.mark.browser
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from tiny_checkpoints import MOBILENET, PLAIN, PROMPT, make_checkpoint
 
 from export.export import Exported, export
+from tests.support.tiny_checkpoints import MOBILENET, PLAIN, PROMPT, make_checkpoint
 
 
 @pytest.fixture(scope="session")

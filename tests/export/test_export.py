@@ -14,11 +14,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from export.describe import petseg_version, read_metrics, training_data
 from export.export import EMBEDDED_LIMIT, Exported, embed, main, to_onnx
-from export.graph import SMALL, store_half
-from export.parts import ExportError, split
-from petseg import catalog
+from export.graph.describe import petseg_version, read_metrics, training_data
+from export.graph.parts import ExportError, split
+from export.graph.rewrite import SMALL, store_half
+from petseg.models import catalog
 from petseg.segmenter import Segmenter
 from train.checkpoint import checkpoint_sha256, load_checkpoint
 from train.config import Config

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto
 
 from export.half import main, to_half
-from petseg.runtime import open_session
+from petseg.engine.session import open_session
 from petseg.segmenter import Segmenter
 
 

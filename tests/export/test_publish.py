@@ -7,18 +7,18 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from hub_fixtures import REPO
-from hub_server import HubServer
 from numpy.typing import NDArray
 
 import petseg
 from export import publish, space, verify
 from export.export import export
 from export.publish import PublishError, assemble, main
-from export.space_trial import SpaceError
-from petseg import bundle, catalog
+from export.space.trial import SpaceError
 from petseg.errors import HubContentError
 from petseg.hub import pull
+from petseg.models import bundle, catalog
+from tests.support.hub_fixtures import REPO
+from tests.support.hub_server import HubServer
 from train.checkpoint import load_checkpoint
 from train.models import from_pretrained
 

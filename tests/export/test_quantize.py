@@ -10,9 +10,9 @@ import pytest
 
 from export import quantize
 from export.export import Exported, embed
-from export.parts import ExportError
+from export.graph.parts import ExportError
 from export.quantize import Comparison, QuantisationError, main, quantise, split_photos
-from petseg import catalog
+from petseg.models import catalog
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 

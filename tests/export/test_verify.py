@@ -8,7 +8,6 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from tiny_checkpoints import PLAIN, make_checkpoint
 
 from export import errors
 from export.errors import (
@@ -23,8 +22,9 @@ from export.errors import (
     PhotosError,
     TypesError,
 )
-from export.samples import read_photos
+from export.graph.samples import read_photos
 from export.verify import Report, main, verify
+from tests.support.tiny_checkpoints import PLAIN, make_checkpoint
 
 Tamper = Callable[[onnx.ModelProto], None]
 Photos = list[NDArray[np.uint8]]

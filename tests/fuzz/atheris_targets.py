@@ -15,15 +15,16 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["PIL", "petseg"]):
-    from petseg import onnxfile, prompts
-    from petseg.bundle import Bundle
+    from petseg.clicks import prompts
     from petseg.errors import HubContentError, HubNotFoundError, ImageError, ModelError, PromptError
-    from petseg.hub_cache import Reference
-    from petseg.image import load
-    from petseg.manifest import Manifest
+    from petseg.models import onnxfile
+    from petseg.models.bundle import Bundle
+    from petseg.models.cache import Reference
+    from petseg.models.manifest import Manifest
+    from petseg.pixels.image import load
 
 from tests.fuzz.samples import sound
-from tests.tiny_models import build_model, manifest
+from tests.support.tiny_models import build_model, manifest
 
 
 def image(data: bytes) -> None:

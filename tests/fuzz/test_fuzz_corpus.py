@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from petseg.errors import ImageError
-from petseg.pairs import read_labels
+from petseg.measure.datasets import read_labels
 from tests.fuzz import corpus
 from tests.fuzz.jury import judge
-from tests.tiny_models import build_model
+from tests.support.tiny_models import build_model
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its timers cannot end a process that hangs")
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from petseg import onnxfile, prompts
-from petseg.bundle import Bundle
+from petseg.clicks import prompts
+from petseg.clicks.prompts import Prompt
 from petseg.errors import HubContentError, HubNotFoundError, ImageError, ModelError, PromptError
-from petseg.hub_cache import Reference
-from petseg.image import load
-from petseg.manifest import Manifest
-from petseg.prompts import Prompt
+from petseg.models import onnxfile
+from petseg.models.bundle import Bundle
+from petseg.models.cache import Reference
+from petseg.models.manifest import Manifest
+from petseg.pixels.image import load
 from tests.fuzz.samples import sound
-from tests.tiny_models import build_model, manifest
+from tests.support.tiny_models import build_model, manifest
 
 quick = settings(
     max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from petseg import PetsegError, Segmenter
-from petseg.bench import peak_memory
+from petseg.measure.bench import peak_memory
 from tests.fuzz.samples import picture
 
 PHOTO = picture()

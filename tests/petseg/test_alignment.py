@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import pixels
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
-from tiny_models import GREY, PROMPTABLE, RED, SIZE, save_parts
 
 from petseg import pipeline
 from petseg.segmenter import Segmenter
+from tests.support.command_line import pixels
+from tests.support.tiny_models import GREY, PROMPTABLE, RED, SIZE, save_parts
 
 Pixels = NDArray[np.uint8]
 

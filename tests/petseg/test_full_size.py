@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import decision
-from petseg.geometry import Letterbox
+from petseg.pixels import decision
+from petseg.pixels.geometry import Letterbox
 from petseg.segmentation import Segmentation
 
 SIDE = 32

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hub_fixtures import REPO, contents, environment, make_release
-from hub_server import TOKEN, HubServer
 from numpy.typing import NDArray
 
 import petseg
-from petseg import bundle, hub_cache
 from petseg import hub as hub_module
-from petseg.bundle import Bundle
 from petseg.errors import (
     HubAccessError,
     HubContentError,
@@ -23,6 +19,10 @@ from petseg.errors import (
     HubUnavailableError,
 )
 from petseg.hub import Pushed, pull, push
+from petseg.models import bundle, cache
+from petseg.models.bundle import Bundle
+from tests.support.hub_fixtures import REPO, contents, environment, make_release
+from tests.support.hub_server import TOKEN, HubServer
 
 READ = {"petseg.json", "model.onnx", "model.safetensors", "config.json", "parity.json"}
 
@@ -101,7 +101,7 @@ def test_a_published_version_stays_what_it_is(hub: HubServer, release: Path, tmp
     newer = make_release(tmp_path / "newer", parameters=13, version="1.1")
     push(newer, REPO)
     assert pull(REPO) != pull(REPO, "v1.0")
-    assert hub_module.locate(hub_cache.Reference(REPO)).bundle.version == "1.1"
+    assert hub_module.locate(cache.Reference(REPO)).bundle.version == "1.1"
 
 
 @pytest.mark.parametrize(("token", "error"), [("", HubAccessError), ("hf_wrong", HubAccessError)])
@@ -157,9 +157,9 @@ def test_a_pull_brings_what_is_newer(hub: HubServer, release: Path, tmp_path: Pa
     first = hub.put(REPO, contents(release))
     assert pull(REPO).name == first
     second = hub.put(REPO, contents(make_release(tmp_path / "newer", version="1.1")))
-    assert hub_module.locate(hub_cache.Reference(REPO)).folder.name == first
+    assert hub_module.locate(cache.Reference(REPO)).folder.name == first
     assert pull(REPO).name == second
-    assert hub_module.locate(hub_cache.Reference(REPO)).folder.name == second
+    assert hub_module.locate(cache.Reference(REPO)).folder.name == second
     hub.requests.clear()
     assert pull(REPO, first).name == first
     assert hub.requests == [], "a commit never changes"
@@ -236,7 +236,7 @@ def test_listing_the_cache(hub: HubServer, release: Path) -> None:
     pull("pets/tagged@v1.0")
     with pytest.raises(HubContentError):
         pull("other/thing")
-    assert [str(reference) for reference, _, _ in hub_cache.listing()] == ["pets/tagged@v1.0", REPO]
+    assert [str(reference) for reference, _, _ in cache.listing()] == ["pets/tagged@v1.0", REPO]
 
 
 def test_a_cache_that_may_not_be_written_serves_what_it_has(

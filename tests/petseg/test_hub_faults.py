@@ -9,12 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hub_fixtures import PATIENCE, REPO, contents, describe, make_release
-from hub_server import HubServer
-from tiny_models import manifest
 
 import petseg.hub
-from petseg import hub_cache
 from petseg.errors import (
     HubAccessError,
     HubContentError,
@@ -23,7 +19,11 @@ from petseg.errors import (
     HubUnavailableError,
 )
 from petseg.hub import pull
-from petseg.hub_cache import Reference
+from petseg.models import cache
+from petseg.models.cache import Reference
+from tests.support.hub_fixtures import PATIENCE, REPO, contents, describe, make_release
+from tests.support.hub_server import HubServer
+from tests.support.tiny_models import manifest
 
 SIZE = 100_000
 
@@ -37,12 +37,12 @@ def published(hub: HubServer, tmp_path: Path) -> HubServer:
 
 def check_clean(hub: HubServer) -> None:
     """No half-written file is used, and the next pull is whole."""
-    found = hub_cache.find(Reference(REPO), complete=True)
+    found = cache.find(Reference(REPO), complete=True)
     assert found is None
     hub.faults.clear()
     folder = pull(REPO)
     assert contents(folder).items() <= hub.files(REPO).items()
-    assert hub_cache.find(Reference(REPO), complete=True) is not None
+    assert cache.find(Reference(REPO), complete=True) is not None
     assert not list(hub.cache.rglob("*.incomplete"))
 
 
@@ -82,7 +82,7 @@ def test_flipped_byte_in_the_list_itself(published: HubServer) -> None:
     commit = published.put(REPO, published.files(REPO) | {"petseg.json": listed})
     with pytest.raises(HubContentError, match="wrong sha256"):
         pull(REPO)
-    assert hub_cache.path_of(Reference(REPO, commit), "petseg.json") is None
+    assert cache.path_of(Reference(REPO, commit), "petseg.json") is None
 
 
 def test_wrong_etag(published: HubServer) -> None:
@@ -224,10 +224,10 @@ def test_killed_in_the_middle(published: HubServer, monkeypatch: pytest.MonkeyPa
         pull(REPO)
     blobs = next(published.cache.glob("models--*/blobs"))
     (blobs / "scrap.incomplete").write_bytes(b"half")
-    assert hub_cache.find(Reference(REPO)) is None
+    assert cache.find(Reference(REPO)) is None
     published.faults.clear()
     pull(REPO)
-    assert hub_cache.find(Reference(REPO), complete=True) is not None
+    assert cache.find(Reference(REPO), complete=True) is not None
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_no_petseg_model(hub: HubServer, data: bytes | None) -> None:
     hub.put(REPO, files)
     with pytest.raises(HubContentError, match=r"is no petseg model"):
         pull(REPO)
-    assert hub_cache.find(Reference(REPO)) is None
+    assert cache.find(Reference(REPO)) is None
 
 
 def test_weights_in_other_files(hub: HubServer, release: Path) -> None:
@@ -295,6 +295,6 @@ def test_a_hub_that_names_no_commit(hub: HubServer, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_cache_that_something_else_empties(published: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_cache, "find", lambda *_, **__: None)
+    monkeypatch.setattr(cache, "find", lambda *_, **__: None)
     with pytest.raises(HubError, match="is not whole in the cache, something else changes it; pull it again"):
         pull(REPO)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_models import RED
 
 from petseg import pipeline
 from petseg.errors import DeviceError, ImageError, OutputError
 from petseg.pipeline import Plan, plan, run
 from petseg.segmentation import Segmentation
 from petseg.segmenter import Segmenter
+from tests.support.tiny_models import RED
 
 CHELSEA = Path(__file__).parents[2] / "docs/chelsea.jpg"
 

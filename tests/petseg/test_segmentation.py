@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from petseg.errors import OutputError
-from petseg.geometry import Letterbox
-from petseg.image import shrink
+from petseg.pixels.geometry import Letterbox
+from petseg.pixels.image import shrink
 from petseg.segmentation import COLORS, Segmentation
 
 WIDTH, HEIGHT, SIDE = 100, 60, 32

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_models import BLUE, GREY, RED, SIZE, build_model
 
 import petseg
-from petseg import runtime
+from petseg.engine import session as runtime
 from petseg.errors import DeviceError, ImageError, ImageTooLargeError, ModelError, OutputError, PromptError
 from petseg.segmenter import Segmenter, segment
+from tests.support.tiny_models import BLUE, GREY, RED, SIZE, build_model
 
 Pixels = NDArray[np.uint8]
 CAT, DOG = (slice(15, 45), slice(10, 40)), (slice(15, 45), slice(60, 80))

@@ -4,18 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing import ByColour, draw_labels, write_oxford, write_plain
 from PIL import Image
 
-from export import card_text
-from export.describe import read_metrics
-from petseg.metrics import CLASSES, Evaluation
-from train import inference
+from export.card import text
+from export.graph.describe import read_metrics
+from petseg.measure.metrics import Evaluation
+from petseg.pixels.classes import CLASSES
+from tests.support.drawing import ByColour, draw_labels, write_oxford, write_plain
 from train.checkpoint import save_checkpoint
 from train.config import Config
 from train.evaluate import main
-from train.figures import file_name
 from train.models import build
+from train.report import inference
+from train.report.figures import file_name
 
 MakeConfig = Callable[..., Config]
 
@@ -62,7 +63,7 @@ def test_one_model_is_printed_and_written_for_its_card(
     metrics = read_metrics(path, by_colour)
     assert metrics["miou"] == report["miou"]
     assert set(metrics) <= set(report)
-    assert "comparison" not in card_text.metrics(report | {"comparison": extra}, CLASSES)
+    assert "comparison" not in text.metrics(report | {"comparison": extra}, CLASSES)
     assert [row["name"] for row in extra["worst"]] == [
         line.split()[0] for line in printed.splitlines() if line.startswith(("Bombay_", "beagle_"))
     ]

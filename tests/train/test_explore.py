@@ -4,11 +4,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from drawing import Labels, write_oxford, write_plain
 from PIL import Image
 
 from petseg.errors import ImageError
-from petseg.pairs import Pair, read_pairs
+from petseg.measure.datasets import Pair, read_pairs
+from tests.support.drawing import Labels, write_oxford, write_plain
 from train.explore import centre, main, measure, measure_all, summarise
 
 OXFORD = Path(__file__).parents[3] / "shared" / "data" / "oxford-iiit-pet"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing import draw_labels, write_plain
 from PIL import Image
 from pydantic import ValidationError
 
-from train.captions import read_captioned_splits
+from tests.support.drawing import draw_labels, write_plain
 from train.config import Config, SourceConfig, load_config
-from train.data import COPIES, PhotoDataset, read_originals, read_source, read_splits
+from train.data.captions import read_captioned_splits
+from train.data.dataset import COPIES, PhotoDataset, read_originals, read_source, read_splits
 from train.multiply import main, multiply, training_photos
 
 MakeConfig = Callable[..., Config]

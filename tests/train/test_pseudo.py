@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawing import draw_labels, write_plain
 from PIL import Image
 from torch import Tensor, nn
 
-from petseg.pairs import read_labels
+from petseg.measure.datasets import read_labels
+from tests.support.drawing import draw_labels, write_plain
 from train import pseudo
 from train.checkpoint import save_checkpoint
 from train.config import Config

@@ -8,13 +8,13 @@ from PIL import Image
 
 from petseg import Segmenter
 from petseg.errors import ImageError
-from petseg.metrics import Evaluation
-from petseg.pairs import Pair, read_pairs
-from petseg.perturbations import PERTURBATIONS, perturb
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.metrics import Evaluation
+from petseg.measure.perturbations import PERTURBATIONS, perturb
 from train.checkpoint import save_checkpoint
 from train.config import Config
-from train.inference import open_model
 from train.models import build
+from train.report.inference import open_model
 from train.robustness import STUDY_D, format_curves, main, measure
 
 

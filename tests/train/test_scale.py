@@ -11,8 +11,8 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
-from launching import ACCELERATE, ONE_PROCESS, ROOT, TWO_PROCESSES, launch, start, write_toml
 
+from tests.support.launching import ACCELERATE, ONE_PROCESS, ROOT, TWO_PROCESSES, launch, start, write_toml
 from train.checkpoint import load_checkpoint
 from train.config import Config, OptimConfig
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import optuna
 import pytest
-from launching import ROOT, inline, write_toml
 from optuna.trial import TrialState
 
+from tests.support.launching import ROOT, inline, write_toml
 from train import search
 from train.config import Config
-from train.loop import Trainer
+from train.loops.base import Trainer
 from train.search_space import SearchConfig, SpaceError, load_space
 
 MakeSpace = Callable[..., Path]

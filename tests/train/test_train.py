@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import ROOT, TWO_PROCESSES, launch, write_toml
 
+from tests.support.launching import ROOT, TWO_PROCESSES, launch, write_toml
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.train import main
@@ -19,7 +19,7 @@ import json, sys
 sys.path.insert(0, {root!r})
 import torch
 from train.config import load_config
-from train.loop import Trainer
+from train.loops.base import Trainer
 
 trainer = Trainer(load_config({config!r}))
 stop = {stop!r}

@@ -20,7 +20,7 @@ from train.models import build, parameter_count
 from train.models.autoencoder import AutoencoderConfig
 from train.models.clip_encoders import EncoderConfig
 from train.models.contrastive import ContrastiveConfig
-from train.tables import aligned
+from train.report.tables import aligned
 
 
 @dataclass(frozen=True)

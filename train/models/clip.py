@@ -6,7 +6,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from petseg.metrics import CLASSES
+from petseg.pixels.classes import CLASSES
 from train.models.clip_decoders import AttentionDecoder, FilmDecoder, PlainDecoder, enlarge
 from train.models.clip_encoders import EncoderConfig, open_encoder
 

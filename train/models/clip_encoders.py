@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPModel, CLIPVisionConfig,
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import CONFIG_NAME
 
-from petseg.metrics import CLASSES
+from petseg.pixels.classes import CLASSES
 from train.models.contrastive import ContrastiveConfig, DualEncoder
 from train.models.encoders import MobileNetV2Encoder
 from train.models.unet import check_size, normalise

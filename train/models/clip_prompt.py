@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from petseg.prompts import SIGMA, SIGMA_SIZE
+from petseg.clicks.prompts import SIGMA, SIGMA_SIZE
 from train.models.clip import Clip, ClipConfig
 from train.models.clip_decoders import enlarge
 from train.models.promptable import Features, HeatEncoder, Promptable

@@ -33,7 +33,7 @@ class Promptable(nn.Module, ABC):
     """uint8 photos (B, 3, S, S) and prompts (B, 2, S, S) -> float logits (B, 3, S, S) of the clicked thing.
 
     `encode` does what depends on the photo alone, `decode` answers one prompt; the prompt is
-    what `petseg.prompts.encode` makes.
+    what `petseg.clicks.prompts.encode` makes.
 
     Attributes:
         prompts: what it takes, "point" and "box" or one of them.

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg import Segmenter, catalog
+from petseg import Segmenter
+from petseg.models import catalog
 
 pytest.importorskip("gradio", reason='the page needs Gradio: pip install "petseg[app]"')
 

@@ -7,7 +7,7 @@ from petseg import PromptError, Segmenter
 from petseg.app import comparison, drawing, examples, handlers
 from petseg.app.comparison import Answer, agreement, compare, damage, sweep, trials
 from petseg.app.handlers import Studio
-from petseg.perturbations import LEVELS, perturb
+from petseg.measure.perturbations import LEVELS, perturb
 
 MASK = np.array([[0, 1, 1, 2]], np.uint8)
 

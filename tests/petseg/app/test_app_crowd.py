@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("httpx", reason='visitors speak HTTP: pip install "petseg[app]"')
 
 from benchmarks.crowd import ROOT, Guest, Mask, by_petseg, crowd
-from export.space_trial import running
+from export.space.trial import running
 from petseg import Segmenter
 from petseg.app import launch
 from petseg.app.page import Limits

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from watched import watched
+
+from tests.support.watched import watched
 
 SEND = """
 from huggingface_hub.utils import _telemetry, send_telemetry  # reads its settings before the page is made

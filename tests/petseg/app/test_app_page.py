@@ -20,7 +20,7 @@ import petseg
 from petseg import Segmenter
 from petseg.app import build_app, launch
 from petseg.app.parts import guarded
-from petseg.perturbations import perturb
+from petseg.measure.perturbations import perturb
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
 

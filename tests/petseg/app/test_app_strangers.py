@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_privacy import SECRET, telling_photo
-from watched import Seen, watched
+
+from tests.support.telling import SECRET, telling_photo
+from tests.support.watched import Seen, watched
 
 VISIT = f"import runpy\nrunpy.run_path({str(Path(__file__).with_name('strange_visit.py'))!r})"
 

@@ -20,7 +20,7 @@ from petseg.app.state import Photos, Visit
 from petseg.app.tab_compare import CompareTab
 from petseg.app.tab_robustness import ALL, RobustnessTab, slider_label
 from petseg.app.tab_segment import SegmentTab
-from petseg.perturbations import LEVELS, PERTURBATIONS
+from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
 REQUEST: Any = SimpleNamespace(headers={"host": "localhost:7860"})
 LOOK = (AUTO, "Overlay", 0.5, 0)

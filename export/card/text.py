@@ -1,0 +1,356 @@
+"""The sections of a model card, as Markdown."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from petseg.measure.perturbations import PERTURBATIONS
+from petseg.models.manifest import Manifest
+
+NOT_MEASURED = "Not measured."
+
+FIGURES = {
+    "miou": (
+        "mIoU",
+        "mean IoU of background, cat and dog, from one confusion matrix over all photos at their own size; "
+        "pixels of the trimap's border are ignored",
+    ),
+    "mean_dice": ("Dice", "mean Dice coefficient (F1) of the three classes, from the same matrix"),
+    "pixel_accuracy": ("pixel accuracy", "share of pixels with the right class, border ignored"),
+    "pet_iou": ("pet IoU", "IoU of cat and dog together against background, border ignored"),
+    "pet_iou_border_as_pet": ("pet IoU, border as pet", "the same, with the border counted as pet"),
+    "coursework_miou": (
+        "mIoU per photo",
+        "mean over photos of each photo's own mIoU, border counted as background: the figure of the "
+        "published studies that compare four models",
+    ),
+    "species_confusion": ("species confusion", "share of animals whose larger part got the other species"),
+}
+"""Figure of `petseg.measure.metrics.Evaluation.report` -> (its name, its definition)."""
+
+_COUNTED = (
+    "photos",
+    "animals",
+    "species_confused",
+    "missed",
+    "confusion_matrix",
+    "iou",
+    "dice",
+    "comparison",
+)
+"""Told elsewhere in the card, or not at all: a comparison is of one run on one machine."""
+
+TERMS = {
+    "oxford-iiit-pet": (
+        "[Oxford-IIIT Pet](https://www.robots.ox.ac.uk/~vgg/data/pets/), a part of it",
+        "CC BY-SA 4.0; the photos stay their owners'",
+    ),
+    "oxford-iiit-pet-unlabelled": (
+        "further photos of Oxford-IIIT Pet, with masks that models predicted",
+        "CC BY-SA 4.0; the photos stay their owners'",
+    ),
+    "pets-extra": (
+        "photos and outlines of [COCO](https://cocodataset.org/), "
+        "[StanfordExtra](https://github.com/benjiebob/StanfordExtra), feral-cat scenes, and eight frames of "
+        "DAVIS",
+        "COCO: the photographers' Flickr licences; StanfordExtra: academic use; feral-cat scenes: public "
+        "domain",
+    ),
+}
+"""Folder of photos -> (what it holds, under which terms)."""
+
+RESEARCH = (
+    "The code and these weights are released under the Apache License 2.0. The photos and outlines that the "
+    "weights were trained on have terms of their own, part of them for academic use only: **the weights are "
+    "for research and evaluation.** Whoever uses them otherwise must clear those terms."
+)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _number(value: Any) -> str:
+    """Four decimals, a whole number as it is, a dash for what has no value."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line.strip()}" for line in lines)
+
+
+def _commands(lines: Sequence[str]) -> str:
+    return "\n".join(["```bash", *(line.strip() for line in lines), "```"])
+
+
+def is_int8(path: str) -> bool:
+    """Whether a file of weights is an int8 one, by its name."""
+    return path.endswith(".int8.onnx")
+
+
+def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+    """Inputs, outputs, size, architecture and files."""
+    model = config.get("model", {})
+    # A dual encoder goes by the place it was trained in, which says nothing to a reader.
+    encoder = "a frozen mobilenet_v2" if model.get("backend") == "dual" else model.get("encoder")
+    kind = " with ".join(str(part) for part in (model.get("family", "unet"), encoder) if part)
+    takes = f" and {' or '.join(f'a {prompt}' for prompt in manifest.prompts)}" if manifest.prompts else ""
+    rows = [
+        (f"`{path}`", f"{file['bytes'] / 1e6:.2f} MB", f"`{file['sha256']}`") for path, file in files.items()
+    ]
+    arithmetic = "in float32 and in int8" if any(map(is_int8, files)) else "float32 arithmetic"
+    return f"""## What it is
+
+- Answers with one of background, cat and dog for every pixel of a photo{takes}; ONNX, {arithmetic}.
+- Architecture: {kind}, {manifest.parameters:,} parameters.
+- Sees the photo at {manifest.size} x {manifest.size} pixels, fitted with its aspect ratio kept; the mask has
+  the photo's own size.
+- Version {manifest.version}.
+
+{_table(("file", "size", "sha256"), rows)}"""
+
+
+def usage(name: str, prompts: Sequence[str]) -> str:
+    """Three lines."""
+    click = ", (120, 80)" if prompts else ""
+    return f"""## Use
+
+```python
+import petseg
+result = petseg.segment("photo.jpg"{click}, model="{name}")
+result.save("mask.png")
+```"""
+
+
+def training_data(folders: Sequence[str], summary: str) -> str:
+    """What it learned from, and under which terms."""
+    rows = [TERMS.get(folder, (folder, "those of its owner")) for folder in folders]
+    return f"""## Training data and its terms
+
+{summary}.
+
+{_table(("data", "terms"), rows)}
+
+{RESEARCH}"""
+
+
+def metrics(report: Mapping[str, Any], classes: Sequence[str]) -> str:
+    """Every figure with its definition, and IoU and Dice of each class."""
+    known = [(name, _number(report[key]), means) for key, (name, means) in FIGURES.items() if key in report]
+    by_class = [
+        (label, *(_number(report.get(key, {}).get(label)) for key in ("iou", "dice"))) for label in classes
+    ]
+    others = [
+        (key, _number(value))
+        for key, value in _flat(report)
+        if key.split(".")[0] not in (*FIGURES, *_COUNTED)
+    ]
+    parts = [
+        "## Metrics",
+        f"In float32, on the test list of the photos at hand: {report.get('photos', 0):,} photos of "
+        "Oxford-IIIT Pet that nothing was chosen or trained on, at their own size.",
+        _table(("figure", "value", "what it is"), known),
+        _table(("class", "IoU", "Dice"), by_class),
+    ]
+    return "\n\n".join([*parts, _table(("other figure", "value"), others)] if others else parts)
+
+
+def int8(report: Mapping[str, Any]) -> str:
+    """What 8-bit arithmetic costs and gains."""
+    float32, quantised = report["float32"], report["int8"]
+    rows = [
+        (title, _number(float32[key]), _number(quantised[key]))
+        for key, (title, _) in FIGURES.items()
+        if key in quantised
+    ]
+    measured = (
+        f"On the same {report['photos']} photos it gives {report['agreement']:.2%} of the pixels the class "
+        f"that float32 gives them. Its network was {report['speedup']:.2f} times as fast, "
+        f"{report['threads']} threads, both in turns, on {report['machine']}."
+    )
+    return f"""## In int8
+
+The same model with 8-bit integers; ranges were measured on
+{report["calibration_photos"]} photos of its training. petseg takes it on CPUs that have 8-bit dot products
+(VNNI on x86, nearly all on Arm), unless asked for `precision="float32"`. {measured}
+
+{_table(("figure", "float32", "int8"), rows)}"""
+
+
+def clicks(report: Mapping[str, Any]) -> str:
+    """IoU by simulated clicks and boxes, on photos of one and of several animals."""
+    definitions = report["definitions"]
+    parts = [
+        "## Metrics",
+        f"By simulated clicks, as defined below: at most {report['max_clicks']} for an animal, seed "
+        f"{report['seed']}.",
+    ]
+    head = (
+        "animals",
+        "clicks",
+        "number",
+        *(f"IoU after {n}" for n in (1, 2, 3, 5)),
+        "NoC@85",
+        "NoC@90",
+        "right species",
+        "IoU, box",
+    )
+    for name, animals in report["sets"].items():
+        method = next(iter(animals["methods"].values()))
+        groups = {f"all of {name}": method} | (method["by_size"] if name == "multi" else {})
+        rows = [
+            (group, way, figures[way]["animals"], *_click_row(figures[way]), _number(figures["box_iou"]))
+            for group, figures in groups.items()
+            for way in ("exact", "jittered")
+        ]
+        parts += [f"**{name.capitalize()}**: {definitions[name]}.", _table(head, rows)]
+    return "\n\n".join([*parts, _bullets([f"{key}: {value}" for key, value in definitions.items()])])
+
+
+def _click_row(figures: Mapping[str, Any]) -> list[str]:
+    values = [figures["iou"].get(str(n)) for n in (1, 2, 3, 5)]
+    return [_number(value) for value in [*values, *figures["noc"].values(), figures.get("species")]]
+
+
+def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Figures with dotted names."""
+    for key, value in report.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{key}", value
+
+
+def zero_shot(report: Mapping[str, Any]) -> str:
+    """How well the text and the photo encoder below the model fit together, from train.zeroshot."""
+    rows = [
+        ("species", _number(report["species_accuracy"]), "cat or dog"),
+        ("breed", _number(report["breed_accuracy"]), f"one of {len(report['by_breed'])}"),
+        ("breed, best five", _number(report["breed_top5_accuracy"]), "among the five closest"),
+        ("breed, mean", _number(report["breed_mean_accuracy"]), "mean over breeds: rare ones count as much"),
+    ]
+    return (
+        "## Words and photos\n\n"
+        f"Zero-shot accuracy of the dual encoder on the same {report['photos']} photos: each gets the class "
+        "whose captions it is closest to.\n\n" + _table(("accuracy", "value", "of"), rows)
+    )
+
+
+def robustness(curves: Mapping[str, Any] | None, name: str, has_figure: bool) -> str:
+    """mIoU on the clean photo and at the last level of each perturbation."""
+    head = "## Robustness"
+    if not curves:
+        return f"{head}\n\n{NOT_MEASURED}"
+    rows = []
+    for kind, row in curves.items():
+        perturbation = PERTURBATIONS[kind]
+        last = f"{row['strengths'][-1]} {perturbation.unit}".strip()
+        rows.append(
+            (
+                perturbation.title,
+                _number(row["miou"][0]),
+                last,
+                _number(row["miou"][-1]),
+                f"{row['kept']:.1%}",
+            )
+        )
+    table = _table(("perturbation", "mIoU, clean", "last level", "mIoU there", "kept"), rows)
+    figure = f"![mIoU over the strength of each perturbation](../train/checkpoints/{name}/robustness.png)"
+    return "\n\n".join([head, *([figure] if has_figure else []), table])
+
+
+def speed(measured: Mapping[str, Any] | None) -> str:
+    """Latency beside the peer of the same run, with the machine named."""
+    if not measured:
+        return f"## Speed\n\n{NOT_MEASURED}"
+    latency, precision = measured["latency"], measured.get("precision", "float32")
+    rows = [
+        (what, f"{latency[key]['median']:.1f} ms", f"{latency[key]['p95']:.1f} ms")
+        for what, key in (
+            ("petseg, from uint8 photo to full-size mask", "petseg"),
+            ("DeepLabv3-MobileNetV2 (uint8, TensorFlow Lite), its network alone", "peer"),
+        )
+    ]
+    return f"""## Speed
+
+{measured["photo"]} photo, {measured["threads"]} threads, {measured["rounds"]} rounds in one run on
+{measured.get("machine", "a machine that the run did not name")}; petseg, in {precision}, takes
+{latency["ratio"]:.2f} times as long as the peer's network.
+
+{_table(("", "median", "95th percentile"), rows)}"""
+
+
+def limits(said: Sequence[str], failures: Sequence[str], report: Mapping[str, Any]) -> str:
+    """What it cannot do, and how it failed where it was tested."""
+    counted = []
+    if report.get("animals"):
+        counted = [
+            f"Of {report['animals']:,} animals of the test list: {report['species_confused']:,} with the "
+            f"other species, {report['missed']:,} not found at all."
+        ]
+    seen = [*counted, *failures] or ["None was recorded."]
+    return f"## Limits\n\n{_bullets(said)}\n\n### Failures seen\n\n{_bullets(seen)}"
+
+
+def reproduce(
+    name: str,
+    train: Sequence[str],
+    manifest: Manifest,
+    parity: Mapping[str, Any] | None,
+    *,
+    has_int8: bool = False,
+) -> str:
+    """The commands, and what proves that the ONNX files are the checkpoint's."""
+    checkpoint, weights = f"train/checkpoints/{name}", f"petseg/weights/{name}"
+    measure = [f"python -m train.evaluate {checkpoint} --json {checkpoint}/metrics.json"]
+    if manifest.prompts:  # measured as exported, since close-ups belong to petseg and not to the network
+        measure = [
+            f"python -m export.export {checkpoint} --embed",
+            f"python -m train.evaluate {name} --clicks --json {checkpoint}/metrics.json",
+        ]
+    commands = [
+        *train,
+        *measure,
+        f"python -m export.export {checkpoint} --metrics {checkpoint}/metrics.json --embed",
+        f"python -m export.verify {checkpoint} {weights}{'' if manifest.prompts else '.onnx'} "
+        f"--json {checkpoint}/parity.json",
+        *([f"python -m export.quantize {checkpoint} --embed --json {checkpoint}/int8.json"] * has_int8),
+        f"python -m export.card {name}",
+    ]
+    agreed = NOT_MEASURED
+    if parity:
+        agreed = (
+            f"On {parity['photos']} photos ONNX Runtime and PyTorch agree on the class of "
+            f"{parity['agreement']:.4%} of the pixels; logits differ by at most "
+            f"{parity['max_difference']:.2g}."
+        )
+    return f"""## How to reproduce
+
+{_commands(commands)}
+
+Checkpoint: `{checkpoint}/model.safetensors`, sha256 `{manifest.checkpoint_sha256}`; in PyTorch,
+`train.models.from_pretrained("{checkpoint}")`. {agreed}"""
+
+
+def unpublished(name: str, words: Mapping[str, Any]) -> str:
+    """The whole text of a card for a model whose weights do not exist yet."""
+    return f"""# {words["title"]}
+
+{words["summary"].strip()}
+
+## No weights are published yet
+
+There is nothing to download under this name, no figure was measured, and
+`petseg.segment(..., model="{name}")` is an error.
+
+## How to train it
+
+{words["how"].strip()}
+
+{_commands(words["train"])}
+
+Once there are weights, they will be for research and evaluation like the others: part of what petseg's models
+are trained on is for academic use only."""

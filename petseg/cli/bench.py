@@ -1,0 +1,98 @@
+"""`petseg bench`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from petseg.cli import outputs
+from petseg.cli.options import BatchSize, Device, Model, Precision, PrecisionOption, Threads
+from petseg.errors import ImageError
+
+_PRECISIONS = {each.value for each in Precision} - {Precision.AUTO.value}
+
+
+def bench(
+    photos: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PHOTO]...", help="Default: one that is drawn, 500 x 375.")
+    ] = None,
+    model: Model = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    precision: PrecisionOption = Precision.AUTO,
+    batch: BatchSize = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL|PRECISION",
+            help="Measure this model too, or the same one in float32 or int8, in turns with the other.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="How often each stage is timed.")] = 50,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
+    ] = None,
+) -> None:
+    """Measure a model on this machine, after a warm-up: stages, photos per second, memory, cold start.
+
+    decode: file to pixels; fit: pixels to the network's square; run: the network; restore: its answer to the
+    mask at the photo's size. A promptable model is asked about the middle of the photo. Times of different
+    machines, or of different runs, say little: --compare gives ratios.
+    """
+    from petseg.measure import bench as benchmark
+
+    outputs.check_writable(json_file)
+    models: dict[str, Any] = {"model": (model, precision.value)}
+    if compare is not None:
+        models["peer"] = (model, compare) if compare in _PRECISIONS else (compare, "auto")
+    given = [_read(path) for path in photos or []] or [benchmark.draw_photo()]
+    report: dict[str, Any] = benchmark.environment() | {
+        "photos": len(given),
+        "threads": threads,
+        "batch": batch,
+        "rounds": rounds,
+    }
+    figures = benchmark.measure(models, given, device=device, threads=threads, batch=batch, rounds=rounds)
+    report |= {"card": benchmark.card(figures["model"]["device"]), "figures": figures}
+    if compare is not None:
+        report["ratios"] = benchmark.ratios(figures, "model", "peer")
+    typer.echo(table(report))
+    if json_file is not None:
+        outputs.write_json(json_file, report)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"photo {str(path)!r} cannot be read ({error.strerror}); check the path") from error
+
+
+def table(report: dict[str, Any]) -> str:
+    """The figures for people; a last column has the ratios where two models were measured."""
+    figures, ratios = report["figures"], report.get("ratios", {})
+    threads = report["threads"] or "all"
+    lines = [f"{report['machine']}{', ' + report['card'] if report['card'] else ''}; {threads} threads"]
+    heads = [f"{one['model']} {one['precision']} on {one['device']}" for one in figures.values()]
+    lines.append(
+        f"{'':<26}" + "".join(f"{head[:23]:>24}" for head in heads) + ("     ratio" if ratios else "")
+    )
+
+    def row(name: str, cells: list[str], key: str) -> str:
+        ratio = f"{ratios[key]:>10.2f}" if key in ratios else ""
+        return f"{name:<26}" + "".join(f"{cell:>24}" for cell in cells) + ratio
+
+    for stage in next(iter(figures.values()))["stages"]:
+        times = [one["stages"][stage] for one in figures.values()]
+        cells = [f"{time['median']:.2f} (p95 {time['p95']:.2f})" for time in times]
+        lines.append(row(f"{stage}, ms", cells, stage))
+    for key, unit, factor, digits in (
+        ("photos per second", "", 1, 1),
+        ("cold start", ", s", 1, 2),
+        ("import", ", ms", 1000, 1),
+        ("memory", ", MiB", 2**-20, 0),
+    ):
+        values = [one[key] for one in figures.values()]
+        cells = ["-" if value is None else f"{value * factor:.{digits}f}" for value in values]
+        lines.append(row(f"{key}{unit}", cells, key))
+    return "\n".join(lines)

@@ -1,0 +1,44 @@
+"""What commands print: figures as JSON, for programs, and errors on one line."""
+
+import json
+import math
+from pathlib import Path
+
+import typer
+
+from petseg.errors import OutputError
+
+
+def to_json(document: object) -> str:
+    """Strict JSON: figures without a value (nan) become null, paths texts."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return str(value) if isinstance(value, Path) else value
+
+    return json.dumps(plain(document), indent=2, allow_nan=False)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write it to a file; raises `OutputError` where that does not work."""
+    from petseg.pixels import saving
+
+    saving.write(path, (to_json(document) + "\n").encode())
+
+
+def check_writable(path: Path | None) -> None:
+    """Raise `OutputError` now rather than after the work."""
+    if path is not None and not path.parent.is_dir():
+        raise OutputError(f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first")
+    if path is not None and path.exists() and not path.is_file():
+        raise OutputError(f"{str(path)!r} is there and no regular file; choose another name")
+
+
+def complain(error: Exception) -> None:
+    """Say on one line what went wrong."""
+    typer.echo(f"petseg: error: {error}", err=True)

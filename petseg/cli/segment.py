@@ -1,0 +1,170 @@
+"""`petseg segment`."""
+
+import math
+import sys
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from petseg.cli.options import (
+    BatchSize,
+    Device,
+    Model,
+    Precision,
+    PrecisionOption,
+    Resize,
+    Save,
+    Threads,
+    Workers,
+    is_one_file,
+    parse_kinds,
+    parse_prompt,
+    prompt_kinds,
+)
+from petseg.cli.outputs import complain
+from petseg.errors import ImageError, OutputError, PetsegError, PromptError
+
+if TYPE_CHECKING:
+    from petseg.folders import Encoded, Photo, Saver
+    from petseg.segmenter import Segmenter
+
+
+def segment(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="Folder for the results; for one photo and one kind of result it may be a file.",
+            show_default=False,
+        ),
+    ],
+    save: Save = None,
+    model: Model = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    precision: PrecisionOption = Precision.AUTO,
+    point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click on the pet.")] = None,
+    negative: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click beside it.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet.")] = None,
+    resize: Annotated[Resize, typer.Option(help="nearest: cheaper, with coarse edges.")] = Resize.SMOOTH,
+    opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Find the pets in photos.
+
+    Folders are searched with their sub-folders, which OUT gets too, for images that are neither hidden
+    nor results of petseg. Results are called after the photo: OUT/NAME.mask.png, NAME.cutout.png,
+    NAME.overlay.jpg and NAME.json; where a.jpg and a.png lie side by side: a.jpg.mask.png and
+    a.png.mask.png. Photos are never overwritten.
+
+    Clicks and boxes are pixels of the upright photo, x to the right, and hold for every photo. Without
+    --model, a model that takes them answers for that pet alone.
+
+    A photo that fails is reported and skipped, and the exit status is 1 in the end.
+    """
+    kinds = parse_kinds(save)
+    prompt = parse_prompt(point or [], negative or [], box)
+    if math.isnan(opacity):
+        raise typer.BadParameter("nan is no number from 0 to 1", param_hint="--opacity")
+    from petseg import folders
+    from petseg.models import catalog
+
+    one_file = is_one_file(photos, out, kinds)
+    found, faults = folders.find_photos(photos, None if one_file else out)
+    for fault in faults:
+        complain(fault)
+    failed, count = len(faults), len(found) + len(faults)
+    if found:
+        kinds = kinds or ["json" if one_file and out.suffix.lower() == ".json" else "mask"]
+        asked = prompt_kinds(prompt)
+        segmenter = open_segmenter(model or catalog.choose(asked), device, threads, precision, resize.value)
+        segmenter.check_takes(asked)
+        saver = folders.Saver(out, kinds, found, one_file=one_file, opacity=opacity)
+        if workers is None and len(found) == 1:
+            workers = 1  # which has all cores for itself
+        results = _answers(segmenter, found, prompt, saver, batch_size, workers)
+        failed += _write_all(found, results, saver, quiet)
+    if failed:
+        if count > 1:
+            typer.echo(f"petseg: error: {failed} of {count} failed", err=True)
+        raise typer.Exit(1)
+
+
+def open_segmenter(
+    model: str | None, device: str, threads: int, precision: Precision, resize: Any = "smooth"
+) -> "Segmenter":
+    """A model, with what is to be said of its device as one line."""
+    from petseg.engine.session import DeviceWarning
+    from petseg.segmenter import Segmenter
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeviceWarning)
+        segmenter = Segmenter(model, device=device, threads=threads, resize=resize, precision=precision.value)
+    for warning in caught:
+        typer.echo(f"petseg: warning: {warning.message}", err=True)
+    return segmenter
+
+
+def _answers(
+    segmenter: "Segmenter",
+    photos: Sequence["Photo"],
+    prompt: dict[str, Any],
+    saver: "Saver",
+    batch_size: int | None,
+    workers: int | None,
+) -> Generator["Encoded | PetsegError", None, None]:
+    """For each photo what is to be written, or why there is nothing."""
+    from petseg import pipeline
+
+    paths = [photo.path for photo in photos]
+    if not prompt:
+        return segmenter.each(
+            paths, saver.encode, batch_size, workers, keep_photos=saver.needs_photos, return_errors=True
+        )
+
+    def answer(batch: list[Path]) -> list["Encoded | PetsegError"]:
+        try:
+            return [saver.encode(segmenter.segment(path, **prompt)) for path in batch]
+        except (ImageError, OutputError, PromptError) as error:
+            return [error]
+
+    return pipeline.run(answer, paths, 1, workers or 1, return_errors=True)
+
+
+def _write_all(
+    photos: Sequence["Photo"],
+    results: Generator["Encoded | PetsegError", None, None],
+    saver: "Saver",
+    quiet: bool,
+) -> int:
+    """Write each result as it comes and say so; returns how many photos failed."""
+    from tqdm import tqdm
+
+    failed = 0
+    hidden = quiet or len(photos) < 2 or not sys.stderr.isatty()
+    with closing(results), tqdm(total=len(photos), desc="segment", unit="photo", disable=hidden) as bar:
+        for photo, result in zip(photos, results, strict=True):
+            try:
+                if isinstance(result, PetsegError):
+                    raise result
+                targets = saver.write(photo, result)
+            except PetsegError as error:
+                failed += 1
+                with bar.external_write_mode(sys.stderr):
+                    complain(error)
+            else:
+                if not quiet:
+                    line = "  ".join([f"{result.label} {result.score:.2f}", *map(str, targets)])
+                    with bar.external_write_mode(sys.stdout):
+                        typer.echo(line)
+            bar.update()
+    return failed

@@ -1,0 +1,239 @@
+"""Clicks and boxes: what people may give, and what the network is fed.
+
+Points are `(x, y)` in pixels of the upright photo, boxes `(x0, y0, x1, y1)`; training, evaluation and
+the app all encode them here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petseg.errors import PromptError
+from petseg.pixels.geometry import Letterbox
+
+SIGMA = 5.0
+"""Spread of a click in model pixels at a side of `SIGMA_SIZE`; it grows with the side."""
+SIGMA_SIZE = 256
+REACH = 6
+"""A click is 0 from this many sigmas on, along x or y, where it would be below 2e-8."""
+
+BOX_EVIDENCE = 0.5
+"""Height of a box in both channels: below a click's 1, so that clicks inside a box still show."""
+
+Point: TypeAlias = Sequence[float] | NDArray[Any]
+Points: TypeAlias = Sequence[Point] | NDArray[Any]
+Labels: TypeAlias = Sequence[int] | NDArray[Any]
+Box: TypeAlias = Sequence[float] | NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What was asked for, checked.
+
+    Attributes:
+        points: (N, 2) float64, in pixels of the photo.
+        positive: (N,) bool: on the thing that is wanted, or on something that is not.
+        box: (4,) float64 x0, y0, x1, y1 in pixels of the photo, or None.
+    """
+
+    points: NDArray[np.float64]
+    positive: NDArray[np.bool_]
+    box: NDArray[np.float64] | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is given: "point", "box" or both."""
+        return (["point"] if len(self.points) else []) + (["box"] if self.box is not None else [])
+
+    def first(self, count: int) -> "Prompt":
+        """The box and so many of the clicks."""
+        return replace(self, points=self.points[:count], positive=self.positive[:count])
+
+
+def check(
+    width: int,
+    height: int,
+    *,
+    point: Point | None = None,
+    points: Points | None = None,
+    labels: Labels | None = None,
+    box: Box | None = None,
+) -> Prompt | None:
+    """Check a prompt against the photo it is meant for.
+
+    Args:
+        width, height: of the upright photo, in pixels.
+        point: one click `(x, y)`, short for `points=[(x, y)]`.
+        points: (N, 2) clicks, with 0 <= x < width and 0 <= y < height.
+        labels: (N,) of 1 (wanted, the default) and 0 (not wanted).
+        box: `(x0, y0, x1, y1)` around the thing that is wanted.
+
+    Returns:
+        The prompt, None if nothing was given.
+
+    Raises:
+        PromptError: malformed, outside the photo, or nothing but unwanted clicks.
+    """
+    prompt = _read(width, height, point, points, labels, box)
+    if prompt is not None and prompt.box is None and not prompt.positive.any():
+        raise PromptError("every click has label 0; give one with label 1 on the wanted pet, or a box")
+    return prompt
+
+
+def extend(
+    prompt: Prompt,
+    width: int,
+    height: int,
+    *,
+    point: Point | None = None,
+    label: int = 1,
+    points: Points | None = None,
+    labels: Labels | None = None,
+    box: Box | None = None,
+) -> Prompt:
+    """Add clicks to a prompt, or give it another box.
+
+    Args:
+        prompt: what was asked before.
+        width, height: of the upright photo, in pixels.
+        point: one more click.
+        label: of `point`, 1 (wanted) or 0 (not wanted).
+        points, labels: several more, as in `check`.
+        box: in the place of the one before, if there was one.
+
+    Raises:
+        PromptError: malformed, outside the photo, or nothing is added.
+    """
+    if point is not None and labels is not None:
+        raise PromptError("labels are given with point; give label with point, or labels with points")
+    if point is None and label != 1:
+        raise PromptError("label is given without point; give labels with points")
+    more = _read(width, height, point, points, labels if point is None else [label], box)
+    if more is None:
+        raise PromptError("nothing is added; give a point, points or a box")
+    return Prompt(
+        np.concatenate([prompt.points, more.points]),
+        np.concatenate([prompt.positive, more.positive]),
+        prompt.box if more.box is None else more.box,
+    )
+
+
+def _read(
+    width: int,
+    height: int,
+    point: Point | None,
+    points: Points | None,
+    labels: Labels | None,
+    box: Box | None,
+) -> Prompt | None:
+    """The same as `check`, without asking for a wanted click."""
+    if point is not None:
+        if points is not None:
+            raise PromptError("point and points are both given; give all clicks in points")
+        points = np.asarray(_numbers(point, "point"))[None]
+    if points is None and labels is not None:
+        raise PromptError("labels are given without points; give points too")
+    if points is None and box is None:
+        return None
+    clicks = np.zeros((0, 2)) if points is None else _check_points(points, width, height)
+    positive = _check_labels(labels, len(clicks))
+    return Prompt(clicks, positive, None if box is None else _check_box(box, width, height))
+
+
+def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"{name} {_shown(values)} are no numbers; give pixels of the photo") from error
+    if not np.isfinite(numbers).all():
+        raise PromptError(f"{name} holds NaN or infinity; give pixels of the photo")
+    return numbers
+
+
+def _shown(values: Any) -> str:
+    try:
+        return f"{values!r:.100}"
+    except ValueError:
+        return "with thousands of digits"  # which Python does not print
+
+
+def _check_points(points: Any, width: int, height: int) -> NDArray[np.float64]:
+    clicks = _numbers(points, "points")
+    if clicks.ndim != 2 or clicks.shape[1] != 2 or len(clicks) == 0:
+        raise PromptError(f"points have shape {clicks.shape}; give (N, 2): [(x, y), ...]")
+    outside = ((clicks < 0) | (clicks >= (width, height))).any(1)
+    if outside.any():
+        x, y = clicks[outside][0]
+        raise PromptError(
+            f"point ({x:g}, {y:g}) is outside the photo of {width} x {height} pixels; "
+            f"give 0 <= x < {width} and 0 <= y < {height}"
+        )
+    return clicks
+
+
+def _check_labels(labels: Any, count: int) -> NDArray[np.bool_]:
+    if labels is None:
+        return np.ones(count, bool)
+    values = _numbers(labels, "labels")
+    if values.shape != (count,):
+        raise PromptError(f"labels have shape {values.shape} for {count} points; give one label per point")
+    if not (known := np.isin(values, (0, 1))).all():
+        raise PromptError(f"labels hold {values[~known][0]:g}; give 1 for wanted and 0 for not wanted")
+    return values.astype(bool)
+
+
+def _check_box(box: Any, width: int, height: int) -> NDArray[np.float64]:
+    corners = _numbers(box, "box")
+    if corners.shape != (4,):
+        raise PromptError(f"box has shape {corners.shape}; give (x0, y0, x1, y1)")
+    x0, y0, x1, y1 = corners.tolist()
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise PromptError(
+            f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) does not fit the photo of {width} x {height} pixels; "
+            f"give 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}"
+        )
+    return corners
+
+
+def encode(prompt: Prompt, letterbox: Letterbox) -> NDArray[np.float32]:
+    """What the network is fed.
+
+    A click is a Gaussian of height 1, several take their maximum. A box is `BOX_EVIDENCE` inside, falling
+    off like a click around it, and the rest is as much evidence against.
+
+    Args:
+        prompt: in pixels of the photo; what lies outside the letterbox's region leaves no trace but the
+            fringe of a click near its edge.
+        letterbox: what of the photo lies where in the model's square of side S.
+
+    Returns:
+        (2, S, S) float32 in 0..1: channel 0 evidence for, channel 1 evidence against.
+    """
+    size = letterbox.size
+    sigma = SIGMA * size / SIGMA_SIZE
+    maps = np.zeros((2, size, size), np.float32)
+    centres = np.arange(size) + 0.5
+    reach = REACH * sigma
+    for (x, y), positive in zip(letterbox.to_model(prompt.points).tolist(), prompt.positive, strict=True):
+        if not (-reach < min(x, y) and max(x, y) < size + reach):
+            continue  # in a part of the photo that the square does not show
+        columns, rows = (slice(max(0, int(at - reach)), int(at + reach) + 1) for at in (x, y))
+        around = maps[0 if positive else 1, rows, columns]
+        np.maximum(around, _bump(centres[columns] - x, centres[rows] - y, sigma), out=around)
+    if prompt.box is not None:
+        (x0, y0), (x1, y1) = letterbox.to_model(prompt.box.reshape(2, 2))
+        beyond_x = np.maximum(np.maximum(x0 - centres, centres - x1), 0)
+        beyond_y = np.maximum(np.maximum(y0 - centres, centres - y1), 0)
+        inside = _bump(beyond_x, beyond_y, sigma)
+        np.maximum(maps[0], BOX_EVIDENCE * inside, out=maps[0])
+        np.maximum(maps[1], BOX_EVIDENCE * (1 - inside), out=maps[1])
+    return maps
+
+
+def _bump(dx: NDArray[np.float64], dy: NDArray[np.float64], sigma: float) -> NDArray[np.float32]:
+    """Gaussian of height 1 from distances along x (columns) and y (rows), (rows, columns) float32."""
+    fall_x, fall_y = (np.exp(-0.5 * (d / sigma) ** 2).astype(np.float32) for d in (dx, dy))
+    return np.outer(fall_y, fall_x)

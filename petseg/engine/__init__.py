@@ -1,0 +1,1 @@
+"""ONNX Runtime: devices, sessions, and whole models in one graph or in two."""

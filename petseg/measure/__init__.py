@@ -1,0 +1,1 @@
+"""How good, how robust and how fast: the numbers petseg reports."""

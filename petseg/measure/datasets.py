@@ -1,0 +1,140 @@
+"""Photos with their true masks, read from the two layouts that petseg evaluates and trains on.
+
+The Oxford-IIIT Pet layout: `images/NAME.jpg`, `annotations/trimaps/NAME.png` (1 pet, 2 background,
+3 border) and lists of names `annotations/{trainval,test}.txt`. The plain layout: `images/NAME.*` and
+`masks/NAME.png` (0 background, 1 cat, 2 dog, 255 ignored).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from petseg.errors import ImageError
+from petseg.pixels.classes import BORDER
+from petseg.pixels.image import load
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+_TRIMAP_PET, _TRIMAP_BACKGROUND = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One photo and its mask, still on disk.
+
+    Attributes:
+        name: file name without suffix.
+        image, mask: the files.
+        trimap: whether `mask` is an Oxford trimap, whose species stands in the name.
+    """
+
+    name: str
+    image: Path
+    mask: Path
+    trimap: bool = False
+
+    @property
+    def species(self) -> int:
+        """1 for a cat, 2 for a dog: Oxford names of cats begin in upper case."""
+        return 1 if self.name[:1].isupper() else 2
+
+    @property
+    def breed(self) -> str:
+        """The name up to its first part with a digit: "Maine_Coon_12" -> "Maine_Coon"."""
+        return re.sub(r"_[^_]*\d.*$", "", self.name)
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """The upright photo, (H, W, 3) uint8."""
+        return load(self.image)
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """The classes, (H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
+        return self.classes(read_labels(self.mask))
+
+    def classes(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class numbers from the labels in the mask's file."""
+        return trimap_classes(labels, self.species) if self.trimap else labels
+
+
+def trimap_classes(trimap: NDArray[np.uint8], species: int) -> NDArray[np.uint8]:
+    """Oxford trimap -> classes: 1 becomes `species` (1 or 2), 2 background, all else `BORDER`."""
+    classes = np.full_like(trimap, BORDER)
+    classes[trimap == _TRIMAP_PET] = species
+    classes[trimap == _TRIMAP_BACKGROUND] = 0
+    return classes
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """A single-channel 8-bit label file, (H, W) uint8.
+
+    Raises:
+        ImageError: unreadable, or not a single-channel image.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as file:
+            if file.mode not in {"L", "P", "1"}:
+                raise ImageError(
+                    f"mask {path} has mode {file.mode}; expected a single-channel 8-bit PNG of class numbers"
+                )
+            return np.array(file, np.uint8)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on damaged input
+        raise ImageError(f"mask {path} cannot be read: {error}") from error
+
+
+def read_pairs(folder: str | Path, split: str | None = None, masks: str | Path = "masks") -> list[Pair]:
+    """All pairs of a folder in either layout, sorted by name.
+
+    Args:
+        folder: holds `images/` and either `annotations/trimaps/` or `masks/`.
+        split: a list in `annotations/` such as "trainval" or "test"; None takes every mask there is.
+            The Oxford layout may be a subset: listed names without files are left out.
+        masks: the mask folder in the plain layout: a name inside `folder`, or an absolute path.
+
+    Raises:
+        ImageError: the folder has neither layout, or not a single whole pair.
+    """
+    folder = Path(folder)
+    trimaps = folder / "annotations" / "trimaps"
+    mask_folder = trimaps if trimaps.is_dir() else folder / masks
+    images = folder / "images"
+    for needed in (images, mask_folder):
+        if not needed.is_dir():
+            raise ImageError(
+                f"{folder} holds no photos with masks: {needed} is missing "
+                "(expected images/ beside masks/, or the Oxford-IIIT Pet layout)"
+            )
+    find = _image_finder(images)
+    names = _split_names(folder, split) if split else sorted(p.stem for p in mask_folder.glob("*.png"))
+    found = [
+        Pair(name, image, mask, trimap=mask_folder == trimaps)
+        for name in names
+        if (image := find(name)) is not None and (mask := mask_folder / f"{name}.png").is_file()
+    ]
+    if not found:
+        raise ImageError(
+            f"{folder} has no photo with a mask of the same name" + (f" in {split}" if split else "")
+        )
+    return found
+
+
+def _image_finder(images: Path) -> Callable[[str], Path | None]:
+    by_stem = {
+        p.stem: p for p in sorted(images.iterdir(), reverse=True) if p.suffix.lower() in IMAGE_SUFFIXES
+    }
+    return by_stem.get
+
+
+def _split_names(folder: Path, split: str) -> Sequence[str]:
+    path = folder / "annotations" / f"{split}.txt"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ImageError(f"there is no split {split!r}: {path} cannot be read ({error.strerror})") from error
+    return sorted(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))

@@ -1,0 +1,67 @@
+"""Run any predictor over photos with true masks, at their native resolution."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from petseg.errors import ImageError
+from petseg.measure.datasets import Pair
+from petseg.measure.metrics import Evaluation
+from petseg.pixels.classes import CLASSES
+
+Predictor = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""Upright photo (H, W, 3) uint8 -> classes (H, W) uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoScore:
+    """One photo's own mIoU, border ignored."""
+
+    name: str
+    miou: float
+
+
+def evaluate(
+    pairs: Iterable[Pair], predict: Predictor, *, progress: bool = True
+) -> tuple[Evaluation, list[PhotoScore]]:
+    """Compare `predict` with the truth of every pair.
+
+    Returns:
+        The figures of the whole split, and each photo's, worst first; those without a labelled pixel
+        (nan) come last.
+    """
+    evaluation = Evaluation()
+    scores = []
+    for pair in tqdm(pairs, desc="evaluate", unit="photo", disable=not progress, mininterval=1):
+        try:
+            score = evaluation.add(pair.read_mask(), predict(pair.read_image()))
+        except ValueError as error:
+            raise ImageError(f"mask {pair.mask} does not fit its photo: {error}") from error
+        scores.append(PhotoScore(pair.name, score))
+    return evaluation, sorted(scores, key=lambda score: (math.isnan(score.miou), score.miou))
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """`Evaluation.report()` as a table for people."""
+    iou, dice = report["iou"], report["dice"]
+    lines = [f"{'class':<12}{'IoU':>8}{'Dice':>8}"]
+    lines += [f"{name:<12}{iou[name]:>8.4f}{dice[name]:>8.4f}" for name in CLASSES]
+    lines.append(f"{'mean':<12}{report['miou']:>8.4f}{report['mean_dice']:>8.4f}")
+    figures = {
+        "photos": "photos",
+        "pixel_accuracy": "pixel accuracy",
+        "pet_iou": "pet IoU, border ignored",
+        "pet_iou_border_as_pet": "pet IoU, border counted as pet",
+        "coursework_miou": "mIoU per photo, border as background",
+        "species_confusion": "animals given the other species",
+        "missed": "animals missed",
+    }
+    for key, title in figures.items():
+        value = report[key]
+        lines.append(f"{title:<38}{value:>8.4f}" if isinstance(value, float) else f"{title:<38}{value:>8}")
+    return "\n".join(lines)

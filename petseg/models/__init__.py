@@ -1,0 +1,1 @@
+"""Which models there are, what they say about themselves, and how they get here."""

@@ -1,0 +1,376 @@
+"""Any photo in, one upright RGB array out.
+
+`load` takes what people have at hand (a path, bytes, an open file, a PIL image, an array) and answers
+with (H, W, 3) uint8, or with an `ImageError` that names the input and the fix.
+"""
+
+import io
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from petseg.errors import ImageError, ImageTooLargeError
+from petseg.pixels import decode_guard
+
+DEFAULT_MAX_PIXELS = 100_000_000
+"""Photos above this are refused before they are decoded (a few kilobytes can claim gigabytes)."""
+
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | NDArray[Any]"
+)
+"""What `load` accepts; any other object with `__array__` (a CPU tensor, say) counts as an array."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the photo upright."""
+_ON_THE_SIDE = frozenset(_UPRIGHT[key] for key in (5, 6, 7, 8))
+_FROM_THE_END = frozenset(_UPRIGHT[key] for key in (3, 4, 6, 7))
+"""Turns that make rows columns, and those that put the first of them last."""
+
+_STRIP = 1 << 22
+"""Pixels that are converted at a time: whole copies of a large photo would take gigabytes."""
+
+
+def load(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a photo, upright, in RGB.
+
+    The EXIF orientation is applied, transparent pixels are laid over white, 16-bit and float values
+    are scaled to 8 bits, and of an animation the first frame is taken.
+
+    Args:
+        image: path, encoded bytes, binary file (read from its start, left open), PIL image of any
+            mode, or array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, of bool, uint8, uint16
+            (0..65535) or float (0..1).
+        max_pixels: largest width x height, checked from the header before anything is decoded. Of WebP and
+            AVIF it is half of that, of JPEG 2000 a quarter, since they take more memory.
+
+    Returns:
+        (H, W, 3) uint8, read-only, never sharing memory with the input.
+
+    Raises:
+        ImageTooLargeError: more than `max_pixels`.
+        ImageError: anything else that keeps the photo from being read.
+    """
+    return load_reduced(image, 0, max_pixels=max_pixels)[0]
+
+
+def load_reduced(
+    image: ImageInput, least: int, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Like `load`, but a large JPEG comes in a half, a quarter or an eighth of its size.
+
+    Its decoder leaves out what the smaller size does not need, which takes a fraction of the time and the
+    memory. Everything else comes at its own size.
+
+    Args:
+        image: see `load`; only files and bytes come reduced.
+        least: the longest side, in pixels, is not reduced below this; 0 reduces nothing.
+        max_pixels: see `load`; of the photo's own size.
+
+    Returns:
+        The pixels, and the photo's own (width, height), both upright.
+
+    Raises:
+        ImageTooLargeError, ImageError: as `load`.
+    """
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
+        raise ImageError(f"max_pixels is {max_pixels!r}; give a whole number of at least 1")
+    name = _name_of(image)
+    if isinstance(image, Image.Image):
+        pixels, size = _from_pillow(image, name, max_pixels), None
+    elif isinstance(image, str | os.PathLike):
+        with _open_path(Path(os.fsdecode(image)), name) as file:
+            pixels, size = _decode(file, name, max_pixels, least)
+    elif isinstance(image, bytes | bytearray | memoryview):
+        pixels, size = _decode(io.BytesIO(bytes(image)), name, max_pixels, least)
+    elif hasattr(image, "read"):
+        pixels, size = _decode(_seekable(cast("IO[bytes]", image), name), name, max_pixels, least)
+    elif hasattr(image, "__array__"):
+        pixels, size = _from_array(image, name, max_pixels), None
+    else:
+        raise ImageError(
+            f"{name} is no photo; give a path, bytes, a binary file, a PIL image or an array (H, W, 3)"
+        )
+    pixels.flags.writeable = False
+    return pixels, size or (pixels.shape[1], pixels.shape[0])
+
+
+def shrink(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A copy of an (H, W, 3) uint8 photo whose longest side is `side`; one no larger is given back itself."""
+    longest = max(photo.shape[:2])
+    if longest <= side:
+        return photo
+    height, width = (max(1, round(length * side / longest)) for length in photo.shape[:2])
+    # reducing_gap lets Pillow halve large photos with its fast box filter first.
+    return np.asarray(
+        Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)
+    )
+
+
+def _name_of(image: object) -> str:
+    """How error messages name an input: its path where it has one, else its kind."""
+    if isinstance(image, str | os.PathLike):
+        return f"photo {os.fsdecode(image)!r}"
+    if isinstance(image, bytes | bytearray | memoryview):
+        return f"the photo given as {memoryview(image).nbytes:,} bytes"
+    if isinstance(image, Image.Image):
+        return f"the PIL image ({image.mode}, {image.width} x {image.height})"
+    if hasattr(image, "read"):
+        file_name = getattr(image, "name", None)
+        return f"photo {file_name!r}" if isinstance(file_name, str) else "the photo given as an open file"
+    if isinstance(image, np.ndarray):
+        return f"the array of shape {image.shape} and dtype {image.dtype}"
+    return f"the {type(image).__name__} given as a photo"
+
+
+def _open_path(path: Path, name: str) -> IO[bytes]:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{name} is a folder; give one photo, or its files one by one")
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe without a writer, or reading a device, could block for ever.
+            raise ImageError(f"{name} is no regular file; read it yourself and give the bytes")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        web = str(path).startswith(("http:/", "https:/"))
+        fix = "download it first and give the file" if web else "check the path and the working folder"
+        raise ImageError(f"{name} does not exist; {fix}") from error
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read; check its permissions and its folder's") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name} cannot be opened ({reason}); check the path") from error
+
+
+def _seekable(file: IO[bytes], name: str) -> IO[bytes]:
+    """The file at its start; a stream that cannot seek is read to its end first."""
+    with _as_image_error(name):
+        if not isinstance(file.read(0), bytes):
+            raise ImageError(f"{name} does not read bytes; open it in binary mode ('rb')")
+        if hasattr(file, "seekable") and file.seekable():
+            file.seek(0)
+            return file
+        return io.BytesIO(file.read())
+
+
+def _decode(
+    file: IO[bytes], name: str, max_pixels: int, least: int
+) -> tuple[NDArray[np.uint8], tuple[int, int] | None]:
+    """The pixels, and the photo's own (width, height) where they are reduced."""
+    with _as_image_error(name):
+        prefix = file.read(16)
+        if not prefix:
+            raise ImageError(f"{name} is empty (0 bytes); copy or download it again")
+        image = _identify(cast("IO[bytes]", decode_guard.Rationed(file, name)), prefix, name)
+        _check_size(image.width, image.height, name, max_pixels)
+        decode_guard.check_cost(image, file, name, max_pixels)
+        width, height = image.size
+        if not _reduce(image, least):
+            return _from_pillow(image, name, max_pixels), None
+        pixels = _from_pillow(image, name, max_pixels)
+        return pixels, (height, width) if _turn(image) in _ON_THE_SIDE else (width, height)
+
+
+def _reduce(image: Image.Image, least: int) -> bool:
+    """Have a JPEG decoded in a smaller size; whether that did anything."""
+    scale = max(image.size) // least if least and image.format in ("JPEG", "MPO") else 1
+    if scale < 2:
+        return False
+    before = image.size
+    image.draft(None, (max(1, before[0] // scale), max(1, before[1] // scale)))
+    return image.size != before
+
+
+def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
+    """`PIL.Image.open` less its own pixel limit.
+
+    That limit warns through filters which belong to the whole process and cannot be silenced for one
+    thread, and it raises below a `max_pixels` that the caller may have chosen on purpose.
+    """
+    tried: set[str] = set()
+    for register in (Image.preinit, Image.init):  # the few common formats first: the rest load slowly
+        register()
+        for format_name, (factory, accept) in list(Image.OPEN.items()):
+            if format_name in tried or (accept is not None and accept(prefix) is not True):
+                continue
+            tried.add(format_name)
+            if format_name in decode_guard.REFUSED:
+                continue
+            try:
+                file.seek(0)
+                return factory(file, "")
+            except (SyntaxError, IndexError, TypeError, struct.error):
+                continue  # how a Pillow plugin says: not mine
+    if prefix[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        fix = "HEIF photos need `pip install pillow-heif` and `pillow_heif.register_heif_opener()`"
+    else:
+        fix = "whatever its name says; convert it to JPEG or PNG"
+    raise ImageError(f"{name} is in no image format that Pillow can read: it starts with {prefix!r}; {fix}")
+
+
+@contextmanager
+def _as_image_error(name: str) -> Iterator[None]:
+    """Pillow's decoders raise nearly anything on damaged input: all of it becomes `ImageError`."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise ImageTooLargeError(f"{name} is too large to decode ({error}); make it smaller first") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} holds no image that Pillow can read; convert it to JPEG or PNG") from error
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{name} is damaged or cut short ({reason}); copy or download it again") from error
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} has no pixels ({width} x {height}); give a photo of at least 1 x 1")
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
+            "make it smaller, or raise max_pixels if you trust it"
+        )
+
+
+def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    _check_size(image.width, image.height, name, max_pixels)
+    with _as_image_error(name):
+        image.load()
+        # Some formats (icons, TIFF with an orientation) know their true size only now.
+        _check_size(image.width, image.height, name, max_pixels)
+        white, turn = _white(image, name), _turn(image)
+        sides = (image.width, image.height) if turn in _ON_THE_SIDE else (image.height, image.width)
+        upright = np.empty((*sides, 3), np.uint8)
+        for strip, rows in _strips(image):
+            if turn in _FROM_THE_END:
+                rows = slice(image.height - rows.stop, image.height - rows.start)
+            part = _to_rgb(strip, white)
+            part = part if turn is None else part.transpose(turn)
+            upright[(slice(None), rows) if turn in _ON_THE_SIDE else rows] = np.asarray(part)
+        return upright
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[Image.Image, slice]]:
+    """The image in pieces of about `_STRIP` pixels, with the rows of each."""
+    step = max(1, _STRIP // image.width)
+    for top in range(0, image.height, step):
+        bottom = min(image.height, top + step)
+        whole = bottom - top == image.height
+        yield image if whole else image.crop((0, top, image.width, bottom)), slice(top, bottom)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return None  # broken EXIF is no reason to refuse a photo whose pixels are sound
+
+
+def _to_rgb(image: Image.Image, white: float | None = None) -> Image.Image:
+    if white is not None:
+        values = np.asarray(image)
+        grey = _uint16_to_uint8(values) if image.mode.startswith("I;16") else _grey_to_uint8(values, white)
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow takes the premultiplied grey no further in one step
+    rgba = image.convert("RGBA")
+    rgb = Image.new("RGB", image.size, "white")
+    rgb.paste(rgba, mask=rgba.getchannel("A"))
+    return rgb
+
+
+def _white(image: Image.Image, name: str) -> float | None:
+    """What value is white in a 16-bit, 32-bit or float image; None for 8 bits.
+
+    Modes I and F do not say, so it is the smallest usual one that fits: 1 (F only), 255 or 65535. An I that
+    was read from a PNG is always 16-bit.
+    """
+    if image.mode.startswith("I;16"):
+        return 65535
+    if image.mode not in ("I", "F"):
+        return None
+    strips = (np.asarray(strip) for strip, _ in _strips(image))
+    ends = np.array([(strip.min(), strip.max()) for strip in strips], np.float64)
+    low, high = float(ends.min()), float(ends.max())
+    if not (low >= 0 and high <= 65535):  # so written, NaN fails too
+        raise ImageError(
+            f"{name} has values from {low:g} to {high:g} in mode {image.mode}; scale them to 0..255 first"
+        )
+    whites = {"F": (1, 255, 65535), "I": (65535,) if image.format == "PNG" else (255, 65535)}
+    return next(white for white in whites[image.mode] if high <= white)
+
+
+def _grey_to_uint8(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    return (values * (255 / white) + 0.5).astype(np.uint8)
+
+
+def _uint16_to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _from_array(image: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        array = np.asarray(image)
+    except Exception as error:
+        raise ImageError(f"{name} does not become a numpy array ({error}); convert it first") from error
+    name = _name_of(array)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ImageError(f"{name} is no photo; give (H, W), (H, W, 3) or (H, W, 4){_shape_hint(array)}")
+    _check_size(array.shape[1], array.shape[0], name, max_pixels)
+    pixels = _array_to_uint8(array, name)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(pixels))))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), order="C")
+
+
+def _shape_hint(array: NDArray[Any]) -> str:
+    if array.ndim == 4:
+        return ", one photo at a time (Segmenter.map takes many)"
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return ": this one has its channels first, so try image.transpose(1, 2, 0)"
+    return ""
+
+
+def _array_to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    kind, bits = array.dtype.kind, array.dtype.itemsize * 8
+    if kind == "u" and bits == 8:
+        return array
+    if kind == "u" and bits == 16:
+        return _uint16_to_uint8(array)
+    if kind == "b":
+        return array.astype(np.uint8) * np.uint8(255)
+    if kind != "f":
+        raise ImageError(f"{name} has the wrong dtype; if it holds 0..255, try image.astype(np.uint8)")
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all():
+        raise ImageError(f"{name} holds NaN or infinity; fill those values first (np.nan_to_num)")
+    if low < 0 or high > 1:
+        raise ImageError(
+            f"{name} has values from {low:g} to {high:g}, but floats must lie in 0..1: divide by 255 first"
+        )
+    return (array.astype(np.float32, copy=False) * np.float32(255) + np.float32(0.5)).astype(np.uint8)

@@ -1,0 +1,188 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from petseg.errors import ImageError
+from petseg.measure.datasets import Pair, read_labels, read_pairs, trimap_classes
+
+TRIMAP = np.array([[1, 2, 3], [2, 1, 0]], np.uint8)
+
+
+def write(path: Path, labels: NDArray[np.uint8] = TRIMAP) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels).save(path)
+    return path
+
+
+def write_photo(path: Path, size: tuple[int, int] = (3, 2)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (10, 20, 30)).save(path)
+
+
+@pytest.fixture
+def oxford(tmp_path: Path) -> Path:
+    """Three cats and two dogs in the Oxford layout; trainval has four names, two of them without files."""
+    for name in ("Maine_Coon_12", "Abyssinian_1", "Bombay_3"):
+        write_photo(tmp_path / f"images/{name}.jpg")
+        write(tmp_path / f"annotations/trimaps/{name}.png")
+    for name in ("beagle_2", "english_cocker_spaniel_7"):
+        write_photo(tmp_path / f"images/{name}.jpg")
+        write(tmp_path / f"annotations/trimaps/{name}.png")
+    (tmp_path / "annotations/trainval.txt").write_text(
+        "beagle_2 1 2 1\nMaine_Coon_12 2 1 1\n\nno_photo_1 3 2 2\nNo_Files_1 4 1 2\n"
+    )
+    write(tmp_path / "annotations/trimaps/no_photo_1.png")
+    (tmp_path / "annotations/list.txt").write_text("#Image CLASS-ID SPECIES BREED\nBombay_3 1 1 1\n")
+    (tmp_path / "annotations/empty.txt").write_text("nobody_1 1 1 1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    for name, suffix in (("b_cat_2", ".jpg"), ("a_dog_1", ".PNG"), ("lonely", ".jpg")):
+        write_photo(tmp_path / f"images/{name}{suffix}")
+    for folder in ("masks", "pseudo"):
+        for name in ("b_cat_2", "a_dog_1", "no_photo"):
+            write(tmp_path / folder / f"{name}.png", np.array([[0, 1, 2], [255, 1, 0]], np.uint8))
+    (tmp_path / "images/notes.txt").write_text("not a photo")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "species", "breed"),
+    [
+        ("Maine_Coon_12", 1, "Maine_Coon"),
+        ("Abyssinian_100", 1, "Abyssinian"),
+        ("beagle_2", 2, "beagle"),
+        ("english_cocker_spaniel_7", 2, "english_cocker_spaniel"),
+        ("catseg_cat_0", 2, "catseg_cat"),
+        ("coco_000000123_2", 2, "coco"),
+        ("lonely", 2, "lonely"),
+    ],
+)
+def test_species_and_breed_stand_in_the_name(name: str, species: int, breed: str) -> None:
+    pair = Pair(name, Path("x.jpg"), Path("x.png"), trimap=True)
+    assert (pair.species, pair.breed) == (species, breed)
+
+
+@pytest.mark.parametrize("species", [1, 2])
+def test_trimap_classes(species: int) -> None:
+    expected = np.array([[species, 0, 255], [0, species, 255]], np.uint8)
+    result = trimap_classes(TRIMAP, species)
+    np.testing.assert_array_equal(result, expected)
+    assert result.dtype == np.uint8
+
+
+def test_oxford_split_is_sorted_and_may_be_a_subset(oxford: Path) -> None:
+    pairs = read_pairs(oxford, "trainval")
+    assert [pair.name for pair in pairs] == ["Maine_Coon_12", "beagle_2"]
+    assert all(pair.trimap for pair in pairs)
+    np.testing.assert_array_equal(pairs[0].read_mask(), trimap_classes(TRIMAP, 1))
+    np.testing.assert_array_equal(pairs[1].read_mask(), trimap_classes(TRIMAP, 2))
+    assert pairs[0].read_image().shape == (2, 3, 3)
+
+
+def test_oxford_without_split_takes_every_whole_pair(oxford: Path) -> None:
+    # macOS leaves such files in the official archive.
+    (oxford / "annotations/trimaps/._beagle_2.png").write_bytes(b"junk")
+    assert [pair.name for pair in read_pairs(oxford)] == [
+        "Abyssinian_1",
+        "Bombay_3",
+        "Maine_Coon_12",
+        "beagle_2",
+        "english_cocker_spaniel_7",
+    ]
+
+
+def test_comments_in_a_list_are_skipped(oxford: Path) -> None:
+    assert [pair.name for pair in read_pairs(oxford, "list")] == ["Bombay_3"]
+
+
+@pytest.mark.parametrize("masks", ["masks", "pseudo"])
+def test_plain_folders(plain: Path, masks: str) -> None:
+    pairs = read_pairs(str(plain), masks=masks)
+    assert [pair.name for pair in pairs] == ["a_dog_1", "b_cat_2"]
+    assert [pair.image.name for pair in pairs] == ["a_dog_1.PNG", "b_cat_2.jpg"]
+    for pair in pairs:
+        assert not pair.trimap
+        assert pair.mask.parent.name == masks
+        np.testing.assert_array_equal(pair.read_mask(), [[0, 1, 2], [255, 1, 0]])
+
+
+@pytest.mark.parametrize("order", [("a_dog_1.jpg", "a_dog_1.webp"), ("a_dog_1.webp", "a_dog_1.jpg")])
+def test_of_several_photos_with_one_stem_the_same_is_always_taken(
+    plain: Path, order: tuple[str, str]
+) -> None:
+    (plain / "images/a_dog_1.PNG").unlink()
+    for name in order:
+        write_photo(plain / "images" / name)
+    assert read_pairs(plain)[0].image.name == "a_dog_1.jpg"
+
+
+@pytest.mark.parametrize("missing", ["images", "masks"])
+def test_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
+    for name in {"images", "masks"} - {missing}:
+        (tmp_path / name).mkdir()
+    with pytest.raises(ImageError, match=rf"{missing} is missing .*expected images/ beside masks/"):
+        read_pairs(tmp_path)
+
+
+def test_missing_mask_folder_of_another_name(plain: Path) -> None:
+    with pytest.raises(ImageError, match="auto is missing"):
+        read_pairs(plain, masks="auto")
+
+
+def test_no_whole_pair(tmp_path: Path) -> None:
+    write_photo(tmp_path / "images/a.jpg")
+    write(tmp_path / "masks/b.png")
+    with pytest.raises(ImageError, match=r"no photo with a mask of the same name$"):
+        read_pairs(tmp_path)
+
+
+def test_no_whole_pair_in_the_split(oxford: Path) -> None:
+    with pytest.raises(ImageError, match="no photo with a mask of the same name in empty"):
+        read_pairs(oxford, "empty")
+
+
+def test_unknown_split(oxford: Path) -> None:
+    with pytest.raises(ImageError, match=r"no split 'holdout': .*holdout\.txt cannot be read"):
+        read_pairs(oxford, "holdout")
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_labels_are_read_as_numbers_whatever_the_palette(tmp_path: Path, mode: str) -> None:
+    labels = np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
+    image = Image.fromarray(labels)
+    if mode == "P":
+        image.putpalette([value for index in range(256) for value in (255 - index, 0, index)])
+    image.save(tmp_path / "m.png")
+    result = read_labels(tmp_path / "m.png")
+    np.testing.assert_array_equal(result, labels)
+    assert result.dtype == np.uint8
+
+
+def test_one_bit_masks_are_classes_0_and_1(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "m.png"), [[1, 0]])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "I;16"])
+def test_labels_of_several_channels_or_16_bits_are_refused(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (2, 2)).save(tmp_path / "m.png")
+    with pytest.raises(ImageError, match=rf"m\.png has mode {mode}; expected a single-channel 8-bit"):
+        read_labels(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("damage", ["absent", "empty", "text", "truncated"])
+def test_unreadable_labels(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "m.png"
+    if damage == "truncated":
+        write(path, np.random.default_rng(0).integers(0, 3, (64, 64), np.uint8))
+        path.write_bytes(path.read_bytes()[:200])
+    elif damage != "absent":
+        path.write_text("" if damage == "empty" else "no image")
+    with pytest.raises(ImageError, match=r"mask .*m\.png cannot be read"):
+        read_labels(path)

@@ -1,0 +1,142 @@
+"""Answers into files, and out of them again."""
+
+import io
+import json
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from petseg.errors import OutputError
+from petseg.pixels.geometry import Letterbox
+from petseg.segmentation import COLORS, Segmentation
+
+
+@pytest.fixture
+def answer() -> Segmentation:
+    """A cat on the left of a photo of 100 x 60 pixels, and a smaller dog on the right."""
+    logits = np.zeros((3, 32, 32), np.float32)
+    logits[0] = 8
+    logits[:, 10:22, 4:16] = np.array([-2, 6, 0])[:, None, None]
+    logits[:, 10:22, 20:29] = np.array([-2, 0, 6])[:, None, None]
+    photo = np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8)
+    return Segmentation(logits, Letterbox.fit(100, 60, 32), photo, "tiny")
+
+
+def test_a_mask_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
+    answer.save(tmp_path / "new" / "folders" / "mask.PNG")
+    with Image.open(tmp_path / "new" / "folders" / "mask.PNG") as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), answer.mask)
+        shown = np.asarray(image.convert("RGB"))
+    assert (shown[answer.mask == 2] == COLORS["dog"]).all()
+
+
+def test_a_document_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
+    answer.save(tmp_path / "result.json")
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document == {
+        "label": "cat",
+        "score": answer.score,
+        "scores": answer.scores,
+        "size": [100, 60],
+        "model": "tiny",
+        "precision": "float32",
+        "threshold": None,
+        "polygons": answer.polygons(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "mode"),
+    [
+        ("mask", "a.png", "P"),
+        ("cutout", "a.png", "RGBA"),
+        ("cutout", "a.webp", "RGBA"),
+        ("overlay", "a.png", "RGB"),
+        ("overlay", "a.jpg", "RGB"),
+        ("overlay", "a.JPEG", "RGB"),
+        ("overlay", "a.webp", "RGB"),
+    ],
+)
+def test_kinds(answer: Segmentation, kind: str, name: str, mode: str, tmp_path: Path) -> None:
+    answer.save(str(tmp_path / name), kind)
+    with Image.open(tmp_path / name) as image:
+        image.load()
+        assert (image.mode, image.size) == (mode, (100, 60))
+        assert not image.getexif()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("a.jpg", None, r"neither|give .png for the mask"),
+        ("a", None, "give .png for the mask"),
+        ("a.jpg", "mask", r"cannot hold a mask; use \.png"),
+        ("a.jpg", "cutout", r"cannot hold a cutout; use \.png"),
+        ("a.png", "json", r"use \.json"),
+        ("a.gif", "overlay", r"use \.png or \.jpg"),
+        ("a.png", "outline", "give one of mask, cutout, overlay, json"),
+    ],
+)
+def test_what_cannot_be_saved(
+    answer: Segmentation, name: str, kind: str | None, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=message):
+        answer.save(tmp_path / name, kind)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_it_cannot_be_saved(answer: Segmentation, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "file" / "a.png", "a\0b.png", "a" * 300 + ".png"):
+        with pytest.raises(OutputError, match=r"cannot be written.*choose another place"):
+            answer.save(path)
+    for name in ("folder.png", "pipe.png"):
+        with pytest.raises(OutputError, match=f"{name} is there and no regular file; choose another name"):
+            answer.save(tmp_path / name)
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_rest(
+    answer: Segmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"old")
+    opened = Path.open
+
+    class Full(io.FileIO):
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    def open_full(self: Path, mode: str = "r", **options: object) -> object:
+        return Full(self, "x") if mode == "xb" else opened(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        answer.save(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_old_file_is_replaced_with_ordinary_permissions(answer: Segmentation, tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"old")
+    answer.save(path)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_link_is_written_through(answer: Segmentation, tmp_path: Path) -> None:
+    (tmp_path / "real.png").touch()
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    answer.save(tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").stat().st_size > 0

@@ -1,0 +1,1 @@
+"""What training reads: sources, augmentation, scenes and captions."""

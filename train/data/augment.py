@@ -1,0 +1,127 @@
+"""Random changes of a photo and its mask together, with torchvision.transforms.v2.
+
+Sizes and strengths stand here; the probabilities come from the config.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from petseg.measure.perturbations import LEVELS, perturb
+from petseg.pixels.classes import BORDER
+from petseg.pixels.geometry import FILL, Letterbox
+from train.config import AugmentConfig
+
+_FILL = {tv_tensors.Image: FILL, tv_tensors.Mask: BORDER}
+
+
+class LetterboxTransform(nn.Module):
+    """`petseg.pixels.geometry.Letterbox` for an Image and a Mask; the padding of the mask is ignored.
+
+    Args:
+        size: side of the square.
+        padding: "grey", or "mean" for the photo's mean colour.
+    """
+
+    def __init__(self, size: int, padding: str = "grey") -> None:
+        super().__init__()
+        self.size = size
+        self.padding = padding
+
+    def forward(
+        self, image: tv_tensors.Image, mask: tv_tensors.Mask
+    ) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        """(3, H, W) uint8, (H, W) uint8 -> (3, S, S), (S, S)."""
+        height, width = image.shape[-2:]
+        box = Letterbox.fit(width, height, self.size)
+        right, bottom = (
+            self.size - box.inner_width - box.left,
+            self.size - box.inner_height - box.top,
+        )
+        inner = [box.inner_height, box.inner_width]
+        padding = [box.left, box.top, right, bottom]
+        fill = image.float().mean((1, 2)).round().tolist() if self.padding == "mean" else FILL
+        image = F.pad(F.resize(image, inner, antialias=True), padding, fill=fill)
+        mask = F.pad(F.resize(mask, inner), padding, fill=BORDER)
+        return image, mask
+
+
+class RandomPerturbation(v2.Transform):
+    """One of the eight perturbations of the robustness study at a level from 2 to 10.
+
+    Args:
+        kinds: what to draw from; one that is named twice comes twice as often.
+    """
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        super().__init__()
+        self.kinds = kinds
+
+    def make_params(self, flat_inputs: list[object]) -> dict[str, object]:
+        """Draw kind, level and seed from torch's generator."""
+        return {
+            "kind": self.kinds[int(torch.randint(len(self.kinds), ()))],
+            "level": int(torch.randint(2, LEVELS + 1, ())),
+            "seed": int(torch.randint(2**31, ())),
+        }
+
+    def transform(self, inpt: object, params: dict[str, object]) -> object:
+        """Damage images, leave masks alone."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        damaged = perturb(np.ascontiguousarray(inpt.permute(1, 2, 0).numpy()), **params)  # type: ignore[arg-type]
+        return tv_tensors.Image(torch.from_numpy(damaged).permute(2, 0, 1))
+
+
+def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") -> v2.Transform:
+    """Image (3, H, W) uint8 and Mask (H, W) uint8 of any size -> the same at (S, S)."""
+
+    def sometimes(probability: float, *transforms: nn.Module) -> list[nn.Module]:
+        return [v2.RandomApply(list(transforms), p=probability)] if probability else []
+
+    crop = v2.RandomResizedCrop(size, scale=(0.2, 1.0), ratio=(2 / 3, 3 / 2), antialias=True)
+    return v2.Compose(
+        [
+            # First, because the study damages photos at their own resolution.
+            *sometimes(config.perturb, RandomPerturbation(config.kinds)),
+            v2.RandomChoice([crop, LetterboxTransform(size, padding)], p=[config.crop, 1 - config.crop]),
+            v2.RandomHorizontalFlip(config.flip),
+            *sometimes(
+                config.affine,
+                v2.RandomAffine(
+                    degrees=20,
+                    translate=(0.1, 0.1),
+                    scale=(0.6, 1.2),
+                    shear=8,
+                    interpolation=v2.InterpolationMode.BILINEAR,
+                    fill=_FILL,
+                ),
+            ),
+            *sometimes(config.elastic, v2.ElasticTransform(alpha=40.0, sigma=6.0, fill=_FILL)),
+            *sometimes(config.colour, v2.ColorJitter(0.35, 0.35, 0.35, 0.06)),
+            *([v2.RandomGrayscale(config.grayscale)] if config.grayscale else []),
+            *sometimes(config.blur, v2.GaussianBlur(5, sigma=(0.3, 2.0))),
+            *sometimes(
+                config.noise,
+                v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
+                v2.GaussianNoise(sigma=0.06),
+                v2.ToDtype({tv_tensors.Image: torch.uint8, "others": None}, scale=True),
+            ),
+        ]
+    )
+
+
+def to_tensors(image: np.ndarray, mask: np.ndarray) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+    """(H, W, 3) and (H, W) uint8 arrays -> Image (3, H, W) and Mask (H, W)."""
+    photo, labels = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (image, mask))
+    return tv_tensors.Image(photo.permute(2, 0, 1)), tv_tensors.Mask(labels)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor without torchvision's subclass, contiguous, for collation."""
+    return tensor.as_subclass(Tensor).contiguous()

@@ -1,0 +1,298 @@
+"""Photos with masks for training: sources, the validation split, the balance of species, augmented items."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.datasets import OxfordIIITPet
+
+from petseg.measure.datasets import Pair, read_pairs
+from petseg.pixels.classes import BORDER
+from train.config import AugmentConfig, DataConfig, SourceConfig
+from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+COPIES = "copies.json"
+"""Lies in a folder of augmented copies (`train.multiply`) and names the photos that they were made of."""
+
+
+class Sample(Protocol):
+    """A named photo and mask that can be read; `petseg.measure.datasets.Pair` is one."""
+
+    @property
+    def name(self) -> str:
+        """File name without suffix."""
+
+    @property
+    def breed(self) -> str:
+        """What the validation split is stratified by."""
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
+
+
+AnySample = TypeVar("AnySample", bound=Sample)
+
+
+class TorchvisionSample:
+    """An item of torchvision's `OxfordIIITPet`."""
+
+    def __init__(self, dataset: OxfordIIITPet, index: int, pair: Pair) -> None:
+        self._dataset, self._index, self._pair = dataset, index, pair
+        self.name, self.breed = pair.name, pair.breed
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+        # Not the dataset's photo: it has lost transparency, which petseg lays over white.
+        return self._pair.read_image()
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
+        trimap = np.asarray(self._dataset[self._index][1], np.uint8)
+        return self._pair.classes(trimap)
+
+
+class TrimapSample:
+    """A sample whose classes are those of a trimap: 0 background, 1 pet of any species, 2 border."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+        self.name, self.breed = sample.name, sample.breed
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+        return self._sample.read_image()
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8."""
+        mask = self._sample.read_mask()
+        return np.where(mask == BORDER, np.uint8(2), np.minimum(mask, 1))
+
+
+def read_source(source: SourceConfig, root: Path, download: bool = False) -> list[Sample]:
+    """All samples of a source, sorted by name.
+
+    The Oxford layout goes through torchvision where every file of the list is there, and is read from
+    the same folders where only some are.
+
+    Raises:
+        petseg.ImageError: the folder is missing or holds no pairs.
+    """
+    folder = source.folder(root)
+    if source.layout == "folder":
+        masks = Path(source.masks).resolve() if source.masks.startswith("./") else source.masks
+        return list(read_pairs(folder, masks=masks))
+    if download:
+        OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation", download=True)
+    pairs = read_pairs(folder, source.split)
+    listed = (folder / "annotations" / f"{source.split}.txt").read_text(encoding="utf-8").split("\n")
+    order = [line.split()[0] for line in listed if line.strip()]
+    known = folder.name == "oxford-iiit-pet" and source.split in {"trainval", "test"}
+    if not known or len(order) != len(pairs):
+        return list(pairs)
+    dataset = OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation")
+    position = {name: index for index, name in enumerate(order)}
+    return [TorchvisionSample(dataset, position[pair.name], pair) for pair in pairs]
+
+
+def split_validation(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Hold out `share` of every breed, by seed and whatever the order of the samples.
+
+    Breeds too small to give one photo give none.
+    """
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.breed].append(sample)
+    generator = np.random.default_rng(seed)
+    training: list[Sample] = []
+    validation: list[Sample] = []
+    for breed in sorted(groups):
+        ordered = sorted(groups[breed], key=lambda sample: sample.name)
+        members = [ordered[i] for i in generator.permutation(len(ordered))]
+        count = round(share * len(members))
+        validation += members[:count]
+        training += members[count:]
+    return training, validation
+
+
+def split_sources(
+    config: DataConfig, read: Callable[[SourceConfig], Sequence[AnySample]]
+) -> tuple[list[AnySample], list[AnySample]]:
+    """Training samples, each as often as its source says, and validation samples, each once.
+
+    Args:
+        config: its sources are read.
+        read: all samples of a source.
+
+    Raises:
+        ValueError: a validation photo has augmented copies to be trained on, or is one itself.
+    """
+    training: list[AnySample] = []
+    validation: list[AnySample] = []
+    copied: dict[str, Path] = {}
+    for source in config.sources:
+        folder = source.folder(Path(config.root))
+        originals = read_originals(folder)
+        if originals and source.validation:
+            raise ValueError(
+                f"{folder} holds copies of training photos: they cannot be validated on, set validation = 0"
+            )
+        copied |= dict.fromkeys(originals, folder)
+        kept, held_out = split_validation(read(source), source.validation, config.seed)
+        if config.share < 1:
+            # After the split: what the whole data hold out stays held out.
+            kept, held_out = (split_validation(s, config.share, config.seed)[1] for s in (kept, held_out))
+        training += kept * source.repeat
+        validation += held_out
+    leaked = sorted(copied.keys() & {sample.name for sample in validation})
+    if leaked:
+        raise ValueError(
+            f"{len(leaked)} validation photos ({leaked[0]}, ...) have copies in {copied[leaked[0]]}: "
+            "remove that folder and run train.multiply with this config"
+        )
+    return training, validation
+
+
+def read_originals(folder: Path) -> frozenset[str]:
+    """Names of the photos whose copies a folder holds; none if it is not a folder of copies."""
+    path = folder / COPIES
+    if not path.is_file():
+        return frozenset()
+    return frozenset(json.loads(path.read_text(encoding="utf-8"))["originals"])
+
+
+def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
+    """What `split_sources` gives, balanced if the config says so, with the labels it asks for."""
+    training, validation = split_sources(
+        config, lambda source: read_source(source, Path(config.root), config.download)
+    )
+    if config.balance:
+        training = balance_species(training, config.seed)
+    if config.labels == "trimap":
+        # One for each photo, so that a photo that comes several times is still kept in memory once.
+        wrapped = {id(sample): TrimapSample(sample) for sample in [*training, *validation]}
+        return [wrapped[id(s)] for s in training], [wrapped[id(s)] for s in validation]
+    return training, validation
+
+
+def species_shown(mask: NDArray[np.uint8]) -> frozenset[int]:
+    """Which of the pet classes, 1 and 2, have a pixel in an (H, W) uint8 mask."""
+    return frozenset(species for species in (1, 2) if (mask == species).any())
+
+
+def balance_species(samples: Sequence[AnySample], seed: int) -> list[AnySample]:
+    """The samples, and those that show the rarer species again until as many show a cat as a dog.
+
+    Photos of both species or of none come as before. Those of the rarer species alone come again equally
+    often, give or take one, by seed. What comes again is the same object at another place of the epoch, where
+    `PhotoDataset` draws other augmentations.
+
+    Raises:
+        ValueError: one of the species has no photo of its own.
+    """
+    unique = {id(sample): sample for sample in samples}
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda sample: species_shown(sample.read_mask()), unique.values())
+        shown = dict(zip(unique, found, strict=True))
+    cats, dogs = ([sample for sample in samples if shown[id(sample)] == {species}] for species in (1, 2))
+    fewer, more = sorted((cats, dogs), key=len)
+    if not fewer:
+        raise ValueError(
+            "data.balance needs training photos of cats alone and of dogs alone, "
+            f"got {len(cats)} and {len(dogs)}"
+        )
+    order = np.random.default_rng(seed).permutation(len(fewer))
+    return [*samples, *(fewer[order[i % len(fewer)]] for i in range(len(more) - len(fewer)))]
+
+
+class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
+    """Items: photo (3, S, S) uint8, labels (S, S) int64 with 255 ignored, name.
+
+    What augmentation draws depends only on (seed, epoch, index), so a resumed run and a run with another
+    number of workers see the same photos.
+
+    Args:
+        samples: what to read; a sample that comes several times is kept in memory once.
+        size: S.
+        padding: see `LetterboxTransform`.
+        cache_side: keep photos in memory with their longer side reduced to this; 0 reads from disk.
+        augment: probabilities, or None for the letterbox alone.
+        seed: see above.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: int,
+        *,
+        padding: str = "grey",
+        cache_side: int = 0,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.samples = samples
+        self.seed = seed
+        self.epoch = 0
+        self._cache_side = cache_side
+        self.transform = (
+            build_augmentation(augment, size, padding) if augment else LetterboxTransform(size, padding)
+        )
+        self._cache: dict[int, Arrays] = {}
+        if cache_side:
+            unique = list({id(sample): sample for sample in samples}.values())
+            with ThreadPoolExecutor() as pool:
+                arrays = pool.map(self._read, unique)
+                self._cache = {id(s): a for s, a in zip(unique, arrays, strict=True)}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's augmentations (Accelerate calls this)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, str]:
+        with self.drawing(index):
+            image, mask = self.transform(*to_tensors(*self.arrays(index)))
+        return plain(image), plain(mask).long(), self.samples[index].name
+
+    def arrays(self, index: int) -> Arrays:
+        """Photo (H, W, 3) and mask (H, W) of a sample, reduced if they are to be."""
+        sample = self.samples[index]
+        return self._cache.get(id(sample)) or self._read(sample)
+
+    @contextmanager
+    def drawing(self, index: int) -> Iterator[None]:
+        """torch's random numbers are the item's own."""
+        with torch.random.fork_rng(devices=[]):
+            sequence = np.random.SeedSequence([self.seed, self.epoch, index])
+            torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)
+            yield
+
+    def _read(self, sample: Sample) -> Arrays:
+        image, mask = sample.read_image(), sample.read_mask()
+        height, width = mask.shape
+        if image.shape[:2] != mask.shape:
+            raise ValueError(f"{sample.name}: photo is {image.shape[:2]} but its mask {mask.shape}")
+        scale = self._cache_side / max(height, width)
+        if not 0 < scale < 1:
+            return image, mask
+        smaller = max(1, round(width * scale)), max(1, round(height * scale))
+        return (
+            np.asarray(Image.fromarray(image).resize(smaller, Image.Resampling.BILINEAR, reducing_gap=2.0)),
+            np.asarray(Image.fromarray(mask).resize(smaller, Image.Resampling.NEAREST)),
+        )

@@ -1,0 +1,1 @@
+"""The training loops: the one of every model, and what families add to it."""

@@ -1,0 +1,361 @@
+"""The training loop: Accelerate, AdamW with warm-up and cosine, EMA, exact resume, best checkpoint."""
+
+import csv
+import io
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedType,
+    ProjectConfiguration,
+    broadcast,
+    set_seed,
+)
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+from transformers import get_cosine_schedule_with_warmup
+
+from petseg.measure.metrics import confusion_matrix, iou, mean, pixel_accuracy
+from petseg.pixels import saving
+from train.checkpoint import HISTORY, load_weights, save_checkpoint, without_start
+from train.config import Config, OptimConfig
+from train.data.dataset import PhotoDataset, Sample, read_splits
+from train.losses import build_loss
+from train.models import build
+from train.report.plots import plot_history
+
+BEST = "best"
+
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+class Trainer:
+    """One run of one config. Everything it writes lies in `config.folder`:
+
+    `state/` (the last whole epoch, for `--resume`), `best/` (checkpoint with the best validation mIoU so
+    far, of the averaged weights), `history.csv` and `history.png`.
+
+    Attributes:
+        score: figure of the history that the best epoch and patience go by; higher is better.
+    """
+
+    score = "val_miou"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        optim = config.optim
+        self.accelerator = open_accelerator(config)
+        set_seed(config.seed)
+        model = self.build_model()
+        train_set, valid_set = self.build_datasets()
+        data = config.data
+        train_loader = DataLoader(
+            train_set, optim.batch_size, shuffle=True, drop_last=True, num_workers=data.workers
+        )
+        valid_loader = DataLoader(valid_set, optim.batch_size, num_workers=data.workers)
+        optimizer = torch.optim.AdamW(parameter_groups(model, optim), optim.learning_rate)
+        kind = self.accelerator.distributed_type
+        self.sharded = kind == DistributedType.FSDP
+        if self.sharded and not optim.ema:
+            raise ValueError("FSDP leaves no process a whole model but the average: set optim.ema above 0")
+        if kind not in (DistributedType.FSDP, DistributedType.DEEPSPEED):  # they do not take it
+            model = model.to(memory_format=torch.channels_last)
+        # Before the model is wrapped or sharded: the average is a whole model on every process.
+        self.average = AveragedModel(model, multi_avg_fn=ema_with_warmup(optim.ema), use_buffers=True).to(
+            self.accelerator.device
+        )
+        (self.model, self.optimizer, self.train_loader, self.valid_loader) = self.accelerator.prepare(
+            model, optimizer, train_loader, valid_loader
+        )
+        processes = self.accelerator.num_processes
+        if not len(self.train_loader):
+            raise ValueError(
+                f"{len(train_set)} photos do not fill one batch of {optim.batch_size} "
+                f"on each of {processes} processes"
+            )
+        # Accelerate moves the schedule on once for each process at every step.
+        steps = math.ceil(len(self.train_loader) / optim.accumulate) * processes
+        self.schedule = self.accelerator.prepare_scheduler(
+            get_cosine_schedule_with_warmup(
+                optimizer, round(optim.warmup_epochs * steps), optim.epochs * steps
+            )
+        )
+        self.loss = build_loss(config.loss)
+        self.progress = Progress()
+        self.accelerator.register_for_checkpointing(self.average, self.progress)
+
+    def build_model(self) -> nn.Module:
+        """The model at its start."""
+        config = self.config
+        model = build((without_start(config) if config.start else config).model)
+        if config.start:
+            load_weights(model, config.start)
+        return model
+
+    def splits(self) -> tuple[list[Sample], list[Sample]]:
+        """What `train.data.dataset.read_splits` gives, whose validation part may not be empty."""
+        training, validation = read_splits(self.config.data)
+        if not validation:
+            raise ValueError("no validation photos: set `validation` of at least one source")
+        return training, validation
+
+    def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
+        config, data = self.config, self.config.data
+        training, validation = self.splits()
+        options: dict[str, Any] = {"padding": data.padding, "cache_side": data.cache_side}
+        train_set = PhotoDataset(training, data.size, augment=config.augment, seed=config.seed, **options)
+        return train_set, PhotoDataset(validation, data.size, **options)
+
+    def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
+        """Train to the end, or until patience runs out; returns the history, one row an epoch.
+
+        Args:
+            resume: go on from the last whole epoch.
+            on_epoch: is shown the row of each epoch once its state is saved; what it raises ends the run.
+        """
+        if resume:
+            self._load_state()
+        elif state_folder(self.config.folder):
+            raise FileExistsError(
+                f"{self.config.folder} holds a run already: add --resume to go on with it, "
+                "or set output to another folder"
+            )
+        optim = self.config.optim
+        for epoch in range(self.progress.epoch, optim.epochs):
+            if optim.patience and self.progress.stale >= optim.patience:
+                self.accelerator.print(f"no improvement for {optim.patience} epochs: stopping")
+                break
+            row = {"epoch": epoch + 1, "loss": self._train_epoch(epoch), **self._validate()}
+            improved = self.progress.record(row, optim.min_delta, self.score)
+            if self.accelerator.is_main_process:
+                self._report(row, improved)
+            self._save_state()
+            if on_epoch:
+                on_epoch(row)
+        return self.progress.history
+
+    def _train_epoch(self, epoch: int) -> float:
+        self.model.train()
+        self.train_loader.set_epoch(epoch)
+        # With several processes, Accelerate tells the sampler only.
+        self.train_loader.dataset.set_epoch(epoch)
+        total, count = torch.zeros((), device=self.accelerator.device), 0
+        hidden = not self.accelerator.is_main_process
+        with tqdm(self.train_loader, desc=f"epoch {epoch + 1}", disable=hidden, mininterval=5) as bar:
+            for *tensors, names in bar:
+                with self.accelerator.accumulate(self.model):
+                    loss = self.step_loss(*tensors)
+                    if not torch.isfinite(loss):
+                        raise FloatingPointError(
+                            f"loss is {loss.item()} in epoch {epoch + 1} on the batch {', '.join(names)}"
+                        )
+                    self.accelerator.backward(loss)
+                    if self.accelerator.sync_gradients:
+                        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.max_norm)
+                    self.optimizer.step()
+                    self.schedule.step()
+                    self.optimizer.zero_grad()
+                if self.accelerator.sync_gradients:
+                    self._update_average()
+                total += loss.detach()
+                count += 1
+                bar.set_postfix(loss=f"{total.item() / count:.4f}", refresh=False)
+        return float(self.accelerator.reduce(total / count, reduction="mean"))
+
+    def step_loss(self, image: Tensor, labels: Tensor) -> Tensor:
+        """The loss of one batch: photos (B, 3, S, S) uint8, labels (B, S, S) int64."""
+        return self.loss(self.answer(self.model, image, labels), labels)
+
+    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor:
+        """What a model says about photos, (B, 3, S, S) logits; the labels are for those who are told them."""
+        return model(image.contiguous(memory_format=torch.channels_last))
+
+    def _update_average(self) -> None:
+        if self.config.optim.ema:
+            own = self.accelerator.unwrap_model(self.model)
+            self.average.update_parameters(Gathered(own) if self.sharded else own)
+
+    @property
+    def averaged_model(self) -> nn.Module:
+        """The weights that are validated and kept: the moving average, or the model's own without one."""
+        own: nn.Module = self.accelerator.unwrap_model(self.model)
+        return self.average.module if self.config.optim.ema else own
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        model = self.averaged_model.eval()
+        # Each process has normalised its own photos; what is saved is the first one's.
+        broadcast(list(model.buffers()))
+        counts = np.zeros((3, 3), np.int64)
+        losses: list[Tensor] = []
+        for image, labels, _names in self.valid_loader:
+            with self.accelerator.autocast():
+                logits = self.answer(model, image, labels)
+            losses.append(self.loss(logits, labels).reshape(1))
+            predicted, truth = self.accelerator.gather_for_metrics((logits.argmax(1), labels))
+            counts += confusion_matrix(truth.cpu().numpy(), predicted.cpu().numpy())
+        return {
+            "val_loss": float(self.accelerator.reduce(torch.cat(losses).mean(), reduction="mean")),
+            "val_miou": mean(iou(counts)),
+            "val_accuracy": pixel_accuracy(counts),
+            "learning_rate": self.schedule.get_last_lr()[-1],
+        }
+
+    def _report(self, row: dict[str, float], improved: bool) -> None:
+        folder = self.config.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if improved:
+            save_checkpoint(folder / BEST, self.averaged_model, self.config)
+        for path in (folder / HISTORY, folder / BEST / HISTORY):
+            write_history(path, self.progress.history)
+        plot_history(self.progress.history, folder / "history.png", self.score)
+        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()) + "  best" * improved)
+
+    def _save_state(self) -> None:
+        self.accelerator.wait_for_everyone()
+        folder = self.config.folder
+        fresh, final = folder / "state.new", folder / "state"
+        self.accelerator.save_state(str(fresh))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            old = folder / "state.old"
+            if final.exists():
+                shutil.rmtree(old, ignore_errors=True)  # left by a run that was killed here
+                final.rename(old)
+            fresh.rename(final)
+            shutil.rmtree(old, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def _load_state(self) -> None:
+        found = state_folder(self.config.folder)
+        if not found:
+            raise FileNotFoundError(f"nothing to resume in {self.config.folder}: start without --resume")
+        self.accelerator.load_state(str(found))
+
+
+def open_accelerator(config: Config) -> Accelerator:
+    """Accelerate as the config asks for it, with all threads of the CPU if that is what it runs on."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    accelerator = Accelerator(
+        # Else each of several processes without a GPU takes itself for the only one.
+        cpu=several and not torch.accelerator.is_available(),
+        mixed_precision=config.optim.mixed_precision,
+        gradient_accumulation_steps=config.optim.accumulate,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
+        project_config=ProjectConfiguration(project_dir=str(config.folder)),
+    )
+    if accelerator.device.type == "cpu":
+        # `accelerate launch` allows one thread a process unless told otherwise.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // accelerator.num_processes))
+    return accelerator
+
+
+def state_folder(run: Path) -> Path | None:
+    """A run's last whole epoch; "state.old" alone is what a kill between two renames leaves."""
+    return next((place for name in ("state", "state.old") if (place := run / name).is_dir()), None)
+
+
+class Gathered(nn.Module):
+    """The parameters and buffers of a model that FSDP shards, each made whole when its turn comes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.sharded = model
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Whole ones, in the model's order; all processes must ask for them."""
+        return (p.full_tensor() if isinstance(p, DTensor) else p for p in self.sharded.parameters(recurse))
+
+
+class Progress:
+    """What the loop must remember across a resume.
+
+    Attributes:
+        history: one row an epoch.
+        best: highest score.
+        reference: the figure that patience compares with: it moves by `min_delta` at least, so that many
+            small gains add up to a large one.
+        stale: epochs since `reference` moved.
+    """
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, float]] = []
+        self.best = self.reference = -math.inf
+        self.stale = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    def record(self, row: dict[str, float], min_delta: float, figure: str = Trainer.score) -> bool:
+        """Add an epoch; True if its `figure` is the best so far."""
+        self.history.append(row)
+        score = row[figure]
+        if score > self.reference + min_delta:
+            self.reference, self.stale = score, 0
+        else:
+            self.stale += 1
+        improved = score > self.best
+        self.best = max(self.best, score)
+        return improved
+
+    def state_dict(self) -> dict[str, Any]:
+        """For `Accelerator.save_state`."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """For `Accelerator.load_state`."""
+        vars(self).update({"reference": state["best"], **state})
+
+
+def ema_with_warmup(decay: float) -> Callable[..., None]:
+    """Moving average whose decay starts low, so that the random start is soon forgotten.
+
+    After n updates the decay is min(decay, (1 + n) / (10 + n)), TensorFlow's `num_updates` rule.
+    """
+
+    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+        now = min(decay, (1 + updates.item()) / (10 + updates.item()))
+        get_ema_multi_avg_fn(now)(averaged, current, updates)
+
+    return average
+
+
+def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+    """AdamW groups: the encoder at its own rate; no decay on biases and normalisation (vectors)."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            # A promptable model holds a whole U-Net: the photo stage counts as its encoder.
+            key = (name.startswith(("encoder.", "unet.")), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": optim.learning_rate * (optim.encoder_scale if encoder else 1.0),
+            "weight_decay": optim.weight_decay if decay else 0.0,
+        }
+        for (encoder, decay), parameters in groups.items()
+    ]
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """One CSV row an epoch."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    saving.write(path, text.getvalue().encode())

@@ -1,0 +1,144 @@
+"""Training of promptable models: a photo is encoded once, several simulated people ask about it."""
+
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from petseg.pixels.classes import BORDER
+from train.checkpoint import load_weights
+from train.config import Config
+from train.loops.base import Trainer
+from train.models.clip import ClipConfig
+from train.models.prompt import PromptConfig
+from train.models.promptable import Promptable
+from train.people.conversation import Asked, Conversation
+from train.people.scene_dataset import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
+
+VALIDATION_CLICKS = (1, 3)
+VALIDATION_ANIMALS = 3
+
+
+class PromptTrainer(Trainer):
+    """`Trainer` for a `Promptable` of any family.
+
+    As with `ClipTrainer`, the checkpoint of one with a frozen encoder knows that encoder's sizes.
+    """
+
+    def __init__(self, config: Config) -> None:
+        if isinstance(config.model, ClipConfig) and not config.start:
+            config = config.model_copy(update={"model": config.model.resolved()})
+        super().__init__(config)
+
+    def build_model(self) -> nn.Module:
+        """The model, its photo stage from `model.unet_checkpoint` where there is such an option.
+
+        Raises:
+            ValueError: a loss is asked for of semantic logits that the model has not.
+        """
+        model = super().build_model()
+        assert isinstance(model, Promptable)
+        if self.config.prompting.semantic and not model.semantic:
+            raise ValueError(f"prompting.semantic: a {self.config.model.family} model has no semantic logits")
+        self.takes_boxes = "box" in model.prompts
+        options = self.config.model
+        if isinstance(options, PromptConfig) and options.unet_checkpoint and not self.config.start:
+            load_weights(model.unet, options.unet_checkpoint)
+        return model
+
+    def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        """Scenes of one and of several animals; the split is that of every other model."""
+        config, data, prompting = self.config, self.config.data, self.config.prompting
+        training, validation = self.splits()
+        sides = (data.cache_side, prompting.multi_cache_side)
+        scenes, held_out = SceneCache(training, *sides), SceneCache(validation, *sides)
+        return (
+            SceneDataset(scenes, data.size, prompting, config.augment, config.seed, boxes=self.takes_boxes),
+            HeldOutScenes(held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1),
+        )
+
+    def step_loss(self, image: Tensor, instances: Tensor, species: Tensor, asked: Asked) -> Tensor:
+        """The mean loss over the rounds of several prompts for each photo, and that of its own logits.
+
+        Args:
+            image: (B, 3, S, S) uint8.
+            instances: (B, S, S) uint8.
+            species: (B, 256) uint8.
+            asked: what people ask.
+        """
+        rounds, weight = self.config.prompting.rounds, self.config.prompting.semantic
+        talk = Conversation(instances, species, asked)
+        image = image.contiguous(memory_format=torch.channels_last)
+        answers, semantic = self.model(image, talk.prompt(), talk.correct, rounds)
+        loss = torch.stack([self.loss(logits, talk.labels) for logits in answers.chunk(rounds)]).mean()
+        return loss + weight * self.loss(semantic, talk.pets) if weight else loss
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        model = self.averaged_model.eval()
+        broadcast(list(model.buffers()))
+        tally = Tally(self.accelerator.device)
+        for image, instances, species, asked, names in self.valid_loader:
+            talk = Conversation(instances, species, asked)
+            if not talk.exists.any():
+                continue
+            closer = torch.tensor([name.startswith(CLOSE_UP) for name in names], device=image.device)
+            prompt = talk.prompt()
+            with self.accelerator.autocast():
+                features = model.encode(image.contiguous(memory_format=torch.channels_last))
+                features = tuple(map_.repeat_interleave(VALIDATION_ANIMALS, 0) for map_ in features)
+            for click in range(1, max(VALIDATION_CLICKS) + 1):
+                with self.accelerator.autocast():
+                    logits = model.decode(features, prompt)
+                if click in VALIDATION_CLICKS:
+                    tally.add(talk, logits, click, self.loss(logits, talk.labels), closer)
+                if click < max(VALIDATION_CLICKS):
+                    prompt = talk.correct(logits)
+        # With several processes a few photos count twice: Accelerate evens out the last batch.
+        sums = self.accelerator.reduce(tally.sums, reduction="sum")
+        return {**tally.report(sums.cpu()), "learning_rate": self.schedule.get_last_lr()[-1]}
+
+
+class Tally:
+    """Sums over the answers of a validation, by (what the photo shows, number of clicks, figure)."""
+
+    KINDS = ("single", "multi", "closeup")
+    """A whole photo of one animal or several, a close-up of any number."""
+    FIGURES = ("iou", "species", "loss", "count")
+
+    def __init__(self, device: torch.device) -> None:
+        shape = (len(self.KINDS), len(VALIDATION_CLICKS), len(self.FIGURES))
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
+
+    def add(self, talk: Conversation, logits: Tensor, click: int, loss: Tensor, closer: Tensor) -> None:
+        """Count the (N, 3, S, S) answers to one click each, and their loss; `closer` (B,) bool."""
+        labels, classes = talk.labels, logits.argmax(1)
+        pet, inside, valid = classes > 0, (labels > 0) & (labels != BORDER), labels != BORDER
+        shared = (pet & inside).sum((1, 2))
+        iou = shared / ((pet & valid) | inside).sum((1, 2)).clamp(min=1)
+        cats, dogs = (((classes == kind) & inside).sum((1, 2)) for kind in (1, 2))
+        found = torch.where(shared == 0, 0, torch.where(cats >= dogs, 1, 2))
+        wanted = labels.masked_fill(~valid, 0).amax((1, 2))
+        rows = torch.stack([iou, found == wanted, loss.expand(len(iou)), torch.ones_like(iou)], 1)
+        asked = talk.exists.reshape(-1, VALIDATION_ANIMALS)
+        several = asked.sum(1) > 1
+        for kind, chosen in enumerate((~closer & ~several, ~closer & several, closer)):
+            chosen = chosen.repeat_interleave(VALIDATION_ANIMALS) & talk.exists
+            self.sums[kind, VALIDATION_CLICKS.index(click)] += rows[chosen].double().sum(0)
+
+    def report(self, sums: Tensor) -> dict[str, float]:
+        """Means of all processes' sums; `val_miou` weighs all kinds of photos that there are the same."""
+        means = sums[..., :-1] / sums[..., -1:]
+        present = sums[..., -1] > 0
+        iou, species, loss = means.unbind(-1)
+        row = {
+            "val_loss": float(loss[present].mean()),
+            "val_miou": float(iou[present].mean()),
+            "val_species": float(species[present].mean()),
+        }
+        for kind, name in enumerate(self.KINDS):
+            for index, click in enumerate(VALIDATION_CLICKS):
+                row[f"val_{name}_iou_{click}"] = float(iou[kind, index])
+        return row

@@ -1,0 +1,1 @@
+"""Trained models opened, compared and drawn."""
