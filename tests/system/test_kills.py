@@ -79,9 +79,9 @@ def result(config: Config) -> dict[str, Tensor]:
 
 
 def test_killed_at_any_moment(
-    make_config: MakeConfig,
-    new_process: Callable[[], None],
-    tmp_path: Path,  # noqa: F811
+    make_config: MakeConfig,  # noqa: F811
+    new_process: Callable[[], None],  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     def config(name: str) -> Config:
         lively = {"flip": 0.5, "crop": 0.5, "colour": 0.5, "noise": 0.5}
