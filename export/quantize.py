@@ -33,7 +33,7 @@ from export.graph import photo_bytes
 from export.graph.describe import figures
 from export.graph.equalise import equalise
 from export.graph.parts import WHOLE, ExportError
-from export.graph.rewrite import share_scales
+from export.graph.rewrite import behind, share_scales
 from export.graph.samples import prepare
 from petseg.errors import PetsegError
 from petseg.measure.bench import machine
@@ -146,7 +146,8 @@ def quantise(model: Exported, photos: Sequence[NDArray[np.uint8]]) -> Exported:
             _Feeds(feeds),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED,
-            nodes_to_exclude=list(photo_bytes.NODES),
+            # The image-level head moves logits by far more than their own range: 8 bits would be too coarse.
+            nodes_to_exclude=[*photo_bytes.NODES, *behind(graph, "Gemm")],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

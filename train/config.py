@@ -85,6 +85,8 @@ class AugmentConfig(Section):
     Attributes:
         perturb: one of the perturbations of the robustness study, at a random level.
         kinds: which of them; one that is named twice comes twice as often.
+        turn: a quarter turn, or upside down.
+        zoom_out: the whole photo made small, on grey, down to a sixth.
     """
 
     flip: Probability = 0.5
@@ -97,6 +99,22 @@ class AugmentConfig(Section):
     noise: Probability = 0.1
     perturb: Probability = 0.0
     kinds: list[PerturbationKind] = Field(default=list(PERTURBATIONS), min_length=1)
+    turn: Probability = 0.0
+    zoom_out: Probability = 0.0
+
+
+class CollageConfig(Section):
+    """Pets pasted where they were not photographed, see `train.data.collage`.
+
+    Attributes:
+        probability: of a training photo giving way to a collage.
+        empty: of a collage without any animal.
+        distractor: of something that is no pet being pasted in the outline of one.
+    """
+
+    probability: Probability = 0.0
+    empty: Probability = 0.15
+    distractor: Probability = 0.4
 
 
 class MultiplyConfig(Section):
@@ -246,6 +264,7 @@ class Config(Section):
     start: str | None = None
     seed: int = 0
     augment: AugmentConfig = AugmentConfig()
+    collage: CollageConfig = CollageConfig()
     multiply: MultiplyConfig = MultiplyConfig()
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()

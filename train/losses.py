@@ -24,6 +24,7 @@ class LossConfig(BaseModel):
             in every batch.
         gamma: of `focal`: how much sure answers count less; 0 makes it the cross-entropy.
         smooth: pixels added above and below in Dice and Jaccard, so that absent classes give no 0 / 0.
+        presence: weight of the image-level head's loss, where a model has one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +46,7 @@ class LossConfig(BaseModel):
     class_shares: list[Annotated[float, Field(gt=0)]] = []
     gamma: float = Field(default=2.0, ge=0)
     smooth: float = Field(default=1.0, gt=0)
+    presence: float = Field(default=0.2, ge=0)
 
 
 def mean_where_labelled(values: Tensor, labels: Tensor) -> Tensor:
@@ -131,6 +133,21 @@ def item_dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tenso
     overlap = (own * member).sum((1, 2))
     total = ((1 - probabilities[:, 0]) * valid).sum((1, 2)) + member.sum((1, 2))
     return 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
+
+
+SHOWN = 0.001
+"""Share of a square's pixels from which on an animal counts as shown; with fewer it is left open."""
+
+
+def presence_loss(presence: Tensor, labels: Tensor) -> Tensor:
+    """Mean binary cross-entropy of (B, 2) logits of a photo showing a cat, and a dog.
+
+    Where a photo shows hardly anything of an animal, whether it does is left open; 0 where all of them do.
+    """
+    shares = torch.stack([(labels == species).float().mean((1, 2)) for species in (1, 2)], dim=1)
+    known = (shares == 0) | (shares >= SHOWN)
+    values = F.binary_cross_entropy_with_logits(presence.float(), (shares > 0).float(), reduction="none")
+    return (values * known).sum() / known.sum().clamp(min=1)
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def trace(model: onnx.ModelProto) -> Channels:
         output = node.output[0]
         if node.op_type == "Conv":
             count, per_group = constants[node.input[1]].dims[:2]
-            if not taken:  # the photo
+            if not taken:  # the photo, or what is not followed
                 channels.new(node.input[0], per_group * _groups(node))
                 channels.fix(node.input[0])
             channels.new(output, count)
@@ -141,13 +141,13 @@ def trace(model: onnx.ModelProto) -> Channels:
         elif node.op_type == "Add" and len(taken) == 2:
             channels.tie(*taken)
             channels.of[output] = channels.of[taken[0]]
-        elif taken:
+        else:
+            # What becomes of them is not followed: a convolution behind it begins anew.
             for name in taken:
                 channels.fix(name)
-            channels.new(output, len(channels.of[taken[0]]))
-            channels.fix(output)
     for value in model.graph.output:
-        channels.fix(value.name)
+        if value.name in channels.of:
+            channels.fix(value.name)
     return channels
 
 

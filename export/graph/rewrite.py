@@ -62,6 +62,17 @@ def users_of(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     return users
 
 
+def behind(model: onnx.ModelProto, operator: str) -> list[str]:
+    """Names of all nodes that depend on what a node of this operator gives."""
+    reached = {name for node in model.graph.node if node.op_type == operator for name in node.output}
+    names = []
+    for node in model.graph.node:  # in topological order
+        if reached.intersection(node.input):
+            reached.update(node.output)
+            names.append(node.name)
+    return names
+
+
 def asked_for(model: onnx.ModelProto, tensors: Sequence[str]) -> onnxruntime.InferenceSession:
     """A session of a copy of the graph that gives these tensors."""
     probe = onnx.ModelProto()

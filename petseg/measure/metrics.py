@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from petseg.pixels.classes import BORDER, CLASSES
 
+FALSE_ALARM = 0.01
+"""Share of a photo without pets that pet must cover to count as a false alarm."""
+
 CLICKS = (1, 2, 3, 5)
 """Numbers of clicks after which the IoU of a clicked animal is reported."""
 TARGETS = (0.85, 0.90)

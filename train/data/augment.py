@@ -78,6 +78,18 @@ class RandomPerturbation(v2.Transform):
         return tv_tensors.Image(torch.from_numpy(damaged).permute(2, 0, 1))
 
 
+class RandomTurn(v2.Transform):
+    """A quarter turn to either side, or half a turn."""
+
+    def make_params(self, flat_inputs: list[object]) -> dict[str, int]:
+        """Draw the number of quarter turns, 1 to 3."""
+        return {"quarters": int(torch.randint(1, 4, ()))}
+
+    def transform(self, inpt: Tensor, params: dict[str, int]) -> Tensor:
+        """Turn photo and mask alike."""
+        return tv_tensors.wrap(torch.rot90(inpt, params["quarters"], (-2, -1)), like=inpt)
+
+
 def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") -> v2.Transform:
     """Image (3, H, W) uint8 and Mask (H, W) uint8 of any size -> the same at (S, S)."""
 
@@ -89,6 +101,8 @@ def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") 
         [
             # First, because the study damages photos at their own resolution.
             *sometimes(config.perturb, RandomPerturbation(config.kinds)),
+            *sometimes(config.turn, RandomTurn()),
+            *([v2.RandomZoomOut(_FILL, (1.5, 6.0), p=config.zoom_out)] if config.zoom_out else []),
             v2.RandomChoice([crop, LetterboxTransform(size, padding)], p=[config.crop, 1 - config.crop]),
             v2.RandomHorizontalFlip(config.flip),
             *sometimes(

@@ -167,6 +167,11 @@ def split_sources(
     return training, validation
 
 
+def is_trimap(sample: Sample) -> bool:
+    """Whether its mask is one of the Oxford layout: one animal, outlined by a person."""
+    return isinstance(sample, TorchvisionSample) or (isinstance(sample, Pair) and sample.trimap)
+
+
 def read_originals(folder: Path) -> frozenset[str]:
     """Names of the photos whose copies a folder holds; none if it is not a folder of copies."""
     path = folder / COPIES
@@ -232,6 +237,9 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         cache_side: keep photos in memory with their longer side reduced to this; 0 reads from disk.
         augment: probabilities, or None for the letterbox alone.
         seed: see above.
+
+    Attributes:
+        cache: `id` of a sample -> its photo and mask; empty where they are read from disk.
     """
 
     def __init__(
@@ -251,12 +259,12 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         self.transform = (
             build_augmentation(augment, size, padding) if augment else LetterboxTransform(size, padding)
         )
-        self._cache: dict[int, Arrays] = {}
+        self.cache: dict[int, Arrays] = {}
         if cache_side:
             unique = list({id(sample): sample for sample in samples}.values())
             with ThreadPoolExecutor() as pool:
                 arrays = pool.map(self._read, unique)
-                self._cache = {id(s): a for s, a in zip(unique, arrays, strict=True)}
+                self.cache = {id(s): a for s, a in zip(unique, arrays, strict=True)}
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch's augmentations (Accelerate calls this)."""
@@ -273,7 +281,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
     def arrays(self, index: int) -> Arrays:
         """Photo (H, W, 3) and mask (H, W) of a sample, reduced if they are to be."""
         sample = self.samples[index]
-        return self._cache.get(id(sample)) or self._read(sample)
+        return self.cache.get(id(sample)) or self._read(sample)
 
     @contextmanager
     def drawing(self, index: int) -> Iterator[None]:

@@ -26,6 +26,10 @@ CLOSEUP_SIDE = (1.3, 3.6)
 """Range of a close-up's side, over the longer side of its animal; its logarithm is uniform."""
 
 
+ANYWHERE_SIDE = (0.12, 1.2)
+"""Range of a pasted animal's longer side, over the shorter side of a photo that it may be anywhere in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A photo and its animals.
@@ -131,6 +135,45 @@ def composite(scene: Scene, donor: Scene, generator: np.random.Generator, tries:
         image, instances = _paste(scene, cut, layer, _place(near, cut.shape[1::-1], generator))
         after = np.bincount(instances.ravel(), minlength=256)
         if after[free[0]] and (after[present] >= VISIBLE * before[present]).all():
+            return Scene(image, instances, species)
+    return scene
+
+
+def paste_anywhere(scene: Scene, donor: Scene, generator: np.random.Generator, tries: int = 4) -> Scene:
+    """Paste the donor's animal anywhere into the scene, at any size, maybe cut off by the frame.
+
+    Its longer side is between `ANYWHERE_SIDE` of the scene's shorter one; its logarithm is uniform. Where no
+    try leaves enough of every animal, the scene stays as it is.
+
+    Args:
+        scene: with or without animals.
+        donor: whose animal 1 is pasted.
+        generator: what is drawn comes from it.
+        tries: places that are tried.
+    """
+    free = np.setdiff1d(np.arange(1, BORDER), scene.numbers)[0]
+    x0, y0, x1, y1 = bounds(donor.instances == 1)
+    cut, labels = donor.image[y0:y1, x0:x1], donor.instances[y0:y1, x0:x1]
+    layer = np.select([labels == 1, labels == BORDER], [free, BORDER], 0).astype(np.uint8)
+    if generator.random() < 0.5:
+        cut, layer = cut[:, ::-1], layer[:, ::-1]
+    # As if under the light of another room.
+    gain = generator.uniform(0.7, 1.3) * generator.uniform(0.93, 1.07, 3)
+    cut = np.clip(cut * gain.astype(np.float32), 0, 255).astype(np.uint8)
+    species = scene.species.copy()
+    species[free] = donor.species[1]
+    height, width = scene.instances.shape
+    before = np.bincount(scene.instances.ravel(), minlength=256)
+    present = scene.numbers
+    for _ in range(tries):
+        side = min(height, width) * np.exp(generator.uniform(*np.log(ANYWHERE_SIDE)))
+        scale = side / max(labels.shape)
+        wide, high = (max(4, round(length * scale)) for length in labels.shape[::-1])
+        x, y = (generator.uniform(0, end) - length / 2 for end, length in ((width, wide), (height, high)))
+        box = round(x), round(y), round(x) + wide, round(y) + high
+        image, instances = _paste(scene, cut, layer, box)
+        after = np.bincount(instances.ravel(), minlength=256)
+        if after[free] and (after[present] >= VISIBLE * before[present]).all():
             return Scene(image, instances, species)
     return scene
 

@@ -26,13 +26,16 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
-from petseg.measure.metrics import confusion_matrix, iou, mean, pixel_accuracy
+from petseg.measure.metrics import FALSE_ALARM, confusion_matrix, iou, mean, pixel_accuracy
 from petseg.pixels import saving
+from petseg.pixels.classes import BORDER
 from train.checkpoint import HISTORY, load_weights, save_checkpoint, without_start
 from train.config import Config, OptimConfig
+from train.data.collage import CollageDataset
 from train.data.dataset import PhotoDataset, Sample, read_splits
-from train.losses import build_loss
+from train.losses import build_loss, presence_loss
 from train.models import build
+from train.models.unet import Answer
 from train.report.plots import plot_history
 
 BEST = "best"
@@ -115,7 +118,11 @@ class Trainer:
         config, data = self.config, self.config.data
         training, validation = self.splits()
         options: dict[str, Any] = {"padding": data.padding, "cache_side": data.cache_side}
-        train_set = PhotoDataset(training, data.size, augment=config.augment, seed=config.seed, **options)
+        drawn = {"augment": config.augment, "seed": config.seed, **options}
+        if config.collage.probability:
+            train_set: PhotoDataset = CollageDataset(training, data.size, config.collage, **drawn)
+        else:
+            train_set = PhotoDataset(training, data.size, **drawn)
         return train_set, PhotoDataset(validation, data.size, **options)
 
     def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
@@ -176,9 +183,13 @@ class Trainer:
 
     def step_loss(self, image: Tensor, labels: Tensor) -> Tensor:
         """The loss of one batch: photos (B, 3, S, S) uint8, labels (B, S, S) int64."""
-        return self.loss(self.answer(self.model, image, labels), labels)
+        answer = self.answer(self.model, image, labels)
+        if isinstance(answer, Answer):
+            weight = self.config.loss.presence
+            return self.loss(answer.logits, labels) + weight * presence_loss(answer.presence, labels)
+        return self.loss(answer, labels)
 
-    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor:
+    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor | Answer:
         """What a model says about photos, (B, 3, S, S) logits; the labels are for those who are told them."""
         return model(image.contiguous(memory_format=torch.channels_last))
 
@@ -199,6 +210,7 @@ class Trainer:
         # Each process has normalised its own photos; what is saved is the first one's.
         broadcast(list(model.buffers()))
         counts = np.zeros((3, 3), np.int64)
+        alarms: list[bool] = []
         losses: list[Tensor] = []
         for image, labels, _names in self.valid_loader:
             with self.accelerator.autocast():
@@ -206,10 +218,14 @@ class Trainer:
             losses.append(self.loss(logits, labels).reshape(1))
             predicted, truth = self.accelerator.gather_for_metrics((logits.argmax(1), labels))
             counts += confusion_matrix(truth.cpu().numpy(), predicted.cpu().numpy())
+            empty = ((truth == 0) | (truth == BORDER)).all((1, 2))
+            found = ((predicted > 0) & (truth != BORDER)).float().mean((1, 2))
+            alarms += (found[empty] > FALSE_ALARM).tolist()
         return {
             "val_loss": float(self.accelerator.reduce(torch.cat(losses).mean(), reduction="mean")),
             "val_miou": mean(iou(counts)),
             "val_accuracy": pixel_accuracy(counts),
+            **({"val_false_alarms": float(np.mean(alarms))} if alarms else {}),
             "learning_rate": self.schedule.get_last_lr()[-1],
         }
 

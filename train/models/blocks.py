@@ -146,6 +146,24 @@ class GlobalContext(nn.Module):
         return features + self.project(features)
 
 
+class PresenceHead(nn.Module):
+    """Which of the pets a photo shows at all, from the mean of its features.
+
+    Its log-probabilities are meant to be added to the logits of the pets, so that a photo in which no pet is
+    believed has none at any pixel: P(pixel is a cat) = P(cat in the photo) P(pixel is a cat | it is there).
+    """
+
+    def __init__(self, channels: int, pets: int = 2) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(channels, pets)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, pets): logits of there being one, each for itself."""
+        logits: Tensor = self.linear(self.pool(features).flatten(1))
+        return logits
+
+
 class UpBlock(nn.Module):
     """Double the resolution, join the encoder's features of that resolution, convolve.
 

@@ -5,6 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Unpack
 
+import timm
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
@@ -94,3 +96,66 @@ class MobileNetV2Encoder(nn.Module):
             if index in self._LAST_OF_STRIDE:
                 features.append(image)
         return features
+
+
+TIMM = "timm/"
+"""Begins the name of an encoder that timm has."""
+
+
+class TimmEncoder(nn.Module):
+    """Any network of timm that gives feature maps, `timm.list_models()` names them.
+
+    Args:
+        name: timm's name, such as "tf_efficientnet_lite2".
+        weights: a tag of timm's pretrained weights such as "in1k" (downloaded from the Hub), the path of a
+            safetensors file with timm's names, or None for a random start.
+        head: one more map at the coarsest resolution: the features that the network's own classifier pools,
+            with what ImageNet taught the layers in between.
+
+    Attributes:
+        channels: of the maps, finest first, the head's left out.
+        head_channels: of the head's map, 0 without one.
+
+    Raises:
+        ValueError: timm has no such network or no such weights, or the file is of another network.
+        FileNotFoundError: the file does not exist.
+    """
+
+    def __init__(self, name: str, weights: str | None = None, *, head: bool = False) -> None:
+        super().__init__()
+        file = weights if weights is not None and weights.endswith(".safetensors") else None
+        if file is not None and not Path(file).is_file():
+            raise FileNotFoundError(
+                f"encoder weights {file} do not exist; set model.weights to a file, to the tag of weights "
+                "that timm downloads, such as 'in1k', or leave it out for a random start"
+            )
+        tagged = f"{name}.{weights}" if weights and not file else name
+        options = {"num_classes": 0} if head else {"features_only": True}
+        try:
+            self.network = timm.create_model(tagged, pretrained=tagged != name, **options)
+        except (RuntimeError, AttributeError) as error:
+            raise ValueError(f"timm does not give {tagged!r} as an encoder: {error}") from error
+        if file is not None:
+            wanted = self.network.state_dict()
+            given = load_file(file)
+            if missing := sorted(wanted.keys() - given.keys()):
+                raise ValueError(f"encoder weights {file} are not those of {name}: {missing[0]} is missing")
+            self.network.load_state_dict({key: given[key] for key in wanted})
+        info = self.network.feature_info
+        described = info if head else info.get_dicts()
+        self.channels: list[int] = [level["num_chs"] for level in described]
+        self.head_channels = int(self.network.num_features) if head else 0
+        self.finest_stride = int(described[0]["reduction"])
+        pretrained = self.network.pretrained_cfg if head else timm.get_pretrained_cfg(name).to_dict()
+        mean, std = (torch.tensor(pretrained[key])[:, None, None] for key in ("mean", "std"))
+        self.register_buffer("scale", 0.5 / std, persistent=False)
+        self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) float in [-1, 1] -> one map for each resolution, and the head's."""
+        image = image * self.scale + self.shift
+        if not self.head_channels:
+            maps: list[Tensor] = self.network(image)
+            return maps
+        last, maps = self.network.forward_intermediates(image)
+        return [*maps, last]

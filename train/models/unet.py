@@ -1,20 +1,21 @@
 """The U-Net family: a plain or pretrained encoder, a decoder with skip connections, a 1x1 head."""
 
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from train.models.blocks import ConvStyle, GlobalContext, UpBlock, convolutions, upsample
-from train.models.encoders import MobileNetV2Encoder, PlainEncoder
+from train.models.blocks import ConvStyle, GlobalContext, PresenceHead, UpBlock, convolutions, upsample
+from train.models.encoders import TIMM, MobileNetV2Encoder, PlainEncoder, TimmEncoder
 
 
 class UNetConfig(BaseModel):
     """Options of `UNet`.
 
     Attributes:
-        encoder: "plain" (built from width and depth) or "mobilenet_v2".
-        weights: start of a pretrained encoder, see `MobileNetV2Encoder`.
+        encoder: "plain" (built from width and depth), "mobilenet_v2", or "timm/NAME", any network of timm.
+        weights: start of a pretrained encoder, see `MobileNetV2Encoder` and `TimmEncoder`.
         width, depth: channels of the first level, doubling from there, and number of halvings of the plain
             encoder.
         widths: channels of all its levels, finest first, instead of those.
@@ -28,12 +29,16 @@ class UNetConfig(BaseModel):
         separable_norm: see `blocks.ConvBlock`.
         decoder_convolutions: 1 or 2 convolutions in each level of the decoder.
         context: add the image-level branch to the coarsest features.
+        presence: an image-level head tells which pets the photo shows, and the logits take it into account;
+            for encoders of timm.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: Literal["unet"] = "unet"
-    encoder: Literal["plain", "mobilenet_v2"] = "plain"
+    encoder: (
+        Literal["plain", "mobilenet_v2"] | Annotated[str, StringConstraints(pattern=f"^{TIMM}[a-z0-9_]+$")]
+    ) = "plain"
     weights: str | None = None
     width: int = Field(default=64, ge=1)
     depth: int = Field(default=4, ge=1)
@@ -48,10 +53,23 @@ class UNetConfig(BaseModel):
     separable_norm: bool = True
     decoder_convolutions: Literal[1, 2] = 2
     context: bool = False
+    presence: bool = False
 
     def without_start(self) -> "UNetConfig":
         """The same without pretrained weights."""
         return self.model_copy(update={"weights": None})
+
+
+class Answer(NamedTuple):
+    """What a model with an image-level head says in training.
+
+    Attributes:
+        logits: (B, 3, S, S), which take `presence` into account.
+        presence: (B, 2) logits of the photo showing a cat, and a dog.
+    """
+
+    logits: Tensor
+    presence: Tensor
 
 
 class UNet(nn.Module):
@@ -71,12 +89,17 @@ class UNet(nn.Module):
             separable_norm=config.separable_norm,
             bias=config.bias,
         )
-        self.encoder: PlainEncoder | MobileNetV2Encoder
+        if config.presence and not config.encoder.startswith(TIMM):
+            raise ValueError(f"presence needs an encoder of timm, got {config.encoder!r}")
+        self.encoder: PlainEncoder | MobileNetV2Encoder | TimmEncoder
         if config.encoder == "plain":
             widths = config.widths or [config.width * 2**level for level in range(config.depth + 1)]
             self.encoder = PlainEncoder(widths, dropout=config.dropout, **style)
-        else:
+        elif config.encoder == "mobilenet_v2":
             self.encoder = MobileNetV2Encoder(config.weights)
+        else:
+            name = config.encoder.removeprefix(TIMM)
+            self.encoder = TimmEncoder(name, config.weights, head=config.presence)
         channels = self.encoder.channels
         self.stride = self.encoder.finest_stride * 2 ** (len(channels) - 1)
         widths = config.decoder or channels[-2::-1]
@@ -90,16 +113,27 @@ class UNet(nn.Module):
             for i, skip, o in zip(inputs, channels[-2::-1], widths, strict=True)
         )
         self.head = nn.Conv2d(widths[-1], self.classes, 1)
+        self.presence: PresenceHead | None = None
+        if isinstance(self.encoder, TimmEncoder) and config.presence:
+            self.presence = PresenceHead(self.encoder.head_channels, self.classes - 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits of background, cat and dog at the resolution of the input."""
+    def forward(self, image: Tensor) -> Tensor | Answer:
+        """Logits of background, cat and dog at the resolution of the input; in training the head's too."""
         check_size(image, self.stride)
-        *skips, features = self.encoder(normalise(image))
+        maps = self.encoder(normalise(image))
+        presence = self.presence(maps.pop()) if self.presence is not None else None
+        *skips, features = maps
         features = self.context(features)
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             features = block(features, skip)
         logits = self.head(features)
-        return upsample(logits, self.encoder.finest_stride) if self.encoder.finest_stride > 1 else logits
+        if presence is not None:
+            # log(sigmoid(x)) in operators that every runtime has; none of it for background.
+            believed = F.pad(-F.softplus(-presence), (1, 0))
+            logits = logits + believed[..., None, None]
+        if self.encoder.finest_stride > 1:
+            logits = upsample(logits, self.encoder.finest_stride)
+        return logits if presence is None or not self.training else Answer(logits, presence)
 
 
 def normalise(image: Tensor) -> Tensor:
