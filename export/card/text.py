@@ -49,6 +49,11 @@ TERMS = {
         "further photos of Oxford-IIIT Pet, with masks that models predicted",
         "CC BY-SA 4.0; the photos stay their owners'",
     ),
+    "no-pets": (
+        "photos without a cat or a dog: samples of ImageNet, BSDS500, clothes, and scenes of COCO",
+        "ImageNet and BSDS500: for research; clothes: free for any use; COCO: the photographers' Flickr "
+        "licences",
+    ),
     "pets-extra": (
         "photos and outlines of [COCO](https://cocodataset.org/), "
         "[StanfordExtra](https://github.com/benjiebob/StanfordExtra), feral-cat scenes, and eight frames of "

@@ -22,11 +22,13 @@ from train.models.prompt import PromptConfig
 _DATASETS = {
     "oxford-iiit-pet": "Oxford-IIIT Pet (subset)",
     "oxford-iiit-pet-unlabelled": "pseudo-masked Oxford-IIIT Pet photos",
+    "no-pets": "photos without pets (ImageNet, BSDS500, clothes, COCO)",
     "pets-extra": "pets-extra (COCO, feral-cat scenes, StanfordExtra, DAVIS)",
 }
 """Folder of a source -> what it holds."""
 
 _STARTS = {
+    "tf_efficientnet_lite2.safetensors": "ImageNet",
     "mobilenet_v2-imagenet.safetensors": "ImageNet",
     "mobilenet_v2-voc.safetensors": "COCO and Pascal VOC",
 }

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 from torchvision.ops import sigmoid_focal_loss
 
+from petseg.pixels.classes import BORDER
 from train.losses import (
     LOSSES,
     LossConfig,
@@ -17,6 +18,7 @@ from train.losses import (
     dice_loss,
     focal_loss,
     jaccard_loss,
+    presence_loss,
     squared_error,
     weighted_cross_entropy,
 )
@@ -272,3 +274,20 @@ def test_half_precision_logits_are_summed_in_float32(config: LossConfig) -> None
 def test_unknown_loss_or_option(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(bad))):
         LossConfig.model_validate(bad)
+
+
+def test_presence_loss() -> None:
+    labels = torch.zeros(3, 40, 40, dtype=torch.int64)
+    labels[0, :20] = 1
+    labels[1, :20] = 2
+    labels[1, 0, 0] = 1  # hardly a cat: left open
+    labels[2, :20] = BORDER
+    logits = torch.tensor([[2.0, -3.0], [50.0, 1.0], [-1.0, -4.0]])
+    expected = torch.tensor([-2.0, -3.0, -1.0, -1.0, -4.0])  # softplus of the wrong answer's logit
+    torch.testing.assert_close(presence_loss(logits, labels), torch.nn.functional.softplus(expected).mean())
+
+
+def test_presence_loss_where_all_is_open() -> None:
+    labels = torch.zeros(1, 40, 40, dtype=torch.int64)
+    labels[0, 0, 0], labels[0, 0, 1] = 1, 2
+    assert presence_loss(torch.tensor([[9.0, -9.0]]), labels) == 0

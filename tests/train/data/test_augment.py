@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from petseg.pixels.geometry import FILL, Letterbox
 from tests.support.drawing import COLOURS
 from train.config import AugmentConfig
-from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+from train.data.augment import LetterboxTransform, RandomTurn, build_augmentation, plain, to_tensors
 
 PROBABILITIES = [name for name in AugmentConfig.model_fields if name != "kinds"]
 NOTHING = AugmentConfig(
@@ -187,3 +187,26 @@ def test_probabilities_are_kept() -> None:
     half = NOTHING.model_copy(update={"flip": 0.5})
     flipped = sum(not torch.equal(augmented(half, seed, size=32)[0], straight) for seed in range(100))
     assert 30 < flipped < 70
+
+
+def test_turn_is_a_whole_number_of_quarters_for_both() -> None:
+    photo, mask = photo_and_mask(100, 100)
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        image, labels = RandomTurn()(*to_tensors(photo, mask))
+        for quarters in (1, 2, 3):
+            if np.array_equal(labels.numpy(), np.rot90(mask, quarters)):
+                seen.add(quarters)
+                np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), np.rot90(photo, quarters))
+    assert seen == {1, 2, 3}
+
+
+def test_zoom_out_makes_all_of_it_small_on_grey() -> None:
+    shares = []
+    for seed in range(10):
+        image, mask = augmented(NOTHING.model_copy(update={"zoom_out": 1.0}), seed)
+        shares.append((mask != 255).float().mean().item())
+        assert (image[:, mask == 255] == FILL).float().mean() > 0.9  # but for what is resized at the edge
+    assert min(shares) < 0.1
+    assert max(shares) < 0.5

@@ -1,13 +1,14 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import mobilenet_v2
 
 from train.models import build
-from train.models.encoders import MobileNetV2Encoder, PlainEncoder
+from train.models.encoders import MobileNetV2Encoder, PlainEncoder, TimmEncoder
 from train.models.unet import UNet, UNetConfig
 
 
@@ -98,3 +99,38 @@ def test_file_that_lacks_layers(tmp_path: Path) -> None:
     save_file({"features.0.0.weight": torch.zeros(32, 3, 3, 3)}, path)
     with pytest.raises(RuntimeError, match="Missing key"):
         MobileNetV2Encoder(str(path))
+
+
+TINY = "test_efficientnet"
+"""timm's own network for tests."""
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_timm_encoder_gives_what_timm_gives(tmp_path: Path, head: bool) -> None:
+    torch.manual_seed(3)
+    whole = timm.create_model(TINY).eval()
+    save_file(whole.state_dict(), tmp_path / "start.safetensors")
+    encoder = TimmEncoder(TINY, str(tmp_path / "start.safetensors"), head=head).eval()
+    photo = torch.rand(1, 3, 64, 64)
+    mean, std = (torch.tensor(whole.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+    with torch.inference_mode():
+        maps = encoder(photo * 2 - 1)
+        last, expected = whole.forward_intermediates((photo - mean) / std)
+    assert len(maps) == len(expected) + head
+    for found, wanted in zip(maps, [*expected, last], strict=False):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    assert encoder.channels == [one.shape[1] for one in expected]
+    assert encoder.head_channels == (last.shape[1] if head else 0)
+    assert encoder.finest_stride == 64 // expected[0].shape[-1]
+
+
+def test_timm_encoder_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="timm does not give 'no_such_network'"):
+        TimmEncoder("no_such_network")
+    with pytest.raises(ValueError, match=r"'test_efficientnet\.no_such_weights'"):
+        TimmEncoder(TINY, "no_such_weights")
+    with pytest.raises(FileNotFoundError, match="do not exist"):
+        TimmEncoder(TINY, str(tmp_path / "missing.safetensors"))
+    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=f"are not those of {TINY}"):
+        TimmEncoder(TINY, str(tmp_path / "other.safetensors"))

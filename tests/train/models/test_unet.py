@@ -6,10 +6,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from train.models import build, parameter_count
-from train.models.unet import UNet, UNetConfig, check_size, normalise
+from train.models.unet import Answer, UNet, UNetConfig, check_size, normalise
 
 TINY: dict[str, Any] = {"width": 4, "depth": 2}
 MOBILENET: dict[str, Any] = {"encoder": "mobilenet_v2", "decoder": [16, 16, 8, 8]}
+TIMM: dict[str, Any] = {"encoder": "timm/test_efficientnet", "upsampling": "bilinear", "separable": True}
 
 OPTIONS: list[dict[str, Any]] = [
     TINY,
@@ -37,6 +38,8 @@ OPTIONS: list[dict[str, Any]] = [
         "dropout": 0.1,
     },
     {"encoder": "mobilenet_v2", "norm": "group"},
+    TIMM,
+    {**TIMM, "presence": True},
 ]
 
 
@@ -61,7 +64,9 @@ every_option = pytest.mark.parametrize(
 def test_forward_and_backward(options: dict[str, Any]) -> None:
     model = make(options)
     size = 2 * model.stride
-    logits = model(photos(2, size))
+    answer = model(photos(2, size))
+    logits = answer.logits if isinstance(answer, Answer) else answer
+    assert isinstance(answer, Answer) == bool(options.get("presence"))
     assert logits.shape == (2, 3, size, size)
     assert logits.dtype == torch.float32
     weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))
@@ -188,3 +193,35 @@ def test_unknown_options(bad: dict[str, Any]) -> None:
 def test_decoder_of_the_wrong_depth(options: dict[str, Any], levels: int) -> None:
     with pytest.raises(ValueError, match=f"decoder needs {levels} widths for this encoder"):
         make(options)
+
+
+def test_a_photo_in_which_no_pet_is_believed_has_none_at_any_pixel() -> None:
+    model = make({**TIMM, "presence": True}).eval()
+    assert model.presence is not None
+    image = photos(2, 64)
+    with torch.inference_mode():
+        for cat, dog in ((20.0, 20.0), (-50.0, 20.0), (-50.0, -50.0)):
+            model.presence.linear.weight.zero_()
+            model.presence.linear.bias.copy_(torch.tensor([cat, dog]))
+            classes = model(image).argmax(1)
+            if cat == dog == 20.0:
+                assert set(classes.unique().tolist()) - {0}, "the case shows nothing"
+            assert (cat > 0) or not (classes == 1).any()
+            assert (dog > 0) or not (classes == 2).any()
+
+
+def test_the_head_is_in_training_what_the_logits_take_into_account() -> None:
+    model = make({**TIMM, "presence": True})
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    image = photos(2, 64)
+    answer = model(image)
+    assert answer.presence.shape == (2, 2)
+    torch.testing.assert_close(model.eval()(image), answer.logits)
+
+
+@pytest.mark.parametrize("encoder", ["plain", "mobilenet_v2"])
+def test_the_head_needs_an_encoder_of_timm(encoder: str) -> None:
+    with pytest.raises(ValueError, match=f"presence needs an encoder of timm, got '{encoder}'"):
+        UNet(UNetConfig(encoder=encoder, presence=True))
