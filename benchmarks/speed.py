@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.peer import PEER, Peer, Photo, sample_photo
 from export.export import export
+from petseg.engine.network import planes
 from petseg.errors import PetsegError
 from petseg.measure.bench import card, environment, in_seconds, in_turns, spread
-from petseg.pipeline import planes
 from petseg.pixels import saving
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter

@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.engine.network import Network
+from petseg.engine.network import Network, planes
 from petseg.errors import DeviceError, ImageError, PetsegError
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import ImageInput, load, load_reduced
@@ -205,8 +205,3 @@ def _read_again(image: ImageInput, sides: tuple[int, int], max_pixels: int) -> N
             "or let map keep the photos"
         )
     return photo
-
-
-def planes(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """(S, S, 3) each -> (B, 3, S, S)."""
-    return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))

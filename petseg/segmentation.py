@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.clicks.closeup import Asked
 from petseg.clicks.prompts import Prompt
+from petseg.clicks.state import ClickState
 from petseg.errors import OutputError
 from petseg.lazy import lazy
 from petseg.measure.metrics import species_of
@@ -38,7 +38,7 @@ class Segmentation:
         size: (width, height) of the upright photo, in pixels.
         model: name of the model that answered.
         precision: what it calculated in, "float32" or "int8".
-        asked: what it was asked, None for a model that finds all pets.
+        state: what it takes to go on from the answer to a prompt, None for a model that finds all pets.
         threshold: how probable a pet must be at a pixel; None where the most likely class decides.
     """
 
@@ -49,7 +49,7 @@ class Segmentation:
         photo: Pixels,
         model: str,
         *,
-        asked: Asked | None = None,
+        state: ClickState | None = None,
         resize: Resize = "smooth",
         threshold: float | None = None,
         precision: str = "float32",
@@ -61,7 +61,7 @@ class Segmentation:
             letterbox: what of the photo lies where in the square of side S.
             photo: (H, W, 3) uint8 RGB, upright, or what reads it.
             model: name of the model.
-            asked: what the network was asked, if it takes prompts.
+            state: what it takes to go on from here, if the model takes prompts.
             resize: how the mask gets its size: "smooth" resizes the logits before the best class is
                 taken, "nearest" afterwards: cheaper, with edges as coarse as the model's pixels.
             threshold: see `with_threshold`.
@@ -77,7 +77,7 @@ class Segmentation:
         self._photo = photo
         self.model = model
         self.precision = precision
-        self.asked = asked
+        self.state = state
         self.threshold = threshold
         self._logits = logits
         self._letterbox = letterbox
@@ -103,7 +103,7 @@ class Segmentation:
     @property
     def prompt(self) -> Prompt | None:
         """The clicks and the box that were answered, None for a model that finds all pets."""
-        return self.asked.prompt if self.asked else None
+        return self.state.prompt if self.state else None
 
     def with_threshold(self, threshold: float | None) -> "Segmentation":
         """The same answer, stricter or laxer about what is a pet.
@@ -118,7 +118,7 @@ class Segmentation:
         Raises:
             OutputError: a threshold outside 0..1.
         """
-        return self._copy(self._letterbox, self._photo, self.asked, threshold)
+        return self._copy(self._letterbox, self._photo, self.state, threshold)
 
     def thumbnail(self, copy: int | NDArray[np.uint8]) -> "Segmentation":
         """The same answer for a smaller copy of the photo: for screens, where the full size is waste.
@@ -151,7 +151,7 @@ class Segmentation:
         self,
         letterbox: Letterbox,
         photo: Pixels,
-        asked: Asked | None,
+        state: ClickState | None,
         threshold: float | None,
     ) -> "Segmentation":
         return Segmentation(
@@ -159,7 +159,7 @@ class Segmentation:
             letterbox,
             photo,
             self.model,
-            asked=asked,
+            state=state,
             resize=self._resize,
             threshold=threshold,
             precision=self.precision,

@@ -2,19 +2,17 @@
 
 import os
 from collections.abc import Callable, Collection, Generator, Iterable
-from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petseg import pipeline
-from petseg.clicks import closeup, corrections, prompts
-from petseg.clicks.animal import Pets, one_animal
-from petseg.clicks.closeup import Asked
+from petseg.clicks import prompts
 from petseg.clicks.prompts import Box, Labels, Point, Points, Prompt
-from petseg.engine import network
-from petseg.engine.network import open_model, open_network
+from petseg.clicks.state import ClickState
+from petseg.dialogue import Dialogue
+from petseg.engine.network import open_model, open_network, planes
 from petseg.engine.precision import Precision
 from petseg.errors import ImageError, PetsegError, PromptError
 from petseg.models import catalog
@@ -180,12 +178,12 @@ class Segmenter:
             raise PromptError(
                 f"previous is of type {type(previous).__name__}; give the Segmentation to go on from"
             )
-        if previous.asked is None:
+        if previous.state is None:
             raise PromptError(
                 f"model {previous.model!r} gave this answer without a point or a box; call segment with one"
             )
         prompt = prompts.extend(
-            previous.asked.prompt,
+            previous.state.prompt,
             *previous.size,
             point=point,
             label=label,
@@ -286,148 +284,30 @@ class Segmenter:
         if prompt is None:
             height, width = photo.shape[:2]
             whole = Letterbox.fit(width, height, self.manifest.size)
-            logits = self._network.run(pipeline.planes([whole.apply(photo, self.manifest.fill)]))[0]
+            logits = self._network.run(planes([whole.apply(photo, self.manifest.fill)]))[0]
             return self._result(logits, whole, photo)
-        before = None if previous is None else self._usable(previous, prompt)
-        for step in corrections.steps(prompt, before.prompt if before else None):
-            before = self._first(photo, step) if before is None else self._next(photo, step, before)
-        assert before is not None
-        return self._result(before.logits, before.letterbox, photo, before)
+        state = Dialogue(self._network, photo).answer(prompt, self._own(previous))
+        return self._result(state.logits, state.letterbox, photo, state)
 
-    def _usable(self, previous: Segmentation, prompt: Prompt) -> Asked | None:
-        """What was asked before, if its answer is this model's and the way to that to the prompt."""
-        asked = previous.asked
-        if asked is None or (previous.model, len(asked.square)) != (self.name, self.manifest.size):
+    def _own(self, previous: Segmentation | None) -> ClickState | None:
+        """The state behind an answer, if the answer is this model's."""
+        if previous is None or previous.state is None or previous.model != self.name:
             return None
-        return asked if corrections.leads_to(asked.prompt, prompt) else None
-
-    def _first(self, photo: NDArray[np.uint8], prompt: Prompt) -> Asked:
-        """The answer to a question that no answer precedes."""
-        wanted = closeup.wanted(prompt)
-        closer = self._close_up(photo, prompt, wanted) if prompt.box is not None else None
-        asked, alone = self._ask(closer or self._see_all(photo, prompt))
-        if asked.letterbox.whole:
-            if asked.doubted and len(prompt.points):
-                asked = self._look_again(photo, asked)
-            asked = self._look_closer(photo, asked, wanted, alone=alone)
-        if asked.letterbox.whole:
-            asked = self._look_twice(photo, asked, wanted, alone=alone)
-        return _tidied(asked)
-
-    def _next(self, photo: NDArray[np.uint8], prompt: Prompt, before: Asked) -> Asked:
-        """The answer to a question with one more click than `before`, which is corrected."""
-        wanted = closeup.wanted(prompt)
-        # Where the click is in sight: to shrink a photo again costs more than the network.
-        near = before.letterbox.contains(wanted)
-        asked, _ = self._ask(replace(before, prompt=prompt) if near else self._see_all(photo, prompt))
-        ((x, y),) = asked.letterbox.to_model(prompt.points[-1:])
-        positive = bool(prompt.positive[-1])
-        logits = corrections.corrected(
-            before.seen_by(asked.letterbox), asked.logits, (x, y), positive=positive
-        )
-        asked = replace(asked, logits=logits)
-        if asked.letterbox.whole:
-            asked = self._look_closer(photo, asked, wanted)
-        return _tidied(asked)
-
-    def _look_closer(
-        self, photo: NDArray[np.uint8], asked: Asked, corners: NDArray[np.float64], *, alone: bool = False
-    ) -> Asked:
-        """The last answer of close-ups of what was found each time before, and of these points."""
-        for _ in range(closeup.LOOKS):
-            found = asked.found
-            if not len(found):
-                break
-            closer = self._close_up(photo, asked.prompt, np.concatenate([corners, found]))
-            if (
-                closer is None
-                or closeup.overlap(closer.letterbox.region, asked.letterbox.region) > closeup.SAME
-            ):
-                break
-            asked, _ = self._ask(closer, alone=alone)
-        return asked
-
-    def _look_twice(
-        self, photo: NDArray[np.uint8], asked: Asked, corners: NDArray[np.float64], *, alone: bool
-    ) -> Asked:
-        """The answer about the whole photo, its mean with that of a tight close-up of what was found."""
-        found = asked.found
-        if not len(found):
-            return asked
-        closer = self._close_up(photo, asked.prompt, np.concatenate([corners, found]), tight=True)
-        return asked if closer is None else asked.mean(self._ask(closer, alone=alone)[0])
-
-    def _look_again(self, photo: NDArray[np.uint8], asked: Asked) -> Asked:
-        """The answer of a close-up around the first click, where that finds something."""
-        height, width = photo.shape[:2]
-        corners = closeup.around(width, height, asked.prompt.points[0])
-        closer = self._close_up(photo, asked.prompt, corners)
-        if closer is None:
-            return asked
-        again, _ = self._ask(closer, alone=False)
-        return again if len(again.found) else asked
-
-    def _close_up(
-        self, photo: NDArray[np.uint8], prompt: Prompt, corners: NDArray[np.float64], *, tight: bool = False
-    ) -> Asked | None:
-        """The question about a close-up of what lies between these points, None if it is not worth it."""
-        if not self.manifest.zoom:
-            return None
-        height, width = photo.shape[:2]
-        region = closeup.close_up(width, height, corners, tight=tight)
-        if region is None:
-            return None
-        return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size, region))
-
-    def _see_all(self, photo: NDArray[np.uint8], prompt: Prompt) -> Asked:
-        """The question about the whole photo."""
-        height, width = photo.shape[:2]
-        return self._see(photo, prompt, Letterbox.fit(width, height, self.manifest.size))
-
-    def _see(self, photo: NDArray[np.uint8], prompt: Prompt, letterbox: Letterbox) -> Asked:
-        """The question about what a letterbox shows of the photo."""
-        fill = self.manifest.fill
-        return Asked(prompt, letterbox, letterbox.apply(photo, fill), fill)
-
-    def _ask(self, asked: Asked, *, alone: bool | None = None) -> tuple[Asked, bool]:
-        """What the network says to the question, to its mirror image, and of all pets.
-
-        Args:
-            asked: the question.
-            alone: whether the photo shows hardly a pet but those that hang together under the click; None
-                finds out from the answer.
-
-        Returns:
-            The question with its answer, and `alone`.
-        """
-        image, fed = pipeline.planes([asked.square]), prompts.encode(asked.prompt, asked.letterbox)[None]
-        said = self._hear(image, fed)
-        if self.manifest.mirror:
-            turned = self._hear(np.ascontiguousarray(image[..., ::-1]), np.ascontiguousarray(fed[..., ::-1]))
-            said = [(one + other[..., ::-1]) / np.float32(2) for one, other in zip(said, turned, strict=True)]
-        logits, prompt = said[0], asked.prompt
-        if self.manifest.semantic and prompt.kinds == ["point"] and len(prompt.points) == 1:
-            ((x, y),) = asked.letterbox.to_model(prompt.points)
-            found = Pets(logits, said[1], asked.letterbox.inner, (x, y))
-            alone = found.alone if alone is None else alone
-            logits = found.completed(alone=alone)
-        return replace(asked, logits=logits), bool(alone)
-
-    def _hear(self, image: NDArray[np.uint8], fed: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """What the network says of the clicked animal, (3, S, S), and, if it does, of all pets, (3, s, s)."""
-        features = self._network.encode(image)
-        said = [self._network.answer(features, fed)[0]]
-        return [*said, network.semantic(features)[0]] if self.manifest.semantic else said
+        return previous.state if len(previous.state.square) == self.manifest.size else None
 
     def _result(
-        self, logits: NDArray[np.float32], letterbox: Letterbox, photo: Pixels, asked: Asked | None = None
+        self,
+        logits: NDArray[np.float32],
+        letterbox: Letterbox,
+        photo: Pixels,
+        state: ClickState | None = None,
     ) -> Segmentation:
         return Segmentation(
             logits,
             letterbox,
             photo,
             self.name,
-            asked=asked,
+            state=state,
             resize=self._resize,
             precision=self.precision,
         )
@@ -447,13 +327,6 @@ class Segmenter:
                 able = " or ".join(map(repr, catalog.takers(kind)))
                 fix = f"use the model {able}" if able else "no installed model takes one"
                 raise PromptError(f"model {self.name!r} takes no {kind}; leave it out, or {fix}")
-
-
-def _tidied(asked: Asked) -> Asked:
-    """The answer, as one animal where one is meant: if there is at most one wanted click."""
-    if np.count_nonzero(asked.prompt.positive) > 1:
-        return asked
-    return replace(asked, logits=one_animal(asked.logits))
 
 
 def segment(

@@ -6,16 +6,13 @@ given a box, once more at what it finds there, which often is less than it took 
 What is too large for that is seen a second time too, a little larger, and the mean of both answers counts.
 """
 
-from dataclasses import dataclass, field, replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from petseg.clicks.prompts import Prompt
-from petseg.pixels.decision import OUTSIDE, margin
-from petseg.pixels.geometry import Letterbox, Region, bounds
+from petseg.pixels.geometry import Region
 
-LOOKS = 2
+ZOOMS = 2
 """Close-ups at most, each of what was found in the one before."""
 SAME = 0.8
 """IoU of two regions above which the second one would show nothing new."""
@@ -33,51 +30,6 @@ DOUBT = -4.0
 """By how much a pet exceeds background somewhere in an answer of none that is doubted."""
 AGAIN = 0.5
 """Side of the close-up of where such an answer is doubted, over the longer side of the photo."""
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """What a promptable model was asked, and about what: all that is needed to go on from its answer.
-
-    Attributes:
-        prompt: in pixels of the photo.
-        letterbox: the photo, or the region of it, that the model saw last.
-        square: (S, S, 3) uint8: that, as the model saw it.
-        fill: grey around the photo in that square.
-        logits: (3, S, S) float32: what was answered; empty before that.
-    """
-
-    prompt: Prompt
-    letterbox: Letterbox
-    square: NDArray[np.uint8]
-    fill: int
-    logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((3, 0, 0), np.float32))
-
-    @property
-    def found(self) -> NDArray[np.float64]:
-        """The corners (2, 2) of what was called pet, in pixels of the photo; (0, 2) if nothing."""
-        pet = margin(self.logits)[self.letterbox.inner] > 0
-        if not pet.any():
-            return np.zeros((0, 2))
-        corners = np.array(bounds(pet), np.float64).reshape(2, 2)
-        return self.letterbox.to_image(corners + np.array([self.letterbox.left, self.letterbox.top]))
-
-    def mean(self, other: "Asked") -> "Asked":
-        """This question, with the mean of the answers to it and to another one about the same photo."""
-        logits = (self.logits - self.logits[0] + other.seen_by(self.letterbox)) / np.float32(2)
-        return replace(self, logits=logits)
-
-    @property
-    def doubted(self) -> bool:
-        """Whether nothing was called pet, but somewhere nearly."""
-        return bool(DOUBT < margin(self.logits)[self.letterbox.inner].max() <= 0)
-
-    def seen_by(self, letterbox: Letterbox) -> NDArray[np.float32]:
-        """The answer at the pixels of another letterbox of the photo, (3, S, S); beyond it is background."""
-        if letterbox == self.letterbox:
-            return self.logits
-        margins = zip(self.logits - self.logits[0], (0, OUTSIDE, OUTSIDE), strict=True)
-        return np.stack([letterbox.see(plane, self.letterbox, outside) for plane, outside in margins])
 
 
 def wanted(prompt: Prompt) -> NDArray[np.float64]:

@@ -124,6 +124,11 @@ class Network:
         return _features.get(key, lambda: encoder.run(inputs))
 
 
+def planes(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """(S, S, 3) each -> (B, 3, S, S)."""
+    return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+
+
 def semantic(features: Features) -> NDArray[np.float32]:
     """What an encoder says of all pets, of a model that has `Manifest.semantic`.
 

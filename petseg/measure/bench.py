@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from petseg import pipeline
 from petseg.clicks import prompts
 from petseg.clicks.prompts import Prompt
 from petseg.engine import session
-from petseg.engine.network import Network
+from petseg.engine.network import Network, planes
 from petseg.engine.precision import Precision
 from petseg.errors import DeviceError
 from petseg.pixels.geometry import Letterbox
@@ -131,7 +130,7 @@ def time_stages(segmenter: Segmenter, photos: Sequence[bytes]) -> dict[str, floa
     pixels = [load(photo) for photo in photos]
     times.append(perf_counter())
     boxes = [Letterbox.fit(photo.shape[1], photo.shape[0], size) for photo in pixels]
-    images = pipeline.planes([box.apply(photo, fill) for box, photo in zip(boxes, pixels, strict=True)])
+    images = planes([box.apply(photo, fill) for box, photo in zip(boxes, pixels, strict=True)])
     times.append(perf_counter())
     logits = run_network(network, images, boxes)
     times.append(perf_counter())

@@ -137,7 +137,7 @@ def test_a_segmenter_asks_for_it_and_later_clicks_keep_it(
 ) -> None:
     photo = np.full((SIZE, SIZE, 3), GREY, np.uint8)
     photo[31:33, 20:28] = RED
-    monkeypatch.setattr("petseg.engine.network.semantic", lambda features: features["features_0"])
+    monkeypatch.setattr("petseg.dialogue.semantic", lambda features: features["features_0"])
 
     def model(semantic: bool) -> Segmenter:
         folder = save_parts(tmp_path / str(semantic), PROMPTABLE | {"semantic": semantic})

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from petseg.clicks import closeup, prompts
-from petseg.clicks.closeup import AGAIN, MARGIN, SHOWS_MORE, SMALLEST, TIGHT, WORTH, Asked, close_up, overlap
+from petseg.clicks.closeup import AGAIN, MARGIN, SHOWS_MORE, SMALLEST, TIGHT, WORTH, close_up, overlap
+from petseg.clicks.state import ClickState
 from petseg.engine import network, session
 from petseg.engine.network import FeatureCache, Network
 from petseg.measure.metrics import binary_iou
@@ -83,8 +84,8 @@ def test_a_close_up_that_shows_less_than_was_taken_for_it_is_followed_by_another
     monkeypatch.setattr(closeup, "close_up", lambda *_, **__: next(shown))
     answer = zooming(photo, ON_CAT)
     assert runs == ["encoder", "decoder"] * 3
-    assert answer.asked is not None
-    x0, y0, x1, y1 = answer.asked.letterbox.region
+    assert answer.state is not None
+    x0, y0, x1, y1 = answer.state.letterbox.region
     assert x1 - x0 == y1 - y0 == SMALLEST
     assert x0 < 303 < 321 < x1
 
@@ -95,8 +96,8 @@ def test_a_large_animal_is_seen_twice(zooming: Segmenter, runs: list[str]) -> No
     pixels[10:290, 60:340] = BLUE
     answer = zooming(pixels, box=(60, 10, 340, 290))
     assert runs == ["encoder", "decoder"] * 2
-    assert answer.asked is not None
-    assert answer.asked.letterbox.whole
+    assert answer.state is not None
+    assert answer.state.letterbox.whole
     assert iou(answer.mask, (slice(10, 290), slice(60, 340))) > 0.95
     del runs[:]
     zooming.refine(answer, (20, 20), label=0)
@@ -109,7 +110,7 @@ def test_the_mean_of_two_looks_is_background_where_the_closer_one_shows_nothing(
     whole, closer = (Letterbox.fit(40, 40, 8, region) for region in (None, (10, 10, 30, 30)))
     square = np.zeros((8, 8, 3), np.uint8)
     looks = [
-        Asked(prompt, letterbox, square, 0, np.stack([np.full((8, 8), of, np.float32) for of in logits]))
+        ClickState(prompt, letterbox, square, np.stack([np.full((8, 8), of, np.float32) for of in logits]))
         for letterbox, logits in ((whole, (1, 4, 0)), (closer, (0, 5, -1)))
     ]
     mean = looks[0].mean(looks[1])
@@ -167,9 +168,9 @@ def test_nothing_is_looked_at_again_where_it_is_doubted(
     found = zooming(photo, ON_CAT)
     assert found.label == "cat"
     assert runs == ["encoder", "decoder"] * 3
-    assert found.asked is not None
-    assert found.asked.letterbox.contains(np.array([ON_CAT]))
-    assert found.asked.letterbox.region[2] - found.asked.letterbox.region[0] < AGAIN * 400
+    assert found.state is not None
+    assert found.state.letterbox.contains(np.array([ON_CAT]))
+    assert found.state.letterbox.region[2] - found.state.letterbox.region[0] < AGAIN * 400
 
 
 def test_nothing_that_is_sure_stays_nothing(

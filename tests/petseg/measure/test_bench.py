@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from petseg.engine import session
+from petseg.engine.network import planes
 from petseg.errors import DeviceError
 from petseg.measure import bench
 from petseg.measure.bench import (
@@ -22,7 +23,6 @@ from petseg.measure.bench import (
     time_cold,
     time_stages,
 )
-from petseg.pipeline import planes
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import load
 from petseg.segmenter import Segmenter

@@ -1,0 +1,115 @@
+"""A photo, and a promptable network that is asked about it: each answer is a state to go on from."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from petseg import dialogue
+from petseg.clicks.prompts import Prompt, check
+from petseg.clicks.state import ClickState
+from petseg.dialogue import Dialogue
+from petseg.engine.network import Network, open_model
+from tests.support.tiny_models import GREY, PROMPTABLE, RED, SIZE, save_parts
+
+CAT, DOG, NOTHING = (25, 30), (70, 30), (50, 5)
+
+
+def ask(**clicks: Any) -> Prompt:
+    prompt = check(100, 60, **clicks)
+    assert prompt is not None
+    return prompt
+
+
+@pytest.fixture
+def network(prompt_model_path: Path) -> Network:
+    return open_model(prompt_model_path, "cpu", 1)
+
+
+def test_a_state_is_what_was_answered_and_does_not_change(network: Network, photo: NDArray[np.uint8]) -> None:
+    state = Dialogue(network, photo).first(ask(point=CAT))
+    assert state.prompt.points.tolist() == [[*CAT]]
+    assert state.letterbox.whole
+    assert state.square.shape == (SIZE, SIZE, 3)
+    assert state.logits.shape == (3, SIZE, SIZE)
+    (left, top), (right, bottom) = state.found
+    assert 10 <= left < CAT[0] < right <= 40
+    assert 15 <= top < CAT[1] < bottom <= 45
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        state.alone = True  # type: ignore[misc]
+
+
+def test_one_click_after_the_other_is_all_of_them_at_once(network: Network, photo: NDArray[np.uint8]) -> None:
+    talk = Dialogue(network, photo)
+    both = ask(points=[CAT, DOG, NOTHING], labels=[1, 1, 0])
+    first = talk.first(ask(point=CAT))
+    second = talk.next(first, both.first(2))
+    third = talk.next(second, both)
+    np.testing.assert_array_equal(talk.answer(both).logits, third.logits)
+    np.testing.assert_array_equal(talk.answer(both, second).logits, third.logits)
+    assert talk.answer(both, third) is third
+
+
+def test_an_answer_to_something_else_is_not_gone_on_from(
+    network: Network, photo: NDArray[np.uint8], runs: list[str]
+) -> None:
+    talk = Dialogue(network, photo)
+    elsewhere = talk.first(ask(point=NOTHING))
+    del runs[:]
+    answer = talk.answer(ask(points=[CAT, DOG]), elsewhere)
+    assert runs == ["decoder"] * 2, "both clicks are asked about, and the photo is known"
+    np.testing.assert_array_equal(answer.logits, talk.answer(ask(points=[CAT, DOG])).logits)
+
+
+def test_whether_a_pet_is_alone_is_found_in_the_whole_photo_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A close-up of one of two pets shows one alone, which says nothing."""
+    monkeypatch.setattr(dialogue, "semantic", lambda features: features["features_0"])
+    told: list[bool] = []
+    completed = dialogue.Pets.completed
+
+    def spy(self: dialogue.Pets, *, alone: bool) -> NDArray[np.float32]:
+        told.append(alone)
+        return completed(self, alone=alone)
+
+    monkeypatch.setattr(dialogue.Pets, "completed", spy)
+    path = save_parts(tmp_path / "model", PROMPTABLE | {"semantic": True, "zoom": True})
+    small, other = (slice(40, 58), slice(303, 321)), (slice(200, 290), slice(20, 110))
+    photo = np.full((300, 400, 3), GREY, np.uint8)
+    photo[small] = RED
+    prompt = check(400, 300, point=(312, 49))
+    assert prompt is not None
+
+    def answer() -> ClickState:
+        del told[:]
+        return Dialogue(open_model(path, "cpu", 1), photo).first(prompt)
+
+    assert answer().alone is True
+    assert told == [True, True]
+    photo[other] = RED
+    state = answer()
+    assert not state.letterbox.whole
+    assert state.alone is False
+    assert told == [False, False]
+    plain = open_model(save_parts(tmp_path / "plain"), "cpu", 1)
+    assert Dialogue(plain, photo).first(prompt).alone is None
+
+
+def test_the_photo_is_fitted_once(
+    network: Network, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, apply = [], dialogue.Letterbox.apply
+
+    def spy(self: dialogue.Letterbox, image: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
+        fitted.append(self.region)
+        return apply(self, image, fill)
+
+    monkeypatch.setattr(dialogue.Letterbox, "apply", spy)
+    talk = Dialogue(network, photo)
+    for point in (CAT, DOG, NOTHING):
+        talk.first(ask(point=point))
+    assert len(fitted) == 1
