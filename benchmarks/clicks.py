@@ -17,6 +17,7 @@ from benchmarks.peer import PEER, Peer, machine
 from petseg.errors import PetsegError
 from petseg.measure.evaluation import Predictor
 from petseg.pixels import saving
+from train.data.arguments import add_photos
 from train.people import clicks
 from train.people.clicked import Classes, Clicked, Photo, open_clicked
 
@@ -137,8 +138,7 @@ def main() -> int:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="default: all")
     parser.add_argument("--peer", type=Path, default=PEER, help="DeepLabv3's .tflite file")
     parser.add_argument("--threads", type=int, default=2, help="for DeepLabv3")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
-    parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
+    add_photos(parser)
     parser.add_argument("--json", type=Path, help="write all figures here")
     clicks.add_arguments(parser)
     options = parser.parse_args()

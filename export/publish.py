@@ -29,7 +29,7 @@ from petseg.models.cache import Reference
 from petseg.models.client import ask
 from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
-from train.checkpoint import CONFIG, WEIGHTS
+from train.models.stored import CONFIG, WEIGHTS
 
 KINDS = (".json", ".safetensors", ".csv", ".png")
 """Files of a checkpoint folder that are published."""

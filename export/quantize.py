@@ -45,9 +45,9 @@ from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 from train.config import Config
+from train.data.arguments import OXFORD, add_photos
 from train.data.dataset import Sample, read_source, split_validation
 
-OXFORD = Path("../shared/data/oxford-iiit-pet")
 PHOTOS, SEED = 48, 0
 """Photos that ranges are measured on, and which ones."""
 
@@ -279,8 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibration", type=Path, default=OXFORD, help="folder that the checkpoint was trained on"
     )
-    parser.add_argument("--data", type=Path, default=OXFORD, help="photos with masks, to measure on")
-    parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
+    add_photos(parser)
     parser.add_argument("--held-out", action="store_true", help="measure on what training kept aside instead")
     parser.add_argument("--threads", type=int, default=2, help="to measure the speed with")
     parser.add_argument("--json", type=Path, help="write all figures here")

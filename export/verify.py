@@ -43,6 +43,7 @@ from petseg.models.manifest import METADATA_KEY, Manifest
 from petseg.pixels import saving
 from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256, load_checkpoint
+from train.data.arguments import add_photos
 from train.models import parameter_count
 
 BATCH_SIZES = (1, 2, 5, 16)
@@ -342,8 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export.verify", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
     parser.add_argument("path", type=Path, help="what was exported from it, a file or a folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
-    parser.add_argument("--split", default="trainval", help="list of names, for the Oxford layout")
+    add_photos(parser, "trainval")
     parser.add_argument("--photos", type=int, default=32, help="how many to compare on")
     parser.add_argument("--precision", choices=list(AGREEMENT), default="float32", help="of the export")
     parser.add_argument("--tolerance", type=float, help="largest difference of logits that is accepted")

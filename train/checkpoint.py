@@ -3,17 +3,16 @@
 import hashlib
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from petseg.pixels import saving
 from train.config import Config
-from train.models import build
+from train.models import restore
+from train.models.stored import CONFIG, WEIGHTS, checkpoint_file, damaged_config
 
-WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.csv"
+HISTORY = "history.csv"
 
 
 def save_checkpoint(folder: Path, model: nn.Module, config: Config, *, half: bool = False) -> None:
@@ -37,31 +36,12 @@ def load_checkpoint(folder: str | Path) -> tuple[nn.Module, Config]:
         ValueError: a file of it is damaged.
         RuntimeError: weights and config do not belong together.
     """
-    path = _file(folder, CONFIG)
+    path = checkpoint_file(folder, CONFIG)
     try:
         config = Config.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path} is damaged or not a petseg config: {error}") from error
-    model = build(without_start(config).model)
-    load_weights(model, folder)
-    return model.eval(), config
-
-
-def load_weights(model: nn.Module, folder: str | Path) -> None:
-    """Put a checkpoint's weights into a model of the same architecture; raises as `load_checkpoint`."""
-    path = _file(folder, WEIGHTS)
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}; copy or train it again") from error
-    model.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()})
-
-
-def _file(folder: str | Path, name: str) -> Path:
-    path = Path(folder) / name
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a checkpoint: {path} is missing")
-    return path
+        raise damaged_config(path, error) from error
+    return restore(config.model, folder), config
 
 
 def without_start(config: Config) -> Config:

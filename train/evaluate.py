@@ -18,6 +18,7 @@ from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.evaluation import format_report
 from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
+from train.data.arguments import add_photos
 from train.people import clicks
 from train.people.clicked import open_clicked
 from train.report import figures
@@ -35,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="MODEL",
         help="folder with model.safetensors, or anything that petseg opens: a name, an .onnx file",
     )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
-    parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
+    add_photos(parser)
     parser.add_argument("--size", type=int, help="square of checkpoints; default: the one of their training")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", type=Path, help="write all figures here")

@@ -17,6 +17,7 @@ from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
+from train.data.arguments import add_photos
 from train.models.clip import Clip
 from train.report.inference import letterboxed
 
@@ -45,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures, and write them as JSON if asked."""
     parser = argparse.ArgumentParser(prog="python -m train.oracle", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="of a CLIP model with oracle_text")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
-    parser.add_argument("--split", default="test", help="list of names in annotations/")
+    add_photos(parser)
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
     model, config = load_checkpoint(options.checkpoint)

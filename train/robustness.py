@@ -20,6 +20,7 @@ from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
 from petseg.pixels import saving
+from train.data.arguments import add_photos
 from train.report.comparison import read_checked
 from train.report.figures import Panel, file_name, plot_panels, plot_robustness
 from train.report.inference import Model, open_models
@@ -148,8 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print what each model loses on the way to the last level; write JSON and pictures if asked."""
     parser = argparse.ArgumentParser(prog="python -m train.robustness", description=__doc__)
     parser.add_argument("models", nargs="+", help="names, .onnx files or checkpoints")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
-    parser.add_argument("--split", default="test")
+    add_photos(parser)
     parser.add_argument("--levels", type=int, nargs="+", default=range(1, LEVELS + 1), help="1 comes first")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, help="PNG of the curves of all models")

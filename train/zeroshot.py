@@ -17,6 +17,7 @@ from petseg.pixels import saving
 from petseg.pixels.classes import CLASSES
 from train.checkpoint import load_checkpoint
 from train.config import SourceConfig
+from train.data.arguments import add_photos
 from train.data.captions import CaptionedPhoto, Captioner, read_captioned
 from train.models.contrastive import DualEncoder
 from train.report.inference import letterboxed
@@ -64,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures, and write them as JSON if asked."""
     parser = argparse.ArgumentParser(prog="python -m train.zeroshot", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="of a dual encoder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/oxford-iiit-pet"))
-    parser.add_argument("--split", default="test", help="list of names in annotations/")
+    add_photos(parser)
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
     model, config = load_checkpoint(options.checkpoint)

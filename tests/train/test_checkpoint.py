@@ -11,12 +11,12 @@ from torch import nn
 from train.checkpoint import (
     checkpoint_sha256,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
     without_start,
 )
 from train.config import Config
-from train.models import build
+from train.models import build, from_pretrained
+from train.models.stored import load_weights
 
 MakeConfig = Callable[..., Config]
 
@@ -123,8 +123,17 @@ def test_truncated_weights(tmp_path: Path, model: nn.Module, config: Config, kee
 def test_damaged_config(tmp_path: Path, model: nn.Module, config: Config, text: str) -> None:
     save_checkpoint(tmp_path, model, config)
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"config\.json is damaged"):
-        load_checkpoint(tmp_path)
+    for load in (load_checkpoint, from_pretrained):
+        with pytest.raises(ValueError, match=r"config\.json is damaged"):
+            load(tmp_path)
+
+
+def test_a_folder_gives_the_model_alone(tmp_path: Path, model: nn.Module, config: Config) -> None:
+    save_checkpoint(tmp_path, model, config)
+    loaded = from_pretrained(tmp_path)
+    assert not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
 
 
 def test_weights_of_another_model(tmp_path: Path, model: nn.Module, config: Config) -> None:

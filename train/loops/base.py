@@ -29,12 +29,13 @@ from transformers import get_cosine_schedule_with_warmup
 from petseg.measure.metrics import FALSE_ALARM, confusion_matrix, iou, mean, pixel_accuracy
 from petseg.pixels import saving
 from petseg.pixels.classes import BORDER
-from train.checkpoint import HISTORY, load_weights, save_checkpoint, without_start
+from train.checkpoint import HISTORY, save_checkpoint, without_start
 from train.config import Config, OptimConfig
 from train.data.collage import CollageDataset
 from train.data.dataset import PhotoDataset, Sample, read_splits
 from train.losses import build_loss, presence_loss
 from train.models import build
+from train.models.stored import load_weights
 from train.models.unet import Answer
 from train.report.plots import plot_history
 

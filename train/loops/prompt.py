@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from petseg.pixels.classes import BORDER
-from train.checkpoint import load_weights
 from train.config import Config
 from train.loops.base import Trainer
 from train.models.clip import ClipConfig
 from train.models.prompt import PromptConfig
 from train.models.promptable import Promptable
+from train.models.stored import load_weights
 from train.people.conversation import Asked, Conversation
 from train.people.scene_dataset import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
 

@@ -4,15 +4,17 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Tag, TypeAdapter
 from torch import nn
 
+from petseg import hub
 from train.models.autoencoder import Autoencoder, AutoencoderConfig
 from train.models.clip import Clip, ClipConfig
 from train.models.clip_prompt import ClipPrompt, ClipPromptConfig
 from train.models.contrastive import ContrastiveConfig, DualEncoder
 from train.models.prompt import PromptConfig, PromptNet
 from train.models.prompt_unet import PromptUNet, PromptUNetConfig
+from train.models.stored import load_weights, read_options
 from train.models.unet import UNet, UNetConfig
 
 
@@ -32,6 +34,7 @@ ModelConfig = Annotated[
     Discriminator(_family),
 ]
 """The options of any family; the field `family` tells which."""
+_ANY_FAMILY: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 _FAMILIES: dict[type, type[nn.Module]] = {
     UNetConfig: UNet,
@@ -63,15 +66,30 @@ def from_pretrained(model: str | os.PathLike[str], revision: str | None = None) 
         revision: branch, tag or commit on the Hub; None is the newest.
 
     Raises:
-        FileNotFoundError, ValueError, RuntimeError: as `train.checkpoint.load_checkpoint`.
+        FileNotFoundError: the folder is not a checkpoint.
+        ValueError: a file of it is damaged.
+        RuntimeError: weights and config do not belong together.
         petseg.HubError: it is to come from the Hub, and does not.
     """
-    from petseg import hub
-    from train.checkpoint import load_checkpoint  # which builds models by this module
+    here = revision is None and (isinstance(model, os.PathLike) or Path(model).exists())
+    folder = Path(model) if here else hub.pull(os.fspath(model), revision)
+    options: ModelConfig = read_options(folder, _ANY_FAMILY.validate_python)
+    return restore(options, folder)
 
-    if revision is None and (isinstance(model, os.PathLike) or Path(model).exists()):
-        return load_checkpoint(model)[0]
-    return load_checkpoint(hub.pull(os.fspath(model), revision))[0]
+
+def restore(options: ModelConfig, folder: str | Path) -> nn.Module:
+    """The model of a checkpoint, in float32 and eval mode.
+
+    Args:
+        options: that it was trained with; a pretrained start is left out, its own weights replace it.
+        folder: of the checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: as `train.models.stored.load_weights`.
+    """
+    model = build(options.without_start())
+    load_weights(model, folder)
+    return model.eval()
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -21,6 +21,7 @@ from transformers.utils import CONFIG_NAME
 from petseg.pixels.classes import CLASSES
 from train.models.contrastive import ContrastiveConfig, DualEncoder
 from train.models.encoders import MobileNetV2Encoder
+from train.models.stored import load_weights, read_options
 from train.models.unet import check_size, normalise
 
 
@@ -349,12 +350,16 @@ def _dual(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
 
 
 def _open_dual(folder: str) -> tuple[DualEncoder, ContrastiveConfig]:
-    from train.checkpoint import load_checkpoint  # which builds models by train.models
+    def check(table: dict[str, Any]) -> ContrastiveConfig:
+        family = table.get("family", "unet")
+        if family != ContrastiveConfig().family:
+            raise FileNotFoundError(f"{folder} holds no dual encoder but a {family}")
+        return ContrastiveConfig.model_validate(table)
 
-    model, config = load_checkpoint(folder)
-    if not isinstance(model, DualEncoder) or not isinstance(config.model, ContrastiveConfig):
-        raise FileNotFoundError(f"{folder} holds no dual encoder but a {config.model.family}")
-    return model, config.model
+    options = read_options(folder, check)
+    model = DualEncoder(options.without_start())
+    load_weights(model, folder)
+    return model.eval(), options
 
 
 @torch.no_grad()

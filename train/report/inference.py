@@ -15,11 +15,12 @@ from petseg.engine.network import open_network
 from petseg.models import catalog
 from petseg.pixels.geometry import FILL, Letterbox
 from petseg.segmentation import Segmentation
-from train.checkpoint import WEIGHTS, load_checkpoint
+from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.models import parameter_count
 from train.models.autoencoder import AutoencoderConfig
 from train.models.contrastive import ContrastiveConfig
+from train.models.stored import WEIGHTS
 
 Photo: TypeAlias = NDArray[np.uint8]
 Fill: TypeAlias = int | Literal["mean"]

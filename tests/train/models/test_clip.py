@@ -25,6 +25,7 @@ from train.models import build
 from train.models.clip import Clip, ClipConfig
 from train.models.clip_decoders import ChannelAttention
 from train.models.clip_encoders import ResNetEncoder, VisionTransformer
+from train.models.contrastive import ContrastiveConfig
 from train.report.inference import Model
 
 MakeConfig = Callable[..., Config]
@@ -313,6 +314,14 @@ def test_an_encoder_that_is_not_there(options: MakeOptions, tmp_path: Path) -> N
     for attempt in (config.resolved, lambda: build(config)):
         with pytest.raises(FileNotFoundError, match=r"nowhere.*give model\.encoder a folder"):
             attempt()
+
+
+def test_a_checkpoint_without_a_dual_encoder(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config()
+    save_checkpoint(tmp_path, build(config.model), config)
+    dual = ClipConfig(backend="dual", encoder=str(tmp_path), architecture=ContrastiveConfig())
+    with pytest.raises(FileNotFoundError, match="holds no dual encoder but a unet"):
+        build(dual)
 
 
 def test_open_clip_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
