@@ -2,7 +2,7 @@
 
 For a model, puts a folder together (the ONNX files and petseg.json, the card as README.md, the checkpoint
 with its config and history, the measurements, the figures) and pushes it in one commit. Without verified
-parity, metrics and a card it refuses; `petseg.models.publishing.check` says what else must hold.
+parity, metrics and a card it refuses; `petseg.hub.check` says what else must hold.
 
 For the page, does the same with what `export.space` puts together, once it has been seen to work.
 """
@@ -22,13 +22,13 @@ from huggingface_hub import HfApi
 from export import card, space
 from export.space.trial import SpaceError
 from petseg import hub
-from petseg.engine.session import version
 from petseg.errors import PetsegError
 from petseg.models import bundle, catalog, publishing
 from petseg.models.cache import Reference
 from petseg.models.client import ask
 from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
+from petseg.version import version
 from train.models.stored import CONFIG, WEIGHTS
 
 KINDS = (".json", ".safetensors", ".csv", ".png")
@@ -135,7 +135,7 @@ def publish_model(options: argparse.Namespace) -> None:
             checkpoint=options.checkpoint,
             readme=options.card,
         )
-        listed, files = publishing.check(folder)
+        listed, files = hub.check(folder)
         list_files(files)
         if options.dry_run:
             print(f"{listed.name} {listed.version} would become {options.repo}, tagged v{listed.version}")

@@ -82,7 +82,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from petseg.engine.session import version
+        from petseg.version import version
 
         return version()
     if name not in _HOMES:

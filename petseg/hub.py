@@ -8,22 +8,22 @@ huggingface_hub is imported when the Hub or its cache is needed, never before. I
 HF_HUB_OFFLINE and HF_HUB_DISABLE_XET at that time, and HF_TOKEN at every call.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from petseg.engine.session import version
-from petseg.errors import HubContentError, HubError, HubUnavailableError
-from petseg.models import bundle, cache, publishing
+from petseg.engine.network import open_model
+from petseg.errors import HubContentError
+from petseg.models import bundle, catalog, publishing
 from petseg.models.bundle import Bundle
-from petseg.models.cache import COMMIT, Reference, Snapshot
-from petseg.models.client import ask
+from petseg.models.cache import Reference
+from petseg.models.client import api, ask
+from petseg.models.fetch import locate, update
+
+__all__ = ["Pushed", "check", "commit", "locate", "pull", "push", "update"]
 
 KEPT = (".gitattributes",)
 """Files of a repository that a push leaves alone."""
-
-T = TypeVar("T")
 
 
 def pull(model: str, revision: str | None = None) -> Path:
@@ -42,118 +42,7 @@ def pull(model: str, revision: str | None = None) -> Path:
     Raises:
         HubError: one of its subclasses; what was wrong, and what to do about it.
     """
-    from petseg.models.catalog import reference
-
-    return update(reference(model, revision)).folder
-
-
-def update(reference: Reference) -> Snapshot:
-    """The same as `pull`, for a reference."""
-    if _is_offline():
-        return _cached(reference)
-    commit = _resolve(reference)
-    pinned = Reference(reference.repo, commit, reference.sha256)
-    found = cache.find(pinned, complete=True)
-    if found is None:
-        with cache.lock(pinned.repo):
-            found = _download(pinned)
-    cache.record(reference, commit)
-    return found
-
-
-def locate(reference: Reference) -> Snapshot:
-    """A model from the cache; from the Hub if it is not there or damaged. Raises as `pull`."""
-    return cache.find(reference) or update(reference)
-
-
-def _is_offline() -> bool:
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _cached(reference: Reference) -> Snapshot:
-    found = cache.inspect(reference, complete=True)
-    if found is None:
-        raise HubUnavailableError(
-            f"{reference} is not whole in the cache and HF_HUB_OFFLINE is set; unset it, or pull the model "
-            "before"
-        )
-    return found
-
-
-def _api() -> Any:
-    from huggingface_hub import HfApi
-
-    return HfApi(library_name="petseg", library_version=version())
-
-
-def _resolve(reference: Reference) -> str:
-    """The commit that a revision stands for now; no network call for a commit."""
-    if reference.revision is not None and COMMIT.fullmatch(reference.revision):
-        return reference.revision
-    from huggingface_hub import constants
-
-    timeout = float(constants.HF_HUB_ETAG_TIMEOUT)
-    info = ask(
-        str(reference),
-        lambda: _api().model_info(reference.repo, revision=reference.revision, timeout=timeout),
-    )
-    if not COMMIT.fullmatch(info.sha or ""):
-        raise HubError(f"{reference}: the Hub names no commit for it; check HF_ENDPOINT")
-    return str(info.sha)
-
-
-def _download(pinned: Reference) -> Snapshot:
-    """All files of a commit, each verified; what fails is removed, so that the next pull starts clean."""
-    listed = _obtain(pinned, bundle.FILE, lambda path: Bundle.read(path, str(pinned), pinned.sha256))
-    for name in listed.files:
-
-        def check(path: Path, name: str = name) -> None:
-            listed.check(path, name, str(pinned))
-
-        try:
-            _obtain(pinned, name, check)
-        except HubContentError:
-            cache.remove(cache.path_of(pinned, bundle.FILE))  # the list may be what is damaged
-            raise
-    found = cache.find(pinned, complete=True)
-    if found is None:
-        raise HubError(f"{pinned} is not whole in the cache, something else changes it; pull it again")
-    return found
-
-
-def _obtain(pinned: Reference, name: str, check: Callable[[Path], T]) -> T:
-    """A file from the cache if it passes the check, else from the Hub; removed again if it does not pass.
-
-    Returns:
-        What the check does.
-    """
-    from huggingface_hub import hf_hub_download
-
-    cached = cache.path_of(pinned, name)
-    if cached is not None:
-        try:
-            return check(cached)
-        except HubContentError:
-            cache.remove(cached)
-    path = Path(
-        ask(
-            f"{name} of {pinned}",
-            lambda: hf_hub_download(
-                pinned.repo,
-                name,
-                revision=pinned.revision,
-                library_name="petseg",
-                library_version=version(),
-            ),
-        )
-    )
-    try:
-        return check(path)
-    except HubContentError as error:
-        cache.remove(path)
-        raise HubContentError(f"{error}; what arrived was not kept") from error
+    return update(catalog.reference(model, revision)).folder
 
 
 @dataclass(frozen=True)
@@ -173,6 +62,19 @@ class Pushed:
     changed: bool
 
 
+def check(folder: Path) -> tuple[Bundle, dict[str, Path]]:
+    """Make sure that a folder may be published.
+
+    Returns:
+        What its petseg.json says, and path in the repository -> file; hidden files are left out.
+
+    Raises:
+        HubContentError: no petseg.json or one that does not fit the files, a kind of file that is never
+            published, a model that does not keep the contract, or without verified parity, metrics or card.
+    """
+    return publishing.check(folder, lambda model: open_model(model, "cpu", precision="float32").manifest)
+
+
 def push(folder: str | Path, repo: str, *, private: bool = False) -> Pushed:
     """Publish a model: every file of a folder in one commit, tagged with the version.
 
@@ -187,25 +89,25 @@ def push(folder: str | Path, repo: str, *, private: bool = False) -> Pushed:
         private: make a new repository private.
 
     Raises:
-        HubContentError: the folder cannot be published, see `petseg.models.publishing.check`, or the version
+        HubContentError: the folder cannot be published, see `check`, or the version
             is published with other files.
         HubError: another one of its subclasses; what was wrong, and what to do about it.
     """
     reference = Reference.parse(repo)
     if reference.revision is not None or "/" not in repo:
         raise HubContentError(f"{repo!r} is no place to publish; give ORG/NAME")
-    listed, files = publishing.check(Path(folder))
+    listed, files = check(Path(folder))
     tag = f"v{listed.version}"
-    api, about = _api(), str(reference)
-    url = ask(about, lambda: api.create_repo(repo, private=private, exist_ok=True))
-    refs = ask(about, lambda: api.list_repo_refs(repo))
+    client, about = api(), str(reference)
+    url = ask(about, lambda: client.create_repo(repo, private=private, exist_ok=True))
+    refs = ask(about, lambda: client.list_repo_refs(repo))
     tagged = next((ref.target_commit for ref in refs.tags if ref.name == tag), None)
     if tagged is not None:
         _check_same(Reference(repo, tagged), files[bundle.FILE], listed.version)
-    before = ask(about, lambda: api.model_info(repo)).sha
-    newest = ask(about, lambda: commit(api, repo, files, f"{listed.name} {listed.version}"))
+    before = ask(about, lambda: client.model_info(repo)).sha
+    newest = ask(about, lambda: commit(client, repo, files, f"{listed.name} {listed.version}"))
     if tagged is None:
-        ask(about, lambda: api.create_tag(repo, tag=tag, revision=newest, exist_ok=True))
+        ask(about, lambda: client.create_tag(repo, tag=tag, revision=newest, exist_ok=True))
     return Pushed(str(url), newest, tag, newest != before)
 
 

@@ -40,6 +40,7 @@ def bench(
     machines, or of different runs, say little: --compare gives ratios.
     """
     from petseg.measure import bench as benchmark
+    from petseg.segmenter import Segmenter
 
     outputs.check_writable(json_file)
     models: dict[str, Any] = {"model": (model, precision.value)}
@@ -52,7 +53,14 @@ def bench(
         "batch": batch,
         "rounds": rounds,
     }
-    figures = benchmark.measure(models, given, device=device, threads=threads, batch=batch, rounds=rounds)
+    figures = benchmark.measure(
+        models,
+        given,
+        lambda name, kind: Segmenter(name, device=device, threads=threads, precision=kind),
+        threads=threads,
+        batch=batch,
+        rounds=rounds,
+    )
     report |= {"card": benchmark.card(figures["model"]["device"]), "figures": figures}
     if compare is not None:
         report["ratios"] = benchmark.ratios(figures, "model", "peer")

@@ -53,15 +53,14 @@ def pull(
     sha256sum reads it. Afterwards the model works without a network. HF_TOKEN, HF_HOME, HF_ENDPOINT and
     HF_HUB_OFFLINE are honoured.
     """
-    from petseg import hub
-    from petseg.models import bundle, catalog
+    from petseg.models import bundle, catalog, fetch
 
     if quiet:
         from huggingface_hub.utils import disable_progress_bars
 
         disable_progress_bars()
     reference = catalog.reference(model, revision)
-    found = hub.update(reference)
+    found = fetch.update(reference)
     if quiet:
         return
     typer.echo(
@@ -85,10 +84,9 @@ def push(
     again makes no commit. HF_TOKEN must be one that may write.
     """
     from petseg import hub
-    from petseg.models import publishing
 
     if dry_run:
-        listed, files = publishing.check(folder)
+        listed, files = hub.check(folder)
         for name, path in files.items():
             typer.echo(f"{path.stat().st_size:>12,}  {name}")
         typer.echo(f"{listed.name} {listed.version} would become {repo}, tagged v{listed.version}")

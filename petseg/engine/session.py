@@ -5,7 +5,6 @@
 
 import ctypes
 import hashlib
-import importlib.metadata
 import os
 import platform
 import re
@@ -26,6 +25,7 @@ from petseg.engine import cuda
 from petseg.errors import DeviceError, ModelError
 from petseg.models import onnxfile
 from petseg.models.manifest import EXPORT_AGAIN, FEATURES, Manifest, check_contract
+from petseg.version import version
 
 MAX_THREADS = 1024
 MAX_BYTES = 2**31 - 1
@@ -347,14 +347,6 @@ _PROBE = (
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
 )
 """The ONNX model y = x + x, of one float each."""
-
-
-def version() -> str:
-    """The installed petseg, or "unknown" where it runs from a checkout that is not installed."""
-    try:
-        return importlib.metadata.version("petseg")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def describe() -> Diagnosis:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,15 @@ from PIL import Image, ImageDraw
 
 from petseg.clicks import prompts
 from petseg.clicks.prompts import Prompt
-from petseg.engine import session
 from petseg.engine.network import Network, planes
 from petseg.engine.precision import Precision
 from petseg.errors import DeviceError
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import load
-from petseg.segmentation import Segmentation
-from petseg.segmenter import Segmenter
+from petseg.version import version
+
+if TYPE_CHECKING:
+    from petseg.segmenter import Segmenter
 
 STAGES = ("decode", "fit", "run", "restore")
 """File to pixels, pixels to the network's square, square to logits, logits to the full-size mask."""
@@ -122,7 +123,7 @@ def run_network(
     return network.decoder.run(inputs)["logits"]
 
 
-def time_stages(segmenter: Segmenter, photos: Sequence[bytes]) -> dict[str, float]:
+def time_stages(segmenter: "Segmenter", photos: Sequence[bytes]) -> dict[str, float]:
     """Seconds of each of `STAGES` for one photo, of some that go through the network together."""
     network = segmenter._network
     size, fill = segmenter.manifest.size, segmenter.manifest.fill
@@ -135,13 +136,13 @@ def time_stages(segmenter: Segmenter, photos: Sequence[bytes]) -> dict[str, floa
     logits = run_network(network, images, boxes)
     times.append(perf_counter())
     for answer, box, photo in zip(logits, boxes, pixels, strict=True):
-        _ = Segmentation(answer, box, photo, segmenter.name).mask
+        _ = segmenter._result(answer, box, photo).mask
     times.append(perf_counter())
     seconds = (np.diff(times) / len(photos)).tolist()
     return dict(zip(STAGES, seconds, strict=True)) | {"total": sum(seconds)}
 
 
-def time_many(segmenter: Segmenter, photos: Sequence[bytes], batch: int | None) -> float:
+def time_many(segmenter: "Segmenter", photos: Sequence[bytes], batch: int | None) -> float:
     """Photos per second from file to full-size mask, many at a time; of a promptable model one by one."""
     started = perf_counter()
     if segmenter.manifest.prompts:
@@ -204,8 +205,8 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 def measure(
     models: Mapping[str, tuple[str | None, Precision]],
     photos: Sequence[bytes],
+    load_model: Callable[[str | None, Precision], "Segmenter"],
     *,
-    device: str = "auto",
     threads: int = 0,
     batch: int | None = None,
     rounds: int = 50,
@@ -215,7 +216,8 @@ def measure(
     Args:
         models: label -> model and precision, as `Segmenter` takes them.
         photos: encoded; the stages take them in turn.
-        device, threads: see `Segmenter`.
+        load_model: gives the segmenter of a model in a precision.
+        threads: what that opens models with, for the cold start.
         batch: photos that go through the network together; None: one in the stages, and for the throughput
             what `petseg.pipeline.plan` chooses.
         rounds: measurements of the stages.
@@ -227,16 +229,13 @@ def measure(
     Raises:
         PetsegError: a model or the device cannot be opened, or a photo cannot be read.
     """
-    segmenters = {
-        label: Segmenter(model, device=device, threads=threads, precision=precision)
-        for label, (model, precision) in models.items()
-    }
+    segmenters = {label: load_model(*model) for label, model in models.items()}
 
-    def stages(segmenter: Segmenter) -> Callable[[], dict[str, float]]:
+    def stages(segmenter: "Segmenter") -> Callable[[], dict[str, float]]:
         source = cycle(photos)
         return lambda: time_stages(segmenter, list(islice(source, batch or 1)))
 
-    def many(segmenter: Segmenter) -> Callable[[], float]:
+    def many(segmenter: "Segmenter") -> Callable[[], float]:
         count = max(rounds, 8 * (batch or 1))
         return lambda: time_many(segmenter, list(islice(cycle(photos), count)), batch)
 
@@ -276,4 +275,4 @@ def ratios(report: Mapping[str, Any], first: str, second: str) -> dict[str, floa
 
 def environment() -> dict[str, Any]:
     """What the figures hold for."""
-    return {"petseg": session.version(), "python": platform.python_version(), "machine": machine()}
+    return {"petseg": version(), "python": platform.python_version(), "machine": machine()}

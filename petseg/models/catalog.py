@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from petseg import hub
 from petseg.errors import HubNotFoundError, ModelError, PromptError
-from petseg.models import cache
+from petseg.models import cache, fetch
 from petseg.models.bundle import GRAPHS, QUANTISED, Bundle
 from petseg.models.cache import Reference, Snapshot
 from petseg.models.manifest import Manifest
@@ -182,7 +181,7 @@ def find(model: str | os.PathLike[str] | None = None) -> Files:
         entry = index["models"][name]
         return Files(_embedded(entry), _embedded(entry.get("int8")))
     if name in index["published"]:
-        return _files_of(hub.locate(_pinned(index["published"][name])))
+        return _files_of(fetch.locate(_pinned(index["published"][name])))
     if name is not None and (pulled := _pulled(name)) is not None:
         return _files_of(pulled)
     if name in _UNPUBLISHED:
@@ -224,7 +223,7 @@ def reference(model: str, revision: str | None = None) -> Reference:
 
 def _from_hub(model: str) -> Files:
     try:
-        return _files_of(hub.locate(Reference.parse(model)))
+        return _files_of(fetch.locate(Reference.parse(model)))
     except HubNotFoundError as error:
         raise HubNotFoundError(f"{error}; nor is there a file or folder {model!r}") from error
 

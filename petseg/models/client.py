@@ -18,6 +18,7 @@ from petseg.errors import (
     HubUnavailableError,
     PetsegError,
 )
+from petseg.version import version
 
 T = TypeVar("T")
 
@@ -25,6 +26,13 @@ PAUSES = (1.0, 3.0)
 """Seconds before the Hub is asked again after an answer 5xx."""
 
 _TOKEN = "set HF_TOKEN (https://huggingface.co/settings/tokens)"
+
+
+def api() -> Any:
+    """A `huggingface_hub.HfApi` that says who asks."""
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="petseg", library_version=version())
 
 
 def ask(about: str, call: Callable[[], T]) -> T:

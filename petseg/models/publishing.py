@@ -1,6 +1,7 @@
 """What a folder must hold before it may be published on the Hub."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from petseg.errors import HubContentError, PetsegError
 from petseg.models import bundle
 from petseg.models.bundle import Bundle
+from petseg.models.manifest import Manifest
 
 CARD, PARITY, INT8 = "README.md", "parity.json", "int8.json"
 FOR_PEOPLE = (".md", ".csv", ".png", ".svg")
@@ -16,8 +18,12 @@ FOR_PEOPLE = (".md", ".csv", ".png", ".svg")
 _AGAIN = "; python -m export.publish puts such a folder together"
 
 
-def check(folder: Path) -> tuple[Bundle, dict[str, Path]]:
-    """Make sure that a folder may be published.
+def check(folder: Path, load: Callable[[Path], Manifest]) -> tuple[Bundle, dict[str, Path]]:
+    """Make sure that a folder may be published; `petseg.hub.check` calls it with an engine.
+
+    Args:
+        folder: see `petseg.hub.push`.
+        load: loads the model in a folder, and gives what it says about itself; raises `PetsegError`.
 
     Returns:
         What its petseg.json says, and path in the repository -> file; hidden files are left out.
@@ -44,7 +50,7 @@ def check(folder: Path) -> tuple[Bundle, dict[str, Path]]:
         raise HubContentError(
             f"{about} cannot be published: its metadata carry no metrics; export with --metrics"
         )
-    _check_contract(folder, listed, about)
+    _check_contract(folder, load, listed, about)
     return listed, files
 
 
@@ -93,12 +99,10 @@ def _check_parity(listed: Bundle, reports: list[Any], about: str) -> None:
         raise HubContentError(f"{about} cannot be published: its model was exported from another checkpoint")
 
 
-def _check_contract(folder: Path, listed: Bundle, about: str) -> None:
+def _check_contract(folder: Path, load: Callable[[Path], Manifest], listed: Bundle, about: str) -> None:
     """The model loads, and says about itself what petseg.json says."""
-    from petseg.segmenter import Segmenter
-
     try:
-        manifest = Segmenter(folder, device="cpu", precision="float32").manifest
+        manifest = load(folder)
     except PetsegError as error:
         raise HubContentError(f"{about} cannot be published: {error}") from error
     if replace(manifest, part=None) != listed.manifest:

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 import petseg
-from petseg import hub as hub_module
 from petseg.errors import (
     HubAccessError,
     HubContentError,
@@ -19,7 +18,7 @@ from petseg.errors import (
     HubUnavailableError,
 )
 from petseg.hub import Pushed, pull, push
-from petseg.models import bundle, cache
+from petseg.models import bundle, cache, fetch
 from petseg.models.bundle import Bundle
 from tests.support.hub_fixtures import REPO, contents, environment, make_release
 from tests.support.hub_server import TOKEN, HubServer
@@ -101,7 +100,7 @@ def test_a_published_version_stays_what_it_is(hub: HubServer, release: Path, tmp
     newer = make_release(tmp_path / "newer", parameters=13, version="1.1")
     push(newer, REPO)
     assert pull(REPO) != pull(REPO, "v1.0")
-    assert hub_module.locate(cache.Reference(REPO)).bundle.version == "1.1"
+    assert fetch.locate(cache.Reference(REPO)).bundle.version == "1.1"
 
 
 @pytest.mark.parametrize(("token", "error"), [("", HubAccessError), ("hf_wrong", HubAccessError)])
@@ -157,9 +156,9 @@ def test_a_pull_brings_what_is_newer(hub: HubServer, release: Path, tmp_path: Pa
     first = hub.put(REPO, contents(release))
     assert pull(REPO).name == first
     second = hub.put(REPO, contents(make_release(tmp_path / "newer", version="1.1")))
-    assert hub_module.locate(cache.Reference(REPO)).folder.name == first
+    assert fetch.locate(cache.Reference(REPO)).folder.name == first
     assert pull(REPO).name == second
-    assert hub_module.locate(cache.Reference(REPO)).folder.name == second
+    assert fetch.locate(cache.Reference(REPO)).folder.name == second
     hub.requests.clear()
     assert pull(REPO, first).name == first
     assert hub.requests == [], "a commit never changes"

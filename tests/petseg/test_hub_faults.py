@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import petseg.hub
 from petseg.errors import (
     HubAccessError,
     HubContentError,
@@ -19,7 +18,7 @@ from petseg.errors import (
     HubUnavailableError,
 )
 from petseg.hub import pull
-from petseg.models import cache
+from petseg.models import cache, fetch
 from petseg.models.cache import Reference
 from tests.support.hub_fixtures import PATIENCE, REPO, contents, describe, make_release
 from tests.support.hub_server import HubServer
@@ -289,7 +288,7 @@ def test_weights_in_other_files(hub: HubServer, release: Path) -> None:
 
 def test_a_hub_that_names_no_commit(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     nameless = SimpleNamespace(model_info=lambda *_, **__: SimpleNamespace(sha=None))
-    monkeypatch.setattr(petseg.hub, "_api", lambda: nameless)
+    monkeypatch.setattr(fetch, "api", lambda: nameless)
     with pytest.raises(HubError, match=r"pets/tiny: the Hub names no commit for it; check HF_ENDPOINT"):
         pull(REPO)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from petseg import cli
-from petseg.engine import session
+from petseg.version import version
 from tests.support.command_line import pixels, tree
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ def process(*arguments: object, **options: object) -> subprocess.CompletedProces
 def test_version_and_help() -> None:
     result = CliRunner().invoke(cli.app, ["--version"])
     assert result.exit_code == 0
-    assert result.stdout == f"petseg {session.version()}\n"
+    assert result.stdout == f"petseg {version()}\n"
     for command in ("segment", "models", "doctor", "eval"):
         assert command in CliRunner().invoke(cli.app, ["--help"]).stdout
         assert CliRunner().invoke(cli.app, [command, "--help"]).exit_code == 0

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from petseg.errors import HubContentError
-from petseg.models.publishing import check
+from petseg.hub import check
 from tests.support.hub_fixtures import describe, make_release
 from tests.support.tiny_models import build_model, manifest
 
