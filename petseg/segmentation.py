@@ -183,8 +183,17 @@ class Segmentation:
         return cat - background, dog - background
 
     @lazy
+    def _shows_pet(self) -> bool:
+        return decision.shows_pet(self._letterbox, *self._seen, self.threshold)
+
+    @lazy
     def mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 at the photo's size: 0 background, 1 cat, 2 dog."""
+        """(H, W) uint8 at the photo's size: 0 background, 1 cat, 2 dog.
+
+        Without enough pixels that are sure of a pet (`petseg.pixels.decision`) all of it is background.
+        """
+        if not self._shows_pet:
+            return np.zeros((self._letterbox.height, self._letterbox.width), np.uint8)
         if self._resize == "nearest":
             return self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)).copy()
         return decision.mask(self._letterbox, *self._seen, self.threshold)
@@ -222,7 +231,7 @@ class Segmentation:
     ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.uint8]] | None:
         """By how much cat and dog exceed background, and the class, there; None if that says too little."""
         cat, dog = (plane[self._letterbox.inner] for plane in self._seen)
-        classes = decision.classify(cat, dog, self.threshold)
+        classes = decision.classify(cat, dog, self.threshold) * np.uint8(self._shows_pet)
         # Where there is no pet, all of the photo counts, of which a close-up shows a part.
         says = self._letterbox.enlarges and (self._letterbox.whole or classes.any())
         return ((cat, dog), classes) if says and CLASSES[species_of(classes)] == self.label else None
@@ -260,7 +269,7 @@ class Segmentation:
             pet = alpha * np.float32(1 - self.threshold)
             other = (1 - alpha) * np.float32(self.threshold)
             np.divide(pet, pet + other, out=alpha)
-        opacity = np.clip(alpha * 2 - 0.5, 0, 1)
+        opacity = np.clip(alpha * 2 - 0.5, 0, np.float32(self._shows_pet))
         return Image.fromarray(np.dstack([self.photo, (opacity * 255 + 0.5).astype(np.uint8)]))
 
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from train.models import restore
 from train.models.stored import CONFIG, WEIGHTS, checkpoint_file, damaged_config
 
 HISTORY = "history.csv"
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+"""What the embedded models were exported from, each by its name."""
 
 
 def save_checkpoint(folder: Path, model: nn.Module, config: Config, *, half: bool = False) -> None:
@@ -36,12 +38,17 @@ def load_checkpoint(folder: str | Path) -> tuple[nn.Module, Config]:
         ValueError: a file of it is damaged.
         RuntimeError: weights and config do not belong together.
     """
+    config = load_checkpoint_config(folder)
+    return restore(config.model, folder), config
+
+
+def load_checkpoint_config(folder: str | Path) -> Config:
+    """The config that a checkpoint was trained with; raises as `load_checkpoint`."""
     path = checkpoint_file(folder, CONFIG)
     try:
-        config = Config.model_validate_json(path.read_bytes())
+        return Config.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise damaged_config(path, error) from error
-    return restore(config.model, folder), config
 
 
 def without_start(config: Config) -> Config:

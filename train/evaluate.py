@@ -18,13 +18,17 @@ from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.evaluation import format_report
 from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
+from train.checkpoint import CHECKPOINTS, load_checkpoint_config
+from train.config import Config
 from train.data.arguments import add_photos
+from train.data.dataset import kept_aside
+from train.models.stored import CONFIG
 from train.people import clicks
 from train.people.clicked import open_clicked
 from train.report import figures
-from train.report.comparison import Result, compare, examples, format_table, worst
+from train.report.comparison import Result, compare, count_false_alarms, examples, format_table, worst
 from train.report.figures import Panel
-from train.report.inference import open_models
+from train.report.inference import is_checkpoint, open_models
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="folder with model.safetensors, or anything that petseg opens: a name, an .onnx file",
     )
     add_photos(parser)
+    parser.add_argument(
+        "--no-pets",
+        type=Path,
+        metavar="FOLDER",
+        help="images/ beside masks/, no pets, for false alarms; less what the models were trained on",
+    )
     parser.add_argument("--size", type=int, help="square of checkpoints; default: the one of their training")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", type=Path, help="write all figures here")
@@ -69,6 +79,9 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     models = open_models(options.models, options.size, options.threads)
     pairs = read_pairs(options.data, options.split)
     results = compare(models, pairs)
+    if options.no_pets:
+        unseen = kept_aside(options.no_pets, known_configs(options.models))
+        count_false_alarms(results, [sample.read_image() for sample in unseen])
     reports = {result.model.name: result.report(options.threads) for result in results}
     if len(results) == 1:
         print(f"{models[0].name}\n{format_report(results[0].native.report())}\n")
@@ -82,6 +95,12 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     if options.figures:
         draw(results, pairs, options)
     return reports
+
+
+def known_configs(models: Sequence[str]) -> list[Config]:
+    """The configs of those models that are checkpoints, or were exported from one of `CHECKPOINTS`."""
+    folders = [Path(name) if is_checkpoint(name) else CHECKPOINTS / name for name in models]
+    return [load_checkpoint_config(folder) for folder in folders if (folder / CONFIG).is_file()]
 
 
 def draw(results: Sequence[Result], pairs: Sequence[Pair], options: argparse.Namespace) -> None:

@@ -1,14 +1,19 @@
 """`petseg eval`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petseg.cli import outputs
 from petseg.cli.options import Device, Model, Precision, PrecisionOption, Threads
 from petseg.cli.segment import open_segmenter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def evaluate_folder(
@@ -19,6 +24,10 @@ def evaluate_folder(
     device: Device = "auto",
     threads: Threads = 0,
     precision: PrecisionOption = Precision.AUTO,
+    no_pets: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PHOTO|FOLDER", help="Photos without cats and dogs, for false alarms."),
+    ] = None,
     worst: Annotated[int, typer.Option(min=0, metavar="K", help="Name the K worst photos.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
@@ -26,17 +35,23 @@ def evaluate_folder(
 ) -> None:
     """Compare a model with true masks, at the photos' own size.
 
-    Masks are PNG files of the photos' names: 0 background, 1 cat, 2 dog, 255 ignored.
+    Masks are PNG files of the photos' names: 0 background, 1 cat, 2 dog, 255 ignored. False alarms are
+    counted on photos whose masks show no pet, and on those of --no-pets, which need no masks.
     """
     from petseg.measure.datasets import read_pairs
-    from petseg.measure.evaluation import evaluate, format_report
+    from petseg.measure.evaluation import count_false_alarms, evaluate, format_report
 
     outputs.check_writable(json_file)
     pairs = read_pairs(folder, split, masks)
+    without_pets = _photos(no_pets or [])
     segmenter = open_segmenter(model, device, threads, precision)
-    evaluation, scores = evaluate(
-        pairs, lambda photo: segmenter.segment(photo).mask, progress=sys.stderr.isatty()
-    )
+
+    def predict(photo: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
+        return segmenter.segment(photo).mask
+
+    progress = sys.stderr.isatty()
+    evaluation, scores = evaluate(pairs, predict, progress=progress)
+    count_false_alarms(evaluation, without_pets, predict, progress=progress)
     report = evaluation.report()
     typer.echo(f"{segmenter!r}\n{format_report(report)}")
     for score in scores[:worst]:
@@ -51,3 +66,15 @@ def evaluate_folder(
         }
         per_photo = {score.name: score.miou for score in scores}
         outputs.write_json(json_file, asked | report | {"miou_per_photo": per_photo})
+
+
+def _photos(given: Sequence[Path]) -> list[Path]:
+    """The photos that are meant; of a folder with images/ those in it, not the masks beside them."""
+    from petseg.folders import find_photos
+
+    photos, faults = find_photos(
+        [inner if (inner := path / "images").is_dir() else path for path in given], None
+    )
+    if faults:
+        raise faults[0]
+    return [photo.path for photo in photos]

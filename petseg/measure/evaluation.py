@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from petseg.errors import ImageError
 from petseg.measure.datasets import Pair
 from petseg.measure.metrics import Evaluation
 from petseg.pixels.classes import CLASSES
+from petseg.pixels.image import load
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Upright photo (H, W, 3) uint8 -> classes (H, W) uint8."""
@@ -46,6 +48,18 @@ def evaluate(
     return evaluation, sorted(scores, key=lambda score: (math.isnan(score.miou), score.miou))
 
 
+def count_false_alarms(
+    evaluation: Evaluation, photos: Iterable[Path], predict: Predictor, *, progress: bool = True
+) -> None:
+    """Add photos without pets, which need no masks, to the figures.
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    for path in tqdm(photos, desc="without pets", unit="photo", disable=not progress, mininterval=1):
+        evaluation.add_empty(predict(load(path)))
+
+
 def format_report(report: dict[str, Any]) -> str:
     """`Evaluation.report()` as a table for people."""
     iou, dice = report["iou"], report["dice"]
@@ -60,8 +74,14 @@ def format_report(report: dict[str, Any]) -> str:
         "coursework_miou": "mIoU per photo, border as background",
         "species_confusion": "animals given the other species",
         "missed": "animals missed",
+        "named": "photos with a pet found and named rightly",
+        "photos_without_pets": "photos without pets",
+        "false_alarms": "pet on more than 1 % of those",
+        "large_false_alarms": "pet on more than 5 % of those",
     }
     for key, title in figures.items():
         value = report[key]
+        if isinstance(value, float) and math.isnan(value):
+            continue  # there was nothing to measure it on
         lines.append(f"{title:<38}{value:>8.4f}" if isinstance(value, float) else f"{title:<38}{value:>8}")
     return "\n".join(lines)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from petseg.pixels.classes import BORDER, CLASSES
 
-FALSE_ALARM = 0.01
-"""Share of a photo without pets that pet must cover to count as a false alarm."""
+FALSE_ALARM, LARGE_FALSE_ALARM = 0.01, 0.05
+"""Shares of a photo without pets: pet on more of it is a false alarm, and a large one."""
 
 CLICKS = (1, 2, 3, 5)
 """Numbers of clicks after which the IoU of a clicked animal is reported."""
@@ -95,7 +95,8 @@ class Evaluation:
     """Running figures of a model over a split: `add` each photo, then `report`.
 
     Besides the whole-split confusion matrix it keeps pet-versus-rest counts with the border counted
-    as pet, the coursework-style mean over photos, and how often the species of a whole animal is wrong.
+    as pet, the coursework-style mean over photos, how often the species of a whole animal is wrong, and of
+    each photo that shows no pet the share in which one is found.
     """
 
     matrix: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
@@ -105,6 +106,7 @@ class Evaluation:
     animals: int = 0
     confused: int = 0
     missed: int = 0
+    alarms: list[float] = field(default_factory=list)
 
     def add(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> float:
         """Count one photo.
@@ -129,7 +131,13 @@ class Evaluation:
             self.animals += 1
             self.missed += found == 0
             self.confused += found not in (0, species)
+        elif (truth == 0).any():  # else nothing is known of the photo
+            self.add_empty(prediction)
         return mean(iou(matrix))
+
+    def add_empty(self, prediction: NDArray[np.uint8]) -> None:
+        """Count the false alarm of a photo without pets that is not among the others; (H, W) uint8, 0..2."""
+        self.alarms.append(np.count_nonzero(prediction) / prediction.size)
 
     def report(self) -> dict[str, Any]:
         """All figures as plain numbers, ready for JSON."""
@@ -154,6 +162,12 @@ class Evaluation:
             "species_confused": self.confused,
             "species_confusion": self.confused / self.animals if self.animals else float("nan"),
             "missed": self.missed,
+            "named": (self.animals - self.missed - self.confused) / self.animals
+            if self.animals
+            else float("nan"),
+            "photos_without_pets": len(self.alarms),
+            "false_alarms": mean(np.array(self.alarms) > FALSE_ALARM),
+            "large_false_alarms": mean(np.array(self.alarms) > LARGE_FALSE_ALARM),
             "confusion_matrix": self.matrix.tolist(),
         }
 

@@ -8,6 +8,14 @@ from petseg.pixels.geometry import Letterbox
 OUTSIDE = -1e4
 """By how much a pet exceeds background where it is ruled out (`closeup` and `animal` of `petseg.clicks`)."""
 
+SURE = 0.8
+"""How probable a pet must be at a pixel for that to count as sure."""
+ENOUGH = 0.001
+"""Share of the pixels that show the photo that must be sure: with fewer there is no pet.
+
+Both were chosen on held-out photos with and without pets, small pets included (docs/what-a-pet-is.md).
+"""
+
 _STRIP = 1 << 19
 """Pixels of a mask that are worked out at a time, so that they stay in the processor's cache."""
 
@@ -25,6 +33,21 @@ def classify(
     best += 1
     best *= _is_pet(cat, dog, threshold)  # twenty times faster than to pick pixels by this
     return best
+
+
+def shows_pet(
+    letterbox: Letterbox, cat: NDArray[np.float32], dog: NDArray[np.float32], threshold: float | None
+) -> bool:
+    """Whether what a letterbox shows of a photo has a pet at all: enough pixels that are sure of one.
+
+    Args:
+        letterbox: what of the photo lies where in the square.
+        cat, dog: (S, S) each, by how much their logits exceed that of background.
+        threshold: see `petseg.segmentation.Segmentation`; where one is given, that is sure enough.
+    """
+    seen = cat[letterbox.inner], dog[letterbox.inner]
+    sure = np.count_nonzero(_is_pet(*seen, SURE if threshold is None else threshold))
+    return bool(sure >= max(1, ENOUGH * seen[0].size))
 
 
 def margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from petseg.errors import OutputError
+from petseg.pixels import decision
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import shrink
 from petseg.segmentation import COLORS, Segmentation
@@ -56,13 +57,54 @@ def test_nearest_resizes_the_classes() -> None:
     np.testing.assert_array_equal(result("nearest", logits).mask, expected)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "cat", "found"), [(1, 9, True), (1, 0.5, False), (40, 0.5, False), (40, 9, True)]
+)
+@pytest.mark.parametrize("resize", ["smooth", "nearest"])
+def test_a_pet_is_enough_pixels_that_are_sure(pixels: int, cat: float, found: bool, resize: str) -> None:
+    """Of 32 x 19 pixels that show the photo one is enough."""
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0] = 4
+    logits[:, 12, : pixels % SIDE] = np.array([0, cat, -9])[:, None]
+    logits[:, 13, : max(0, pixels - SIDE)] = np.array([0, cat, -9])[:, None]
+    answer = result(resize, logits)
+    assert bool(answer.mask.any()) == found
+    assert answer.label == ("cat" if found else "background")
+    assert bool(np.asarray(answer.cutout())[..., 3].any()) == found
+    assert bool(answer.polygons()) == found
+    if not found:
+        assert answer.score == pytest.approx(answer.probabilities[0].mean(), abs=0.01)
+        np.testing.assert_array_equal(np.asarray(answer.overlay()), PHOTO)
+
+
+def test_few_of_many_pixels_are_nobody() -> None:
+    side = 128
+    logits = np.zeros((3, side, side), np.float32)
+    logits[0] = 9
+    needed = decision.ENOUGH * side * side
+    logits[1, 50, : int(needed)] = 30
+    box, photo = Letterbox.fit(side, side, side), np.zeros((side, side, 3), np.uint8)
+    assert Segmentation(logits, box, photo, "tiny").label == "background"
+    logits[1, 51, :2] = 30
+    assert Segmentation(logits, box, photo, "tiny").label == "cat"
+
+
+def test_with_a_threshold_that_is_sure_enough() -> None:
+    logits = np.zeros((3, SIDE, SIDE), np.float32)
+    logits[0, :, : SIDE // 2] = 9  # elsewhere every class has a third
+    answer = result(logits=logits)
+    assert answer.label == "background"
+    assert answer.with_threshold(0.5).label == "cat"
+    assert answer.with_threshold(0.7).label == "background"
+
+
 def test_smooth_edges_are_smoother_than_nearest_ones() -> None:
     def circle(side: int) -> NDArray[np.float64]:
         y, x = (np.indices((side, side)) + 0.5) / side - 0.5
         return 0.3 - np.hypot(x, y)
 
     inside = circle(SIDE)
-    logits = np.stack([-inside, inside, np.full_like(inside, -99)]).astype(np.float32)
+    logits = 20 * np.stack([-inside, inside, np.full_like(inside, -99)]).astype(np.float32)
     photo = np.zeros((4 * SIDE, 4 * SIDE, 3), np.uint8)
     box = Letterbox.fit(4 * SIDE, 4 * SIDE, SIDE)
     wrong = [

@@ -69,6 +69,19 @@ def test_one_model_is_printed_and_written_for_its_card(
     ]
 
 
+def test_false_alarms_stand_beside_the_quality(by_colour: Path, data: Path, tmp_path: Path) -> None:
+    empty = {f"chair_{i}": np.zeros((30, 40), np.uint8) for i in range(3)}
+    folder, path = write_plain(tmp_path / "empty", empty), tmp_path / "report.json"
+    arguments = [str(by_colour), "--data", str(data), "--size", "64", "--json", str(path)]
+    main(arguments)
+    before = json.loads(path.read_text())[str(by_colour)]
+    main([*arguments, "--no-pets", str(folder)])
+    report = json.loads(path.read_text())[str(by_colour)]
+    assert report["photos_without_pets"] == 3
+    assert report["false_alarms"] == 0
+    assert (report["miou"], report["photos"]) == (before["miou"], 4)
+
+
 def test_several_models_and_their_pictures(
     by_colour: Path, model_path: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

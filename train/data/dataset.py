@@ -18,7 +18,7 @@ from torchvision.datasets import OxfordIIITPet
 
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.pixels.classes import BORDER
-from train.config import AugmentConfig, DataConfig, SourceConfig
+from train.config import AugmentConfig, Config, DataConfig, SourceConfig
 from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -165,6 +165,26 @@ def split_sources(
             "remove that folder and run train.multiply with this config"
         )
     return training, validation
+
+
+def kept_aside(folder: Path, configs: Sequence[Config]) -> list[Sample]:
+    """The photos of a folder in the "folder" layout that none of these runs was trained on.
+
+    Raises:
+        ValueError: that leaves none.
+        petseg.ImageError: the folder holds no photos with masks.
+    """
+    samples = read_source(SourceConfig(path=str(folder)), Path())
+    trained_on: set[str] = set()
+    for config in configs:
+        for source in config.data.sources:
+            if Path(source.path).name == folder.name:
+                training, _ = split_validation(samples, source.validation, config.data.seed)
+                trained_on.update(sample.name for sample in training)
+    unseen = [sample for sample in samples if sample.name not in trained_on]
+    if not unseen:
+        raise ValueError(f"every photo of {folder} was trained on; hold some back: sources.validation")
+    return unseen
 
 
 def is_trimap(sample: Sample) -> bool:

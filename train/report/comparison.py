@@ -108,6 +108,13 @@ def compare(models: Sequence[Model], pairs: Sequence[Pair]) -> list[Result]:
     return results
 
 
+def count_false_alarms(results: Sequence[Result], photos: Sequence[Photo]) -> None:
+    """Let every model answer for photos (H, W, 3) without pets, and add their false alarms to the figures."""
+    for photo in tqdm(photos, desc="without pets", unit="photo", mininterval=1):
+        for result in results:
+            result.native.add_empty(result.model(photo).segmentation.mask)
+
+
 def read_checked(pair: Pair) -> tuple[Photo, NDArray[np.uint8]]:
     """Photo (H, W, 3) and truth (H, W); raises ImageError unless size and labels fit."""
     photo, truth = pair.read_image(), pair.read_mask()

@@ -263,6 +263,24 @@ def test_eval_of_the_plain_layout(run: Run, truths: Path, tmp_path: Path) -> Non
     assert 0 < report["miou"] < 1
 
 
+def test_eval_counts_false_alarms(run: Run, truths: Path, tmp_path: Path) -> None:
+    """On a folder of photos, and on one with masks beside them, which are no photos."""
+    (tmp_path / "empty" / "images").mkdir(parents=True)
+    (tmp_path / "empty" / "masks").mkdir()
+    for place in ("images/a.png", "images/b.png", "masks/a.png", "masks/b.png"):
+        Image.new("L", (100, 60)).save(tmp_path / "empty" / place)
+    for given in ("empty", "empty/images"):
+        result = run("eval", truths, "--no-pets", tmp_path / given, "--json", tmp_path / "report.json")
+        assert result.exit_code == 0, result.stderr
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["photos_without_pets"] == 3  # one of the masks of truths shows none either
+        assert report["false_alarms"] <= 1
+        assert "photos without pets" in result.stdout
+    result = run("eval", truths, "--no-pets", tmp_path / "nowhere")
+    assert result.exit_code == 1
+    assert "nowhere" in result.stderr
+
+
 def test_eval_takes_another_mask_folder(run: Run, truths: Path, tmp_path: Path) -> None:
     (truths / "masks" / "poor.png").unlink()
     (truths / "masks").rename(truths / "pseudo")

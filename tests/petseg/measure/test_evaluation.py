@@ -8,7 +8,7 @@ from PIL import Image
 
 from petseg.errors import ImageError
 from petseg.measure.datasets import read_pairs
-from petseg.measure.evaluation import PhotoScore, evaluate, format_report
+from petseg.measure.evaluation import PhotoScore, count_false_alarms, evaluate, format_report
 
 # Truth and prediction of three photos of 2 x 4 pixels; the photo itself holds the prediction.
 TRUTH = {
@@ -122,3 +122,27 @@ def test_report_as_a_table_and_as_json(tmp_path: Path) -> None:
     table = format_report(report)
     assert "cat           0.2500  0.4000" in table
     assert "mean          0.3767  0.4454" in table
+
+
+def test_photos_without_pets_need_no_masks(tmp_path: Path) -> None:
+    evaluation, _ = evaluate(
+        read_pairs(write_folder(tmp_path, TRUTH, PREDICTION)), red_channel, progress=False
+    )
+    before = evaluation.report()
+    Image.fromarray(np.full((4, 4), 1, np.uint8)).save(tmp_path / "sofa.png")
+    count_false_alarms(evaluation, [tmp_path / "sofa.png"], red_channel, progress=False)
+    report = evaluation.report()
+    assert (before["photos_without_pets"], before["false_alarms"]) == (1, 0)
+    assert (report["photos_without_pets"], report["false_alarms"]) == (2, 0.5)
+    assert report["miou"] == before["miou"]
+    assert "pet on more than 1 % of those           0.5000" in format_report(report)
+
+
+def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
+    only = {"a": TRUTH["a"]}
+    evaluation, _ = evaluate(
+        read_pairs(write_folder(tmp_path, only, PREDICTION)), red_channel, progress=False
+    )
+    table = format_report(evaluation.report())
+    assert "nan" not in table.split("IoU, border ignored")[1]
+    assert "pet on more than" not in table

@@ -144,3 +144,29 @@ def test_click_figures_keep_to_their_limit() -> None:
 def test_wrong_numbers_of_clicks(ious: list[float]) -> None:
     with pytest.raises(ValueError, match=f"{len(ious)} clicks, must have 1 to 3"):
         ClickEvaluation(limit=3).add(ious, True)
+
+
+def test_false_alarms_by_hand() -> None:
+    evaluation = Evaluation()
+    nothing, cat = np.zeros((10, 20), np.uint8), np.ones((10, 20), np.uint8)
+    for found in (0, 2, 3, 10, 11):  # of 200 pixels: 0, 1, 1.5, 5 and 5.5 %
+        prediction = nothing.copy()
+        prediction.ravel()[:found] = 2
+        evaluation.add(nothing, prediction)
+    evaluation.add_empty(cat)
+    evaluation.add(np.full_like(nothing, BORDER), cat)  # nothing is known of it
+    evaluation.add(cat, cat)
+    evaluation.add(cat, cat * 2)
+    evaluation.add(cat, nothing)
+    report = evaluation.report()
+    assert report["photos_without_pets"] == 6
+    assert report["false_alarms"] == pytest.approx(4 / 6)
+    assert report["large_false_alarms"] == pytest.approx(2 / 6)
+    assert report["named"] == pytest.approx(1 / 3)
+
+
+def test_no_photo_without_pets_has_no_false_alarms() -> None:
+    report = Evaluation().report()
+    assert report["photos_without_pets"] == 0
+    assert math.isnan(report["false_alarms"])
+    assert math.isnan(report["named"])

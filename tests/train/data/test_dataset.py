@@ -12,11 +12,12 @@ from torch.utils.data import DataLoader
 from petseg.errors import ImageError
 from petseg.measure.datasets import Pair
 from tests.support.drawing import Labels, draw_labels, paint, write_oxford, write_plain
-from train.config import AugmentConfig, DataConfig, SourceConfig
+from train.config import AugmentConfig, Config, DataConfig, SourceConfig
 from train.data.dataset import (
     PhotoDataset,
     Sample,
     TorchvisionSample,
+    kept_aside,
     read_source,
     read_splits,
     split_validation,
@@ -43,6 +44,23 @@ def masks_with_border() -> dict[str, Labels]:
 def oxford(root: Path, name: str = "oxford-iiit-pet") -> SourceConfig:
     write_oxford(root / name, masks_with_border())
     return SourceConfig(path=name, layout="oxford")
+
+
+def test_kept_aside_is_what_no_run_was_trained_on(tmp_path: Path) -> None:
+    folder = write_plain(tmp_path / "empty", {f"chair_{i}": np.zeros((6, 8), np.uint8) for i in range(10)})
+
+    def run(validation: float, seed: int, path: str = "elsewhere/empty") -> Config:
+        source = SourceConfig(path=path, validation=validation)
+        return Config(name="x", data=DataConfig(sources=[source], seed=seed), model={"family": "unet"})
+
+    everything = read_source(SourceConfig(path=str(folder)), Path())
+    expected = {sample.name for sample in split_validation(everything, 0.5, 3)[1]}
+    assert {sample.name for sample in kept_aside(folder, [run(0.5, 3)])} == expected
+    assert len(kept_aside(folder, [])) == len(kept_aside(folder, [run(0, 3, "other")])) == 10
+    both = {sample.name for sample in kept_aside(folder, [run(0.5, 3), run(0.5, 4)])}
+    assert both == expected & {sample.name for sample in split_validation(everything, 0.5, 4)[1]}
+    with pytest.raises(ValueError, match="was trained on"):
+        kept_aside(folder, [run(0, 3)])
 
 
 @pytest.mark.parametrize("layout", ["complete", "subset", "complete under another name"])
