@@ -1,8 +1,9 @@
 """Checkpoint to int8: `python -m export.quantize train/checkpoints/unet --embed`.
 
-Calibrated on photos that the checkpoint was trained on, then held against float32 on photos that nothing was
-chosen on. What loses more than `MAX_DROP` of mIoU, or gives fewer than `MIN_AGREEMENT` of the pixels the same
-class, is not written. With --held-out it is measured on what training kept aside: for choosing settings.
+Calibrated on photos that the checkpoint was trained on, then held against float32 on the test list, which
+nothing was trained on. What loses more than `MAX_DROP` of mIoU, or gives fewer than `MIN_AGREEMENT` of the
+pixels the same class, is not written. With --held-out it is measured on what training kept aside: for
+choosing settings.
 """
 
 import argparse

@@ -1,66 +1,28 @@
-"""Model cards from measured results: `python -m export.card NAME...`, or `--check` for all of them.
+"""Model cards and tables from measured results: `python -m export.card NAME...`, or `--check` for all.
 
 A card is made of model_cards/NAME.toml (what only a person can say) and of what was measured: the manifest in
 petseg/weights/index.json, and metrics.json, config.json and, where they are, parity.json, robustness.json and
-speed.json in train/checkpoints/NAME. No number in a card is typed by hand.
+speed.json in train/checkpoints/NAME. No number in a card is typed by hand. The tables in README.md and docs/
+that stand between marks come from the same files (`export.card.pages`), and are written with every card.
 """
 
 import argparse
-import json
 import math
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from export.card import text
-from export.card.click_figures import click_figures, is_simulation
-from petseg.models.manifest import Manifest
+from export.card import pages, text
+from export.card.click_figures import is_simulation
+from export.card.facts import ROOT, CardError, Facts, folders, gather, names, words_of
 from petseg.pixels import saving
 from petseg.pixels.classes import CLASSES
 
-ROOT = Path(__file__).parents[2]
 OXFORD = "timm/oxford-iiit-pet"
 """The test photos' dataset, by its name on the Hub."""
-
-
-class CardError(Exception):
-    """A card that cannot be made, since something was not measured or does not fit together."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a card is made of.
-
-    Attributes:
-        name: of the model.
-        words: model_cards/NAME.toml.
-        manifest: what the model says about itself.
-        files: path below petseg/weights -> sha256 and bytes.
-        config: of the training run.
-        measured: name of a JSON file without .json -> what it says; "metrics" is always there.
-        figures: pictures beside them, by name.
-    """
-
-    name: str
-    words: dict[str, Any]
-    manifest: Manifest
-    files: dict[str, dict[str, Any]]
-    config: dict[str, Any]
-    measured: dict[str, dict[str, Any]]
-    figures: tuple[str, ...]
-
-
-def names(root: Path = ROOT) -> list[str]:
-    """The models that must have a card: the embedded ones, and those whose text says they are unpublished."""
-    unpublished = [
-        path.stem for path in (root / "model_cards").glob("*.toml") if not _words(path)["published"]
-    ]
-    return sorted({*_index(root), *unpublished})
 
 
 def make(name: str, root: Path = ROOT) -> str:
@@ -69,109 +31,23 @@ def make(name: str, root: Path = ROOT) -> str:
     Raises:
         CardError: a source is missing or damaged, or they disagree.
     """
-    words = _words(root / "model_cards" / f"{name}.toml")
+    words = words_of(root / "model_cards" / f"{name}.toml")
     if not words["published"]:
         return _join(_front(name), text.unpublished(name, words))
     facts = gather(name, words, root)
     return _join(_front(name, facts), "\n\n".join(_sections(facts)))
 
 
-def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
-    """Read what was measured; raises `CardError` if it is not there, or does not agree with the manifest."""
-    entry = _index(root).get(name)
-    if entry is None:
-        raise CardError(
-            f"{name} is not in petseg/weights/index.json; embed it: python -m export.export --embed"
-        )
-    folder = root / "train" / "checkpoints" / name
-    measured = {
-        what: _one(_read(folder / f"{what}.json"), name, folder / f"{what}.json")
-        for what in ("metrics", "parity", "int8", "robustness", "speed", "zeroshot")
-        if what == "metrics" or (folder / f"{what}.json").is_file()
-    }
-    manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
-    figures = measured["metrics"]
-    if is_simulation(figures):
-        try:
-            figures = click_figures(figures)
-        except ValueError as error:
-            raise CardError(f"{folder / 'metrics.json'}: {error}") from error
-    for figure, value in manifest.metrics.items():
-        said = figures.get(figure)
-        if isinstance(value, float) and not (isinstance(said, float) and math.isclose(value, said)):
-            raise CardError(
-                f"{name}: {figure} is {value} in the model and {said} in {folder / 'metrics.json'}; "
-                "export it again with --metrics"
-            )
-    quantised = entry.get("int8", {"files": []})["files"]
-    proven = measured.get("int8", {}).get("files", {}).values()
-    if any(file["sha256"] not in proven for file in quantised):
-        raise CardError(
-            f"{folder / 'int8.json'} is missing, or not about the int8 weights; write it with: "
-            f"python -m export.quantize {folder} --embed --json {folder / 'int8.json'}"
-        )
-    if not quantised:
-        measured.pop("int8", None)  # of weights that are no more
-    return Facts(
-        name,
-        words,
-        manifest,
-        {file["path"]: file for file in (*entry["files"], *quantised)},
-        _read(folder / "config.json"),
-        measured,
-        tuple(sorted(path.name for path in folder.glob("*.png"))),
-    )
-
-
-def _words(path: Path) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"published": True, "limits": [], "failures": [], "train": []}
-    try:
-        words = defaults | tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CardError(f"{path} cannot be read: {error}") from error
-    if not all(isinstance(words.get(key), str) for key in ("title", "summary")):
-        raise CardError(f"{path} needs a title and a summary")
-    return words
-
-
-def _index(root: Path) -> dict[str, Any]:
-    path = root / "petseg" / "weights" / "index.json"
-    return dict(_read(path)["models"]) if path.is_file() else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CardError(f"{path} is missing; measure first, model_cards/README.md says how") from error
-    except (OSError, ValueError) as error:
-        raise CardError(f"{path} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise CardError(f"{path} is no JSON object")
-    return document
-
-
-def _one(document: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
-    """The part of a report that is about one model, where it has one part for each."""
-    if not all(isinstance(part, dict) for part in document.values()):
-        return document
-    parts = {PurePath(key).name: part for key, part in document.items()}
-    if len(parts) == 1:
-        return dict(next(iter(parts.values())))
-    if name not in parts:
-        raise CardError(f"{path} is about {', '.join(parts) or 'nothing'}, not about {name}")
-    return dict(parts[name])
-
-
 def _front(name: str, facts: Facts | None = None) -> ModelCardData:
     """The metadata that the Hub reads."""
-    folders = _folders(facts) if facts else []
+    sources = folders(facts) if facts else []
     return ModelCardData(
-        license="apache-2.0",
+        license="other",
+        license_name="research-and-evaluation",
         library_name="petseg",
         pipeline_tag="image-segmentation",
         tags=["cat", "dog", "pet", "onnx", "background-removal"],
-        datasets=[OXFORD] if any(folder.startswith("oxford-iiit-pet") for folder in folders) else None,
+        datasets=[OXFORD] if any(folder.startswith("oxford-iiit-pet") for folder in sources) else None,
         model_name=f"petseg {name}" if facts else None,
         eval_results=list(_results(facts)) if facts else None,
     )
@@ -193,18 +69,12 @@ def _results(facts: Facts) -> Iterator[EvalResult]:
             )
 
 
-def _folders(facts: Facts) -> list[str]:
-    """Names of the folders that the photos came from."""
-    sources = facts.config.get("data", {}).get("sources", [])
-    return list(dict.fromkeys(PurePath(source["path"]).name for source in sources))
-
-
 def _sections(facts: Facts) -> Iterator[str]:
     manifest, measured = facts.manifest, facts.measured
     yield f"# {facts.words['title']}\n\n{facts.words['summary'].strip()}"
     yield text.what_it_is(manifest, facts.config, facts.files)
     yield text.usage(facts.name, manifest.prompts)
-    yield text.training_data(_folders(facts), manifest.training_data)
+    yield text.training_data(folders(facts), manifest.training_data)
     if is_simulation(measured["metrics"]):
         yield text.clicks(measured["metrics"])
     else:
@@ -226,7 +96,7 @@ def _join(front: ModelCardData, body: str) -> str:
 
 
 def check(root: Path = ROOT) -> list[str]:
-    """What is wrong with the cards on disk: missing, or not what their sources give."""
+    """What is wrong with cards and pages on disk: missing, or not what their sources give."""
     problems = []
     for name in names(root):
         path = root / "model_cards" / f"{name}.md"
@@ -239,6 +109,10 @@ def check(root: Path = ROOT) -> list[str]:
         except CardError as error:
             problems.append(str(error))
     known = {*names(root), "README"}
+    try:
+        problems += pages.check(root)
+    except CardError as error:
+        problems.append(str(error))
     strays = (path for path in sorted((root / "model_cards").glob("*.md")) if path.stem not in known)
     return problems + [f"{path} is the card of no model" for path in strays]
 
@@ -267,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in wanted:
             path = options.root / "model_cards" / f"{name}.md"
             saving.write(path, make(name, options.root).encode())
+            print(path)
+        for path in pages.write(options.root):
             print(path)
     except CardError as error:
         print(f"no card: {error}", file=sys.stderr)

@@ -139,12 +139,17 @@ def settings(project: dict[str, Any], index: dict[str, Any], needs: Sequence[Req
         sdk_version=_gradio(needs),
         python_version=f"{sys.version_info.major}.{sys.version_info.minor}",
         app_file=APP,
-        license=project["license"].lower(),
+        license=_license(project["license"]),
         short_description=project["description"],
         tags=["cat", "dog", "image-segmentation", "background-removal"],
         models=sorted({entry["repo"] for entry in published.values()}) or None,
         preload_from_hub=preload or None,
     )
+
+
+def _license(expression: str) -> str:
+    """An SPDX expression as the Hub's one word: code and weights under different terms are "other"."""
+    return "other" if " " in expression else expression.lower()
 
 
 def _gradio(needs: Sequence[Requirement]) -> str:
