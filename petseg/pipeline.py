@@ -20,6 +20,7 @@ from petseg.engine.network import Network, planes
 from petseg.errors import DeviceError, ImageError, PetsegError
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import ImageInput, load, load_reduced
+from petseg.second_look import Look, look_again
 from petseg.segmentation import Pixels, Segmentation
 
 T = TypeVar("T")
@@ -143,11 +144,19 @@ def _take(source: Iterator[T], count: int) -> tuple[list[T], Exception | None]:
     return taken, None
 
 
-class _Look(NamedTuple):
-    """A photo as the network sees it, (S, S, 3) uint8, how it was fitted, and the photo itself."""
+class _Fitted(NamedTuple):
+    """A photo as the network sees it.
+
+    Attributes:
+        square: (S, S, 3) uint8.
+        letterbox: how the photo was fitted.
+        pixels: (h, w, 3) uint8, the photo or a smaller copy of it.
+        photo: what the result keeps.
+    """
 
     square: NDArray[np.uint8]
     letterbox: Letterbox
+    pixels: NDArray[np.uint8]
     photo: Pixels
 
 
@@ -171,20 +180,22 @@ class Work(Generic[R]):
 
     def __call__(self, images: list[ImageInput]) -> list[R | PetsegError]:
         """What is wanted, or an error, for each photo."""
-        looks = [self._look(image) for image in images]
-        squares = [look.square for look in looks if not isinstance(look, PetsegError)]
-        answers = iter(self.network.run(planes(squares)) if squares else ())
+        run, fill = self.network.run, self.network.manifest.fill
+        photos = [self._fit(image) for image in images]
+        squares = [photo.square for photo in photos if not isinstance(photo, PetsegError)]
+        answers = iter(run(planes(squares)) if squares else ())
         results: list[R | PetsegError] = []
-        for look in looks:
+        for photo in photos:
             try:
-                if isinstance(look, PetsegError):
-                    raise look
-                results.append(self.finish(self.result(next(answers), look.letterbox, look.photo)))
+                if isinstance(photo, PetsegError):
+                    raise photo
+                look = look_again(Look(next(answers), photo.letterbox), photo.pixels, fill, run)
+                results.append(self.finish(self.result(*look, photo.photo)))
             except PetsegError as error:
                 results.append(error)
         return results
 
-    def _look(self, image: ImageInput) -> _Look | PetsegError:
+    def _fit(self, image: ImageInput) -> _Fitted | PetsegError:
         size, fill = self.network.manifest.size, self.network.manifest.fill
         again = not self.keep_photos and isinstance(image, str | bytes | os.PathLike)
         try:
@@ -194,7 +205,7 @@ class Work(Generic[R]):
             return error
         letterbox = Letterbox.fit(*sides, size)
         photo = partial(_read_again, image, sides, self.max_pixels) if again else pixels
-        return _Look(letterbox.apply(pixels, fill), letterbox, photo)
+        return _Fitted(letterbox.apply(pixels, fill), letterbox, pixels, photo)
 
 
 def _read_again(image: ImageInput, sides: tuple[int, int], max_pixels: int) -> NDArray[np.uint8]:

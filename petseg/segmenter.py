@@ -12,13 +12,14 @@ from petseg.clicks import prompts
 from petseg.clicks.prompts import Box, Labels, Point, Points, Prompt
 from petseg.clicks.state import ClickState
 from petseg.dialogue import Dialogue
-from petseg.engine.network import open_model, open_network, planes
+from petseg.engine.network import open_model, open_network
 from petseg.engine.precision import Precision
 from petseg.errors import ImageError, PetsegError, PromptError
 from petseg.models import catalog
 from petseg.models.manifest import Manifest
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import DEFAULT_MAX_PIXELS, ImageInput, load
+from petseg.second_look import see
 from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
 
 R = TypeVar("R")
@@ -282,10 +283,7 @@ class Segmenter:
     ) -> Segmentation:
         self.check_takes(prompt.kinds if prompt else ())
         if prompt is None:
-            height, width = photo.shape[:2]
-            whole = Letterbox.fit(width, height, self.manifest.size)
-            logits = self._network.run(planes([whole.apply(photo, self.manifest.fill)]))[0]
-            return self._result(logits, whole, photo)
+            return self._result(*see(photo, self.manifest.size, self.manifest.fill, self._network.run), photo)
         state = Dialogue(self._network, photo).answer(prompt, self._own(previous))
         return self._result(state.logits, state.letterbox, photo, state)
 

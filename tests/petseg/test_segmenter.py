@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import petseg
+from petseg import second_look
 from petseg.engine import session as runtime
 from petseg.errors import DeviceError, ImageError, ImageTooLargeError, ModelError, OutputError, PromptError
 from petseg.segmenter import Segmenter, segment
@@ -192,6 +193,7 @@ def test_map_really_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         return run(self, inputs)
 
     monkeypatch.setattr(runtime.Session, "run", spy)
+    monkeypatch.setattr(second_look, "worth", lambda first: [])
     assert len(list(Segmenter().map(photos(7), batch_size=3))) == 7
     assert batches == [3, 3, 1]
 

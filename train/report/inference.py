@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from petseg.engine.network import open_network
 from petseg.models import catalog
 from petseg.pixels.geometry import FILL, Letterbox
+from petseg.second_look import Look, look_again
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.config import Config
@@ -86,8 +87,13 @@ class Model:
     def __call__(self, photo: Photo) -> Answer:
         """Answer for an (H, W, 3) uint8 photo."""
         box, batch = letterboxed(photo, self.size, self.fill)
-        logits = self.run(batch)
-        return Answer(logits, box, Segmentation(logits, box, photo, self.name))
+        first = Look(self.run(batch), box)
+        # As petseg does; the photo's mean colour around it is a study's, which looks but once.
+        look = first if self.fill == "mean" else look_again(first, photo, self.fill, self._run_all)
+        return Answer(*look, Segmentation(*look, photo, self.name))
+
+    def _run_all(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.stack([self.run(torch.from_numpy(image)[None]) for image in images])
 
     @classmethod
     def of_network(
