@@ -16,14 +16,17 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.isnet import IsNet, compare
 from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
 from petseg.measure.bench import machine
 from petseg.measure.datasets import Pair, read_pairs
-from petseg.measure.evaluation import Predictor, evaluate, format_report
+from petseg.measure.evaluation import Predictor, count_false_alarms, evaluate, format_report
 from petseg.pixels import saving
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
+from train.checkpoint import CHECKPOINTS, load_checkpoint_config
+from train.data.dataset import kept_aside
 
 ROOT = Path(__file__).parents[1]
 PEER = ROOT / "../shared/weights/peers/deeplabv3_mnv2_pascal_quant.tflite"
@@ -127,11 +130,15 @@ def measure(segmenter: Segmenter, peer: Peer, photo: Photo, rounds: int) -> dict
     }
 
 
-def compare_accuracy(segmenter: Segmenter, peer: Peer, pairs: list[Pair]) -> dict[str, dict[str, Any]]:
+def compare_accuracy(
+    segmenter: Segmenter, peer: Peer, pairs: list[Pair], without_pets: list[Path]
+) -> dict[str, dict[str, Any]]:
     """`Evaluation.report` of both; the peer's is the better of two ways to fit a photo, named "fit"."""
 
     def report(predict: Predictor) -> dict[str, Any]:
-        return evaluate(pairs, predict)[0].report()
+        evaluation, _ = evaluate(pairs, predict)
+        count_false_alarms(evaluation, without_pets, predict)
+        return evaluation.report()
 
     ways = {"letterboxed": peer.letterboxed, "stretched": peer.stretched}
     reports = [{"fit": way, **report(predict)} for way, predict in ways.items()]
@@ -139,6 +146,14 @@ def compare_accuracy(segmenter: Segmenter, peer: Peer, pairs: list[Pair]) -> dic
         "petseg": report(lambda photo: segmenter(photo).mask),
         "peer": max(reports, key=lambda each: each["miou"]),
     }
+
+
+def unseen_by(model: str, folder: Path) -> list[Path]:
+    """The photos of a folder without pets that an embedded model was not trained on."""
+    checkpoint = CHECKPOINTS / model
+    configs = [load_checkpoint_config(checkpoint)] if checkpoint.is_dir() else []
+    unseen = {sample.name for sample in kept_aside(folder, configs)}
+    return [pair.image for pair in read_pairs(folder) if pair.name in unseen]
 
 
 def print_results(results: dict[str, Any]) -> None:
@@ -158,6 +173,14 @@ def print_results(results: dict[str, Any]) -> None:
     for name, report in results.get("accuracy", {}).items():
         fit = f", photos {report['fit']}" if "fit" in report else ""
         print(f"\n{name}{fit}\n{format_report(report)}")
+    if isnet := results.get("isnet"):
+        print(f"\n{isnet['photos']} photos{'':<14}{'pet IoU':>10}{'with border':>12}{'median ms':>11}")
+        for name in ("petseg", "isnet"):
+            row = isnet[name]
+            print(
+                f"{name:<24}{row['pet_iou']:>10.4f}{row['pet_iou_border_as_pet']:>12.4f}{row['median_ms']:>11.1f}"
+            )
+        print(f"petseg, photo to mask, is {isnet['ratio']:.0f} times as fast as IS-Net's network alone")
 
 
 def main() -> int:
@@ -172,8 +195,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100, help="measurements of each")
     parser.add_argument("--data", type=Path, help="also evaluate both on this folder of photos with masks")
     parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
+    parser.add_argument(
+        "--no-pets", type=Path, metavar="FOLDER", help="and on this one of photos without, for false alarms"
+    )
+    parser.add_argument("--isnet", type=Path, metavar="FILE.onnx", help="IS-Net too (benchmarks/isnet.py)")
+    parser.add_argument("--isnet-photos", type=int, default=82, help="photos of --data that it is shown")
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args()
+    if (options.no_pets or options.isnet) and not options.data:
+        parser.error("--no-pets and --isnet go with --data")
     photo = sample_photo()
     try:
         segmenter = Segmenter(
@@ -181,6 +211,8 @@ def main() -> int:
         )
         peer = Peer(options.peer, options.threads)
         pairs = read_pairs(options.data, options.split) if options.data else []
+        without_pets = unseen_by(segmenter.name, options.no_pets) if options.no_pets else []
+        isnet = IsNet(options.isnet, options.threads) if options.isnet else None
     except (PetsegError, OSError, ValueError) as error:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 1
@@ -194,7 +226,9 @@ def main() -> int:
         "latency": measure(segmenter, peer, photo, options.rounds),
     }
     if pairs:
-        results["accuracy"] = compare_accuracy(segmenter, peer, pairs)
+        results["accuracy"] = compare_accuracy(segmenter, peer, pairs, without_pets)
+    if isnet is not None:
+        results["isnet"] = compare(isnet, lambda photo: segmenter(photo).mask, pairs, options.isnet_photos)
     print_results(results)
     if options.json:
         saving.write_json(options.json, results)
