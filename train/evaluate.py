@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from petseg.errors import PetsegError
-from petseg.measure.datasets import Pair, read_pairs
-from petseg.measure.evaluation import format_report
+from petseg.measure.datasets import Pair, read_named, read_pairs
+from petseg.measure.evaluation import count_named, format_report
 from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
@@ -46,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         metavar="FOLDER",
         help="images/ beside masks/, no pets, for false alarms; less what the models were trained on",
+    )
+    parser.add_argument(
+        "--named",
+        type=Path,
+        metavar="FOLDER",
+        help="images/ and index.csv (name, species), no masks: how often a pet is found and named rightly",
     )
     parser.add_argument("--size", type=int, help="square of checkpoints; default: the one of their training")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
@@ -83,6 +89,10 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
         unseen = kept_aside(options.no_pets, known_configs(options.models))
         count_false_alarms(results, [sample.read_image() for sample in unseen])
     reports = {result.model.name: result.report(options.threads) for result in results}
+    for model in models if options.named else ():
+        answers = count_named(read_named(options.named), lambda photo, m=model: m(photo).segmentation.mask)
+        reports[model.name]["species_alone"] = answers
+        print(f"{model.name}, {options.named}: {answers}")
     if len(results) == 1:
         print(f"{models[0].name}\n{format_report(results[0].native.report())}\n")
     print(format_table(results, options.threads))

@@ -5,6 +5,7 @@ The Oxford-IIIT Pet layout: `images/NAME.jpg`, `annotations/trimaps/NAME.png` (1
 `masks/NAME.png` (0 background, 1 cat, 2 dog, 255 ignored).
 """
 
+import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.errors import ImageError
-from petseg.pixels.classes import BORDER
+from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.image import load
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -138,3 +139,34 @@ def _split_names(folder: Path, split: str) -> Sequence[str]:
     except OSError as error:
         raise ImageError(f"there is no split {split!r}: {path} cannot be read ({error.strerror})") from error
     return sorted(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))
+
+
+def read_named(folder: Path) -> list[tuple[Path, int]]:
+    """Photos of which only the species is known: `images/NAME.*`, and `index.csv` with "name" and "species".
+
+    Returns:
+        Each photo with 1 for a cat or 2 for a dog, in the order of the index.
+
+    Raises:
+        ImageError: no such index, a species that is neither, or a photo that is missing.
+    """
+    path = folder / "index.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [(row["name"], row["species"]) for row in csv.DictReader(file)]
+        find = _image_finder(folder / "images")
+    except (OSError, KeyError) as error:
+        raise ImageError(
+            f"{path} cannot be read ({error}); expected columns name and species, beside images/"
+        ) from error
+    found = []
+    for name, species in rows:
+        image = find(name)
+        if image is None or species not in CLASSES[1:]:
+            raise ImageError(
+                f"{path}: {name} has no photo in images/"
+                if image is None
+                else f"{path}: species of {name} is {species!r}, must be cat or dog"
+            )
+        found.append((image, CLASSES.index(species)))
+    return found

@@ -1,7 +1,7 @@
 """Run any predictor over photos with true masks, at their native resolution."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from petseg.errors import ImageError
 from petseg.measure.datasets import Pair
-from petseg.measure.metrics import Evaluation
+from petseg.measure.metrics import Evaluation, mean, species_of
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.image import load
 
@@ -58,6 +58,26 @@ def count_false_alarms(
     """
     for path in tqdm(photos, desc="without pets", unit="photo", disable=not progress, mininterval=1):
         evaluation.add_empty(predict(load(path)))
+
+
+def count_named(
+    photos: Sequence[tuple[Path, int]], predict: Predictor, *, progress: bool = True
+) -> dict[str, Any]:
+    """How often a pet is found, and named rightly, on photos of which only the species is known.
+
+    Returns:
+        "photos", and the shares "found" and "named".
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    shown = tqdm(photos, desc="species alone", unit="photo", disable=not progress, mininterval=1)
+    answers = [(species_of(predict(load(path))), species) for path, species in shown]
+    return {
+        "photos": len(answers),
+        "found": mean(np.array([found != 0 for found, _ in answers], float)),
+        "named": mean(np.array([found == species for found, species in answers], float)),
+    }
 
 
 def format_report(report: dict[str, Any]) -> str:

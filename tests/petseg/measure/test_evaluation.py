@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import read_pairs
-from petseg.measure.evaluation import PhotoScore, count_false_alarms, evaluate, format_report
+from petseg.measure.datasets import read_named, read_pairs
+from petseg.measure.evaluation import PhotoScore, count_false_alarms, count_named, evaluate, format_report
 
 # Truth and prediction of three photos of 2 x 4 pixels; the photo itself holds the prediction.
 TRUTH = {
@@ -146,3 +146,24 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
     table = format_report(evaluation.report())
     assert "nan" not in table.split("IoU, border ignored")[1]
     assert "pet on more than" not in table
+
+
+def test_photos_of_which_only_the_species_is_known(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name, value in (("a", 1), ("b", 1), ("c", 0), ("d", 2)):
+        Image.fromarray(np.full((4, 4), value, np.uint8)).save(tmp_path / f"images/{name}.png")
+    index = tmp_path / "index.csv"
+    index.write_text("name,species\na,cat\nb,dog\nc,cat\nd,dog\n")
+    answers = count_named(read_named(tmp_path), red_channel, progress=False)
+    assert answers == {"photos": 4, "found": 0.75, "named": 0.5}
+    for text, message in (
+        ("name,species\nz,cat\n", "z has no photo"),
+        ("name,species\na,cow\n", "species of a is 'cow'"),
+        ("photo\na\n", "expected columns name and species"),
+    ):
+        index.write_text(text)
+        with pytest.raises(ImageError, match=message):
+            read_named(tmp_path)
+    index.unlink()
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_named(tmp_path)
