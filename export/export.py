@@ -27,7 +27,6 @@ from petseg.models import catalog
 from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
 from train.checkpoint import load_checkpoint
-from train.models.autoencoder import AutoencoderConfig
 
 OPSET, IR_VERSION = 18, 10
 """What torch writes without converting, and what onnxruntime 1.20 and later loads."""
@@ -126,7 +125,7 @@ def export(
         ExportError: the model answers with something else than logits of the contract's shape and classes.
     """
     model, config = load_checkpoint(checkpoint)
-    if isinstance(config.model, AutoencoderConfig) and config.model.task == "reconstruction":
+    if config.model.gives == "photo":
         raise ExportError(f"{checkpoint} gives photos back; export the one that was trained on its encoder")
     if config.data.labels != "species":
         raise ExportError(

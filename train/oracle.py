@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from petseg.measure.datasets import Pair, read_pairs
@@ -18,14 +19,13 @@ from petseg.pixels import saving
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.data.arguments import add_photos
-from train.models.clip import Clip
 from train.report.inference import letterboxed
 
 PREFIX = "oracle_"
 
 
 @torch.inference_mode()
-def measure(model: Clip, pairs: Sequence[Pair], size: int) -> dict[str, Any]:
+def measure(model: nn.Module, pairs: Sequence[Pair], size: int) -> dict[str, Any]:
     """What `petseg.measure.metrics.Evaluation.report` gives, every name with `PREFIX`.
 
     Args:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
     model, config = load_checkpoint(options.checkpoint)
-    if not isinstance(model, Clip) or not model.oracle_text:
+    if "true species" not in config.model.needs:
         parser.error(f"{options.checkpoint} was trained without oracle_text: use python -m train.evaluate")
     report = measure(model, read_pairs(options.data, options.split), config.data.size)
     figures = {name: value for name, value in report.items() if isinstance(value, int | float)}

@@ -25,11 +25,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from petseg.pixels import saving
+from train.loops import trainer_class
 from train.loops.autoencoder import STAGE_ONE
-from train.loops.base import Trainer, state_folder
+from train.loops.base import state_folder
 from train.report.tables import aligned
 from train.search_space import SearchConfig, SpaceError, load_space
-from train.train import TRAINERS
 
 mpl.use("Agg")
 
@@ -169,7 +169,7 @@ def train(trial: optuna.Trial, space: SearchConfig) -> float:
     config = space.trial_config(trial.params, folder)
     # One Accelerator after the other: the next may ask for another precision.
     AcceleratorState._reset_state()
-    trainer = TRAINERS.get(config.model.family, Trainer)(config)
+    trainer = trainer_class(config.model)(config)
     begun = any(state_folder(run) for run in (folder, folder / STAGE_ONE))
     history = trainer.fit(resume=begun, on_epoch=report)
     figures = [value for row in history if math.isfinite(value := figure(row, space.metric))]

@@ -12,21 +12,7 @@ if __name__ == "__main__":
 from accelerate import PartialState
 
 from train.config import load_config
-from train.loops.autoencoder import AutoencoderTrainer
-from train.loops.base import Trainer
-from train.loops.clip import ClipTrainer
-from train.loops.contrastive import ContrastiveTrainer
-from train.loops.prompt import PromptTrainer
-
-TRAINERS: dict[str, type[Trainer] | type[AutoencoderTrainer]] = {
-    "autoencoder": AutoencoderTrainer,
-    "prompt": PromptTrainer,
-    "clip_prompt": PromptTrainer,
-    "prompt_unet": PromptTrainer,
-    "contrastive": ContrastiveTrainer,
-    "clip": ClipTrainer,
-}
-"""Families with a training loop of their own."""
+from train.loops import trainer_class
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,8 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the run's last whole epoch")
     options = parser.parse_args(arguments)
     config = load_config(options.config, options.set)
-    trainer = TRAINERS.get(config.model.family, Trainer)
-    trainer(config).fit(resume=options.resume)
+    trainer_class(config.model)(config).fit(resume=options.resume)
     PartialState().destroy_process_group()
 
 

@@ -15,9 +15,7 @@ from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256
 from train.config import Config
 from train.models import parameter_count
-from train.models.autoencoder import AutoencoderConfig
-from train.models.clip import ClipConfig
-from train.models.prompt import PromptConfig
+from train.models.family import last_parts
 
 _DATASETS = {
     "oxford-iiit-pet": "Oxford-IIIT Pet (subset)",
@@ -26,13 +24,6 @@ _DATASETS = {
     "pets-extra": "pets-extra (COCO, feral-cat scenes, StanfordExtra, DAVIS)",
 }
 """Folder of a source -> what it holds."""
-
-_STARTS = {
-    "tf_efficientnet_lite2.safetensors": "ImageNet",
-    "mobilenet_v2-imagenet.safetensors": "ImageNet",
-    "mobilenet_v2-voc.safetensors": "COCO and Pascal VOC",
-}
-"""Encoder weights -> what they were trained on."""
 
 
 def describe(
@@ -84,19 +75,8 @@ def training_data(config: Config) -> str:
     """The sources in words, and what the run started from; a folder that is not known goes by its name."""
     paths = [*(source.path for source in config.data.sources), *config.reconstruction.photos]
     parts = list(dict.fromkeys(_DATASETS.get(name, name) for name in (PurePath(path).name for path in paths)))
-    model = config.model
-    start = config.start or (model.unet_checkpoint if isinstance(model, PromptConfig) else None)
-    weights = model.unet.weights if isinstance(model, PromptConfig) else getattr(model, "weights", None)
-    if start:
-        parts.append(f"continued from {'/'.join(PurePath(start).parts[-2:])}")
-    elif weights:
-        name = PurePath(weights).name
-        parts.append(f"encoder started from {_STARTS.get(name, name)}")
-    elif isinstance(model, ClipConfig) and model.encoder:
-        parts.append(f"frozen encoder {'/'.join(PurePath(model.encoder).parts[-2:])}")
-    elif isinstance(model, AutoencoderConfig):
-        parts.append("encoder trained by reconstruction alone")
-    return ", ".join(parts)
+    start = f"continued from {last_parts(config.start)}" if config.start else config.model.origin
+    return ", ".join([*parts, start] if start else parts)
 
 
 def read_metrics(path: Path, checkpoint: Path) -> dict[str, Any]:

@@ -20,10 +20,9 @@ from petseg.pixels import saving
 from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import FILL
 from petseg.pixels.image import load
-from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.data.dataset import Sample
-from train.loops.base import BEST, OnEpoch, Trainer, state_folder
+from train.loops.base import BEST, OnEpoch, Trainer, state_folder, trains
 from train.models.autoencoder import AutoencoderConfig
 from train.models.unet import normalise
 
@@ -128,21 +127,7 @@ class ReconstructionTrainer(Trainer):
             save_samples(self.averaged_model, self.shown, self.config.folder / SAMPLES)
 
 
-class SegmentationTrainer(Trainer):
-    """`Trainer` of stage two: the encoder is taken over from `model.encoder_checkpoint`."""
-
-    def build_model(self) -> nn.Module:
-        """The model, its encoder that of stage one."""
-        config = self.config
-        model = super().build_model()
-        options = config.model
-        assert isinstance(options, AutoencoderConfig)
-        if options.encoder_checkpoint and not config.start:
-            trained, _ = load_checkpoint(options.encoder_checkpoint)
-            model.encoder.load_state_dict(trained.encoder.state_dict())
-        return model
-
-
+@trains(AutoencoderConfig)
 class AutoencoderTrainer:
     """Both stages of one config, one after the other.
 
@@ -174,7 +159,7 @@ class AutoencoderTrainer:
         if first and not reached:
             history = ReconstructionTrainer(first).fit(resume, None if second else on_epoch)
         if second:
-            history = SegmentationTrainer(second).fit(resume and (reached or not first), on_epoch)
+            history = Trainer(second).fit(resume and (reached or not first), on_epoch)
         return history
 
     def stages(self) -> tuple[Config | None, Config | None]:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from train.data.collage import CollageDataset
 from train.data.dataset import PhotoDataset, Sample, read_splits
 from train.losses import build_loss, presence_loss
 from train.models import build
+from train.models.family import FamilyConfig
 from train.models.stored import load_weights
 from train.models.unet import Answer
 from train.report.plots import plot_history
@@ -44,6 +45,34 @@ BEST = "best"
 OnEpoch = Callable[[dict[str, float]], None]
 
 
+class Fits(Protocol):
+    """A training that can be run."""
+
+    def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
+        """See `Trainer.fit`."""
+
+
+_TRAINERS: dict[type[FamilyConfig], Callable[[Config], Fits]] = {}
+
+Made = TypeVar("Made", bound=Callable[[Config], Fits])
+
+
+def trains(*families: type[FamilyConfig]) -> Callable[[Made], Made]:
+    """Register the decorated trainer for models with these options, and with options derived from them."""
+
+    def register(trainer: Made) -> Made:
+        _TRAINERS.update(dict.fromkeys(families, trainer))
+        return trainer
+
+    return register
+
+
+def trainer_class(options: FamilyConfig) -> Callable[[Config], Fits]:
+    """The trainer of a model with these options: that of the nearest class that has one."""
+    return next(_TRAINERS[kind] for kind in type(options).__mro__ if kind in _TRAINERS)
+
+
+@trains(FamilyConfig)
 class Trainer:
     """One run of one config. Everything it writes lies in `config.folder`:
 
@@ -57,6 +86,8 @@ class Trainer:
     score = "val_miou"
 
     def __init__(self, config: Config) -> None:
+        if not config.start:  # which is resolved
+            config = config.model_copy(update={"model": config.model.resolved()})
         self.config = config
         optim = config.optim
         self.accelerator = open_accelerator(config)
@@ -103,8 +134,11 @@ class Trainer:
         """The model at its start."""
         config = self.config
         model = build((without_start(config) if config.start else config).model)
+        borrowed = config.model.borrowed
         if config.start:
             load_weights(model, config.start)
+        elif borrowed:
+            load_weights(model.get_submodule(borrowed.part), borrowed.checkpoint, borrowed.source)
         return model
 
     def splits(self) -> tuple[list[Sample], list[Sample]]:

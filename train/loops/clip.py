@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from train.config import Config
-from train.loops.base import Trainer
+from train.loops.base import Trainer, trains
 from train.models.clip import ClipConfig
 from train.oracle import PREFIX
 
@@ -12,37 +12,36 @@ LEAKED = ("val_miou", "val_accuracy")
 """Figures that are renamed where the model was told the answer."""
 
 
+@trains(ClipConfig)
 class ClipTrainer(Trainer):
     """`Trainer` for a `Clip`.
 
     Its checkpoint holds the frozen encoder too and its config the encoder's sizes, so that the folder alone
     gives the model back, with no Hub and no text tower.
+
+    Attributes:
+        told: whether the model is told the answer.
     """
 
     def __init__(self, config: Config) -> None:
-        options = config.model
-        assert isinstance(options, ClipConfig)
-        if options.oracle_text and "oracle" not in config.name:
+        self.told = "true species" in config.model.needs
+        if self.told and "oracle" not in config.name:
             raise ValueError(
                 f"name {config.name!r} must contain 'oracle': with oracle_text the model is told the answer"
             )
-        if options.oracle_text:
+        if self.told:
             self.score = PREFIX + Trainer.score
-        if not config.start:  # which brings an encoder of its own
-            config = config.model_copy(update={"model": options.resolved()})
         super().__init__(config)
 
     def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor:
         """Logits; the true species is told with `oracle_text` only."""
-        options = self.config.model
-        assert isinstance(options, ClipConfig)
-        if not options.oracle_text:
+        if not self.told:
             return super().answer(model, image, labels)
         return model(image.contiguous(memory_format=torch.channels_last), species_of(labels))
 
     def _validate(self) -> dict[str, float]:
         row = super()._validate()
-        if self.score == Trainer.score:
+        if not self.told:
             return row
         return {PREFIX + name if name in LEAKED else name: value for name, value in row.items()}
 

@@ -10,10 +10,11 @@ from torch.utils.data import Dataset
 
 from train.config import Config
 from train.data.captions import ANY, CaptionDataset, Captioner, fitting, read_captioned_splits
-from train.loops.base import Trainer
+from train.loops.base import Trainer, trains
 from train.models.contrastive import ContrastiveConfig, contrastive_loss
 
 
+@trains(ContrastiveConfig)
 class ContrastiveTrainer(Trainer):
     """`Trainer` for a `DualEncoder`.
 

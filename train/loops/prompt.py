@@ -8,12 +8,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from petseg.pixels.classes import BORDER
-from train.config import Config
-from train.loops.base import Trainer
-from train.models.clip import ClipConfig
-from train.models.prompt import PromptConfig
-from train.models.promptable import Promptable
-from train.models.stored import load_weights
+from train.loops.base import Trainer, trains
+from train.models.promptable import Promptable, PromptableConfig
 from train.people.conversation import Asked, Conversation
 from train.people.scene_dataset import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
 
@@ -21,19 +17,12 @@ VALIDATION_CLICKS = (1, 3)
 VALIDATION_ANIMALS = 3
 
 
+@trains(PromptableConfig)
 class PromptTrainer(Trainer):
-    """`Trainer` for a `Promptable` of any family.
-
-    As with `ClipTrainer`, the checkpoint of one with a frozen encoder knows that encoder's sizes.
-    """
-
-    def __init__(self, config: Config) -> None:
-        if isinstance(config.model, ClipConfig) and not config.start:
-            config = config.model_copy(update={"model": config.model.resolved()})
-        super().__init__(config)
+    """`Trainer` for a `Promptable` of any family."""
 
     def build_model(self) -> nn.Module:
-        """The model, its photo stage from `model.unet_checkpoint` where there is such an option.
+        """The model at its start.
 
         Raises:
             ValueError: a loss is asked for of semantic logits that the model has not.
@@ -43,9 +32,6 @@ class PromptTrainer(Trainer):
         if self.config.prompting.semantic and not model.semantic:
             raise ValueError(f"prompting.semantic: a {self.config.model.family} model has no semantic logits")
         self.takes_boxes = "box" in model.prompts
-        options = self.config.model
-        if isinstance(options, PromptConfig) and options.unet_checkpoint and not self.config.start:
-            load_weights(model.unet, options.unet_checkpoint)
         return model
 
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:

@@ -2,59 +2,27 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import Discriminator, Tag, TypeAdapter
+from pydantic import TypeAdapter
 from torch import nn
 
 from petseg import hub
-from train.models.autoencoder import Autoencoder, AutoencoderConfig
-from train.models.clip import Clip, ClipConfig
-from train.models.clip_prompt import ClipPrompt, ClipPromptConfig
-from train.models.contrastive import ContrastiveConfig, DualEncoder
-from train.models.prompt import PromptConfig, PromptNet
-from train.models.prompt_unet import PromptUNet, PromptUNetConfig
+
+# Each of these registers its family.
+from train.models import autoencoder, clip, clip_prompt, contrastive, prompt, prompt_unet, unet  # noqa: F401
+from train.models.family import FamilyConfig, any_family, build
 from train.models.stored import load_weights, read_options
-from train.models.unet import UNet, UNetConfig
 
-
-def _family(config: Any) -> str:
-    """The family that a table or a config names; a U-Net where it names none."""
-    return config.get("family", "unet") if isinstance(config, dict) else config.family
-
-
-ModelConfig = Annotated[
-    Annotated[UNetConfig, Tag("unet")]
-    | Annotated[AutoencoderConfig, Tag("autoencoder")]
-    | Annotated[PromptConfig, Tag("prompt")]
-    | Annotated[ContrastiveConfig, Tag("contrastive")]
-    | Annotated[ClipConfig, Tag("clip")]
-    | Annotated[ClipPromptConfig, Tag("clip_prompt")]
-    | Annotated[PromptUNetConfig, Tag("prompt_unet")],
-    Discriminator(_family),
-]
+if TYPE_CHECKING:
+    ModelConfig: TypeAlias = FamilyConfig
+else:
+    ModelConfig = any_family()
 """The options of any family; the field `family` tells which."""
-_ANY_FAMILY: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
-_FAMILIES: dict[type, type[nn.Module]] = {
-    UNetConfig: UNet,
-    AutoencoderConfig: Autoencoder,
-    PromptConfig: PromptNet,
-    ContrastiveConfig: DualEncoder,
-    ClipConfig: Clip,
-    ClipPromptConfig: ClipPrompt,
-    PromptUNetConfig: PromptUNet,
-}
+_ANY: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
-
-def build(config: ModelConfig) -> nn.Module:
-    """A model with random or pretrained start.
-
-    All models map uint8 photos (B, 3, S, S) to float logits (B, 3, S, S) of background, cat and dog; one
-    with a class attribute `prompts` takes a prompt (B, 2, S, S) as well. The dual encoder of the family
-    "contrastive" is no such model: it compares photos with captions.
-    """
-    return _FAMILIES[type(config)](config)
+__all__ = ["ModelConfig", "build", "from_pretrained", "parameter_count", "restore"]
 
 
 def from_pretrained(model: str | os.PathLike[str], revision: str | None = None) -> nn.Module:
@@ -73,8 +41,7 @@ def from_pretrained(model: str | os.PathLike[str], revision: str | None = None) 
     """
     here = revision is None and (isinstance(model, os.PathLike) or Path(model).exists())
     folder = Path(model) if here else hub.pull(os.fspath(model), revision)
-    options: ModelConfig = read_options(folder, _ANY_FAMILY.validate_python)
-    return restore(options, folder)
+    return restore(read_options(folder, _ANY.validate_python), folder)
 
 
 def restore(options: ModelConfig, folder: str | Path) -> nn.Module:

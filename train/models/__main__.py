@@ -6,20 +6,15 @@ pretrained start, so that none need be here.
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from train.checkpoint import without_start
 from train.config import Config, load_config
 from train.models import build, parameter_count
-from train.models.autoencoder import AutoencoderConfig
-from train.models.clip_encoders import EncoderConfig
-from train.models.contrastive import ContrastiveConfig
 from train.report.tables import aligned
 
 
@@ -44,61 +39,34 @@ class Summary:
     note: str = ""
 
 
-def models(config: Config) -> Iterator[tuple[str, nn.Module]]:
-    """Family and model; both stages of an autoencoder. All but the contrastive on the "meta" device."""
-    options = without_start(config).model
-    stages = {options.family: options}
-    if isinstance(options, AutoencoderConfig):
-        tasks = ("reconstruction", "segmentation") if options.task == "segmentation" else (options.task,)
-        stages = {f"{options.family} ({t})": options.model_copy(update={"task": t}) for t in tasks}
-    # The contrastive one switches autocast off, which "meta" does not know; it is small.
-    device = "cpu" if isinstance(options, ContrastiveConfig) else "meta"
-    for name, stage in stages.items():
-        with torch.device(device):
-            yield name, build(stage)
-
-
-def inputs_of(model: nn.Module, config: Config) -> dict[str, Tensor]:
-    """What the model takes, in order: its words, and one of it on the CPU."""
-    size, options = config.data.size, config.model
-    inputs = {f"photo 3x{size}x{size}": torch.zeros(1, 3, size, size, dtype=torch.uint8)}
-    if getattr(model, "prompts", ()):
-        inputs[f"prompt 2x{size}x{size}"] = torch.zeros(1, 2, size, size)
-    if isinstance(options, ContrastiveConfig):
-        inputs[f"caption {options.length}"] = torch.zeros(1, options.length, dtype=torch.int64)
-    if getattr(options, "oracle_text", False):
-        inputs["true species 1"] = torch.zeros(1, dtype=torch.int64)
-    return inputs
-
-
 @torch.no_grad()
 def summarise(config: Config) -> list[Summary]:
-    """The models of a config; the output's shape is what a forward pass gives.
+    """The models of a config, both of an autoencoder; the output's shape is what a forward pass gives.
 
     A model that cannot be built here is a row that says why.
     """
-    rows, note, options = [], "", config.model
+    rows, options = [], config.model
     try:
-        if isinstance(options, EncoderConfig):
-            options, source = options.sketched()
-            note = f"encoder without its weights, by {source}"
-        elif isinstance(options, ContrastiveConfig) and not options.vocabulary:
-            note = f"without the words of its captions, {options.width} weights each, which training collects"
-        config = config.model_copy(update={"model": options})
-        for family, model in models(config):
-            inputs = inputs_of(model, config)
-            device = next(model.parameters()).device
-            answer: Any = model.eval()(*(tensor.to(device) for tensor in inputs.values()))
-            kind = "photo" if "reconstruction" in family else "logits"
-            kind = "similarity" if isinstance(options, ContrastiveConfig) else kind
-            shape = "x".join(map(str, answer.shape[1:]))
+        sketch, note = options.sketched()
+        for name, stage in sketch.stages().items():
+            # What reads captions switches autocast off, which "meta" does not know; it is small.
+            device = "cpu" if "caption" in stage.needs else "meta"
+            with torch.device(device):
+                model = build(stage)
+            inputs = stage.example(config.data.size)
+            answer: Tensor = model.eval()(*(tensor.to(device) for tensor in inputs.values()))
             trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-            total = parameter_count(model)
-            words = " + ".join(inputs)
-            rows.append(Summary(config.name, family, total, trainable, words, f"{kind} {shape}", note))
+            words = " + ".join(f"{name} {shape_of(tensor)}" for name, tensor in inputs.items())
+            output = f"{stage.gives} {shape_of(answer)}"
+            rows.append(Summary(config.name, name, parameter_count(model), trainable, words, output, note))
     except (ImportError, OSError, ValueError) as error:
         rows.append(Summary(config.name, options.family, None, None, "-", f"cannot be built: {error}"))
     return rows
+
+
+def shape_of(batch: Tensor) -> str:
+    """The shape of one item of a batch; a number is 1."""
+    return "x".join(map(str, batch.shape[1:])) or "1"
 
 
 def table(rows: Sequence[Summary]) -> str:

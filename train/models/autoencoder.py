@@ -17,6 +17,7 @@ from train.models.blocks import (
     upsample,
 )
 from train.models.encoders import PlainEncoder
+from train.models.family import Borrowed, FamilyConfig, Gives, family
 from train.models.unet import check_size, normalise
 
 
@@ -44,7 +45,7 @@ class DecoderConfig(BaseModel):
     blocks: int = Field(default=2, ge=0)
 
 
-class AutoencoderConfig(BaseModel):
+class AutoencoderConfig(FamilyConfig):
     """Options of `Autoencoder`.
 
     Attributes:
@@ -62,9 +63,7 @@ class AutoencoderConfig(BaseModel):
         reconstruction, segmentation: the two decoders.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: Literal["autoencoder"] = "autoencoder"
+    family: str = "autoencoder"
     task: Literal["segmentation", "reconstruction"] = "segmentation"
     encoder_checkpoint: str | None = None
     widths: list[int] = Field(default=[32, 64, 128], min_length=1)
@@ -92,7 +91,27 @@ class AutoencoderConfig(BaseModel):
         """What all convolutions have in common."""
         return ConvStyle(norm=self.norm, activation=self.activation, bias=self.bias)
 
-    def without_start(self) -> "AutoencoderConfig":
+    @property
+    def gives(self) -> Gives:
+        """By the task."""
+        return "photo" if self.task == "reconstruction" else "logits"
+
+    @property
+    def origin(self) -> str:
+        """Whatever the encoder knows, no mask has taught it."""
+        return "encoder trained by reconstruction alone"
+
+    @property
+    def borrowed(self) -> Borrowed | None:
+        """The encoder, from an autoencoder."""
+        return Borrowed("encoder", self.encoder_checkpoint, "encoder") if self.encoder_checkpoint else None
+
+    def stages(self) -> dict[str, Self]:
+        """Reconstruction, and segmentation unless that is not the task."""
+        tasks = ("reconstruction", "segmentation") if self.task == "segmentation" else (self.task,)
+        return {f"{self.family} ({task})": self.model_copy(update={"task": task}) for task in tasks}
+
+    def without_start(self) -> Self:
         """The same without an encoder that was trained before."""
         return self.model_copy(update={"encoder_checkpoint": None})
 
@@ -210,6 +229,7 @@ class Decoder(nn.Module):
         return upsample(result, self.factor) if self.factor > 1 else result
 
 
+@family(AutoencoderConfig)
 class Autoencoder(nn.Module):
     """uint8 photos (B, 3, S, S) -> float logits, or the photo in [-1, 1], (B, 3, S, S) by `config.task`.
 

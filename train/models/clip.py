@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from petseg.pixels.classes import CLASSES
 from train.models.clip_decoders import AttentionDecoder, FilmDecoder, PlainDecoder, enlarge
 from train.models.clip_encoders import EncoderConfig, open_encoder
+from train.models.family import Need, family
 
 
 class ClipConfig(EncoderConfig):
@@ -28,7 +29,7 @@ class ClipConfig(EncoderConfig):
             its figures are named "oracle".
     """
 
-    family: Literal["clip"] = "clip"
+    family: str = "clip"
     decoder: Literal["film", "attention", "plain"] = "film"
     widths: list[int] = Field(default=[256, 256, 256, 256], min_length=1)
     blocks: list[int] = Field(default=[1, 1, 1, 1])
@@ -41,9 +42,23 @@ class ClipConfig(EncoderConfig):
     oracle_text: bool = False
 
     @property
+    def needs(self) -> tuple[Need, ...]:
+        """The answer, in the leaky mode alone."""
+        return ("true species",) if self.oracle_text else ()
+
+    def example(self, size: int) -> dict[str, Tensor]:
+        """A photo, and in the leaky mode its species."""
+        told = {"true species": torch.zeros(1, dtype=torch.int64)} if self.oracle_text else {}
+        return super().example(size) | told
+
+    @property
     def reads_text(self) -> bool:
         """Whether the decoder is conditioned on text."""
         return self.decoder in ("film", "attention")
+
+    def around(self, encoder: nn.Module) -> nn.Module:
+        """What the model has of its frozen encoder: that itself, or something around it."""
+        return encoder
 
     @model_validator(mode="after")
     def _oracle_reads(self) -> Self:
@@ -52,6 +67,7 @@ class ClipConfig(EncoderConfig):
         return self
 
 
+@family(ClipConfig)
 class Clip(nn.Module):
     """uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S), without any label.
 
@@ -64,7 +80,8 @@ class Clip(nn.Module):
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.mask_size, self.oracle_text = config.mask_size, config.oracle_text
-        self.encoder, texts = open_encoder(config)
+        encoder, texts = open_encoder(config)
+        self.encoder = config.around(encoder)
         self.decoder = self._build_decoder(config)
         if config.reads_text:
             blank = torch.zeros(self.classes, self.encoder.embedding)

@@ -21,6 +21,7 @@ from transformers.utils import CONFIG_NAME
 from petseg.pixels.classes import CLASSES
 from train.models.contrastive import ContrastiveConfig, DualEncoder
 from train.models.encoders import MobileNetV2Encoder
+from train.models.family import FamilyConfig, family_name, family_of, last_parts
 from train.models.stored import load_weights, read_options
 from train.models.unet import check_size, normalise
 
@@ -80,7 +81,7 @@ def describe_missing(encoder: str, error: Exception) -> str:
     )
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(FamilyConfig):
     """Which frozen encoder, and the texts that it is asked about.
 
     Attributes:
@@ -96,8 +97,6 @@ class EncoderConfig(BaseModel):
         names: several for each of background, cat and dog. A class's text embedding is the mean over
             names and templates (arXiv:2103.00020, 3.1.4).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: Literal["transformers", "open_clip", "dual"] = "transformers"
     encoder: str | None = "openai/clip-vit-base-patch32"
@@ -129,6 +128,11 @@ class EncoderConfig(BaseModel):
         return self
 
     @property
+    def origin(self) -> str:
+        """Which frozen encoder."""
+        return f"frozen encoder {last_parts(self.encoder)}" if self.encoder else ""
+
+    @property
     def prompts(self) -> list[list[str]]:
         """The texts about each class."""
         return [
@@ -156,7 +160,7 @@ class EncoderConfig(BaseModel):
         return self.model_copy(update={"architecture": architecture})
 
     def sketched(self) -> tuple[Self, str]:
-        """The same with a random encoder of the architecture that `encoder` has, and where that is from.
+        """The same with a random encoder of the architecture that `encoder` has; see `FamilyConfig`.
 
         Nothing is asked of the Hub: a folder is looked into, then the config, then `PUBLISHED`.
 
@@ -164,6 +168,10 @@ class EncoderConfig(BaseModel):
             FileNotFoundError: the folder holds no such encoder.
             ValueError: nothing tells the architecture.
         """
+        sketch, source = self._sketch()
+        return sketch, f"encoder without its weights, by {source}"
+
+    def _sketch(self) -> tuple[Self, str]:
         told = "architecture" in self.model_fields_set
         if self.backend == "open_clip":
             return self.without_start(), f"open_clip's {self.architecture}"
@@ -351,9 +359,8 @@ def _dual(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
 
 def _open_dual(folder: str) -> tuple[DualEncoder, ContrastiveConfig]:
     def check(table: dict[str, Any]) -> ContrastiveConfig:
-        family = table.get("family", "unet")
-        if family != ContrastiveConfig().family:
-            raise FileNotFoundError(f"{folder} holds no dual encoder but a {family}")
+        if family_of(table) != family_name(ContrastiveConfig):
+            raise FileNotFoundError(f"{folder} holds no dual encoder but a {family_of(table)}")
         return ContrastiveConfig.model_validate(table)
 
     options = read_options(folder, check)

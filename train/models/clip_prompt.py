@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from petseg.clicks.prompts import SIGMA, SIGMA_SIZE
 from train.models.clip import Clip, ClipConfig
 from train.models.clip_decoders import enlarge
-from train.models.promptable import Features, HeatEncoder, Promptable
+from train.models.family import family
+from train.models.promptable import Features, HeatEncoder, Promptable, PromptableConfig
 from train.models.unet import check_size
 
 
-class ClipPromptConfig(ClipConfig):
+class ClipPromptConfig(PromptableConfig, ClipConfig):
     """Options of `ClipPrompt`, besides those of `Clip`.
 
     Attributes:
@@ -31,7 +32,7 @@ class ClipPromptConfig(ClipConfig):
             clicked dog" by the dog's, against a background of 0; else for one for each of three classes.
     """
 
-    family: Literal["clip_prompt"] = "clip_prompt"  # type: ignore[assignment]
+    family: str = "clip_prompt"
     heat: Literal["dot", "pointer", "picture"] = "dot"
     radius: float = Field(default=5.0, gt=0)
     blur: int = Field(default=9, ge=1)
@@ -50,6 +51,12 @@ class ClipPromptConfig(ClipConfig):
         if self.blur % 2 == 0:
             raise ValueError(f"blur must be odd, got {self.blur}")
         return self
+
+    def around(self, encoder: nn.Module) -> nn.Module:
+        """The encoder that `heat` names around a frozen one."""
+        if self.heat == "dot":
+            return DotEncoder(encoder, radius=self.radius, blur=self.blur, alpha=self.alpha)
+        return PointerEncoder(encoder, self.pointer) if self.heat == "pointer" else PictureEncoder(encoder)
 
 
 class PromptedEncoder(nn.Module, ABC):
@@ -152,6 +159,7 @@ class PictureEncoder(PromptedEncoder):
         return [torch.cat(pair, dim=1) for pair in zip(features, self.clip(picture), strict=True)]
 
 
+@family(ClipPromptConfig)
 class ClipPrompt(Promptable, Clip):
     """A `Clip` that answers for the clicked thing; see `Promptable` for what goes in and comes out.
 
@@ -164,12 +172,6 @@ class ClipPrompt(Promptable, Clip):
         super().__init__(config)
         self.binary = config.binary
         self.prompts, self.stride = self.encoder.prompts, self.encoder.stride
-
-    def _build_decoder(self, config: ClipConfig) -> nn.Module:
-        # The decoder is built for the maps of an encoder that sees the prompt.
-        assert isinstance(config, ClipPromptConfig)
-        self.encoder = show_prompt(self.encoder, config)
-        return super()._build_decoder(config)
 
     def train(self, mode: bool = True) -> "ClipPrompt":
         """Training mode for all but the frozen encoder."""
@@ -192,12 +194,3 @@ class ClipPrompt(Promptable, Clip):
         if self.mask_size:
             logits = enlarge(logits, (self.mask_size, self.mask_size))
         return enlarge(logits, (int(prompt.shape[-2]), int(prompt.shape[-1])))
-
-
-def show_prompt(clip: nn.Module, config: ClipPromptConfig) -> PromptedEncoder:
-    """The encoder that `config.heat` names around a frozen one."""
-    if config.heat == "dot":
-        return DotEncoder(clip, radius=config.radius, blur=config.blur, alpha=config.alpha)
-    if config.heat == "pointer":
-        return PointerEncoder(clip, config.pointer)
-    return PictureEncoder(clip)

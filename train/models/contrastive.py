@@ -6,15 +6,16 @@ It is the start of `clip-mini`: CLIP's recipe and form in two million weights, n
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from train.models.encoders import MobileNetV2Encoder
+from train.models.encoders import MobileNetV2Encoder, weights_origin
+from train.models.family import FamilyConfig, Gives, Need, family
 from train.models.unet import check_size, normalise
 
 PAD, END, UNKNOWN = 0, 1, 3
@@ -25,7 +26,7 @@ TEMPERATURE, LARGEST_SCALE = 0.07, 100.0
 """CLIP's first temperature, and the largest factor on cosines that it may learn (arXiv:2103.00020, 2.5)."""
 
 
-class ContrastiveConfig(BaseModel):
+class ContrastiveConfig(FamilyConfig):
     """Options of `DualEncoder`.
 
     Attributes:
@@ -36,20 +37,42 @@ class ContrastiveConfig(BaseModel):
         vocabulary: the words that it knows; empty lets the trainer take those of its captions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: Literal["contrastive"] = "contrastive"
+    family: str = "contrastive"
     weights: str | None = None
     embedding: int = Field(default=128, ge=1)
     width: int = Field(default=128, ge=1)
     layers: int = Field(default=2, ge=1)
     heads: int = Field(default=4, ge=1)
     length: int = Field(default=20, ge=2)
-    vocabulary: list[str] = []
+    vocabulary: list[str] = Field(default=[])
 
-    def without_start(self) -> "ContrastiveConfig":
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """A caption to compare with."""
+        return ("caption",)
+
+    @property
+    def gives(self) -> Gives:
+        """No masks."""
+        return "similarity"
+
+    @property
+    def origin(self) -> str:
+        """What the image encoder starts from."""
+        return weights_origin(self.weights)
+
+    def example(self, size: int) -> dict[str, Tensor]:
+        """A photo, and a caption of no words."""
+        return super().example(size) | {"caption": torch.zeros(1, self.length, dtype=torch.int64)}
+
+    def without_start(self) -> Self:
         """The same without pretrained weights."""
         return self.model_copy(update={"weights": None})
+
+    def sketched(self) -> tuple[Self, str]:
+        """See `FamilyConfig`."""
+        note = f"without the words of its captions, {self.width} weights each, which training collects"
+        return self.without_start(), "" if self.vocabulary else note
 
 
 def words_of(text: str) -> list[str]:
@@ -57,6 +80,7 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
+@family(ContrastiveConfig)
 class DualEncoder(nn.Module):
     """Photos (B, 3, S, S) uint8 and captions (T, L) int64 tokens -> float similarities (B, T).
 

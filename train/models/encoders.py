@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Unpack
 
 import timm
@@ -159,3 +159,17 @@ class TimmEncoder(nn.Module):
             return maps
         last, maps = self.network.forward_intermediates(image)
         return [*maps, last]
+
+
+TRAINED_ON = {
+    "tf_efficientnet_lite2.safetensors": "ImageNet",
+    "mobilenet_v2-imagenet.safetensors": "ImageNet",
+    "mobilenet_v2-voc.safetensors": "COCO and Pascal VOC",
+}
+"""File of encoder weights -> what they were trained on."""
+
+
+def weights_origin(weights: str | None) -> str:
+    """What an encoder starts from, in words: what the weights were trained on, or the file's name."""
+    name = PurePath(weights or "").name
+    return f"encoder started from {TRAINED_ON.get(name, name)}" if name else ""

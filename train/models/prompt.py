@@ -1,14 +1,15 @@
 """The promptable family: a U-Net looks at the photo once, a light head answers each prompt."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.blocks import GlobalContext, upsample
-from train.models.promptable import Features, Promptable
+from train.models.family import Borrowed, family, last_parts
+from train.models.promptable import Features, Promptable, PromptableConfig
 from train.models.unet import UNet, UNetConfig, check_size, normalise
 
 GROUPS = 4
@@ -16,7 +17,7 @@ GROUPS = 4
 EPSILON = 1e-3
 
 
-class PromptConfig(BaseModel):
+class PromptConfig(PromptableConfig):
     """Options of `PromptNet`.
 
     Attributes:
@@ -29,17 +30,26 @@ class PromptConfig(BaseModel):
         kernels: side of their depthwise convolutions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: Literal["prompt"] = "prompt"
+    family: str = "prompt"
     unet: UNetConfig = UNetConfig()
     unet_checkpoint: str | None = None
     freeze: Literal["none", "encoder", "unet"] = "none"
-    widths: list[int] = [64, 48, 32, 16]
-    blocks: list[int] = [3, 2, 1, 1]
-    kernels: list[int] = [7, 5, 5, 3]
+    widths: list[int] = Field(default=[64, 48, 32, 16])
+    blocks: list[int] = Field(default=[3, 2, 1, 1])
+    kernels: list[int] = Field(default=[7, 5, 5, 3])
 
-    def without_start(self) -> "PromptConfig":
+    @property
+    def origin(self) -> str:
+        """What the photo stage starts from."""
+        start = self.unet_checkpoint
+        return f"continued from {last_parts(start)}" if start else self.unet.origin
+
+    @property
+    def borrowed(self) -> Borrowed | None:
+        """The photo stage, from a whole U-Net."""
+        return Borrowed("unet", self.unet_checkpoint) if self.unet_checkpoint else None
+
+    def without_start(self) -> Self:
         """The same without pretrained weights."""
         return self.model_copy(update={"unet": self.unet.without_start(), "unet_checkpoint": None})
 
@@ -184,6 +194,7 @@ def centre(weights: Tensor) -> Tensor:
     return torch.cat([x, y], dim=1) / (positive.sum((2, 3), keepdim=True) + EPSILON)
 
 
+@family(PromptConfig)
 class PromptNet(Promptable):
     """The embedded promptable model; see `Promptable` for what goes in and comes out.
 

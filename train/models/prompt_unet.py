@@ -1,18 +1,17 @@
 """A published study's promptable U-Net: prompt and class meet the photo at the bottleneck."""
 
-from typing import Literal
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from train.models.blocks import upsample
+from train.models.family import family
 from train.models.prompt import pyramid, weighted_mean
-from train.models.promptable import Features, HeatEncoder, Promptable
+from train.models.promptable import Features, HeatEncoder, Promptable, PromptableConfig
 from train.models.unet import UNet, UNetConfig, check_size, normalise
 
 
-class PromptUNetConfig(UNetConfig):
+class PromptUNetConfig(PromptableConfig, UNetConfig):
     """Options of `PromptUNet`, besides those of its `UNet`.
 
     Attributes:
@@ -20,11 +19,12 @@ class PromptUNetConfig(UNetConfig):
         embedding: numbers that stand for a class.
     """
 
-    family: Literal["prompt_unet"] = "prompt_unet"  # type: ignore[assignment]
+    family: str = "prompt_unet"
     heat: list[int] = Field(default=[16, 32, 64, 128], min_length=1)
     embedding: int = Field(default=64, ge=1)
 
 
+@family(PromptUNetConfig)
 class PromptUNet(Promptable):
     """A U-Net whose coarsest features learn what was clicked; see `Promptable`.
 

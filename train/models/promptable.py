@@ -10,11 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.blocks import ConvBlock, upsample
+from train.models.family import FamilyConfig, Need
 
 Features = tuple[Tensor, ...]
 """What the photo stage leaves: (B, C, h, w) maps."""
 Correct = Callable[[Tensor], Tensor]
 """Answers in, next prompts out."""
+
+
+class PromptableConfig(FamilyConfig):
+    """Options of a `Promptable` of any family."""
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Something to point at."""
+        return ("prompt",)
+
+    def example(self, size: int) -> dict[str, Tensor]:
+        """A photo, and a prompt that says nothing."""
+        return super().example(size) | {"prompt": torch.zeros(1, 2, size, size)}
 
 
 class Said(NamedTuple):

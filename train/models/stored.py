@@ -39,8 +39,13 @@ def read_options(folder: str | Path, check: Callable[[dict[str, Any]], Options])
         raise damaged_config(path, error) from error
 
 
-def load_weights(model: nn.Module, folder: str | Path) -> None:
+def load_weights(model: nn.Module, folder: str | Path, part: str = "") -> None:
     """Put a checkpoint's weights into a model of the same architecture.
+
+    Args:
+        model: which takes them.
+        folder: of the checkpoint.
+        part: of the checkpoint's model; "" for all of it.
 
     Raises:
         FileNotFoundError: the folder is not a checkpoint.
@@ -52,7 +57,14 @@ def load_weights(model: nn.Module, folder: str | Path) -> None:
         state = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}; copy or train it again") from error
-    model.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()})
+    prefix = f"{part}." if part else ""
+    model.load_state_dict(
+        {
+            name.removeprefix(prefix): tensor.float() if tensor.dtype == torch.float16 else tensor
+            for name, tensor in state.items()
+            if name.startswith(prefix)
+        }
+    )
 
 
 def checkpoint_file(folder: str | Path, name: str) -> Path:

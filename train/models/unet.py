@@ -1,16 +1,17 @@
 """The U-Net family: a plain or pretrained encoder, a decoder with skip connections, a 1x1 head."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.blocks import ConvStyle, GlobalContext, PresenceHead, UpBlock, convolutions, upsample
-from train.models.encoders import TIMM, MobileNetV2Encoder, PlainEncoder, TimmEncoder
+from train.models.encoders import TIMM, MobileNetV2Encoder, PlainEncoder, TimmEncoder, weights_origin
+from train.models.family import FamilyConfig, family
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(FamilyConfig):
     """Options of `UNet`.
 
     Attributes:
@@ -33,17 +34,15 @@ class UNetConfig(BaseModel):
             for encoders of timm.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: Literal["unet"] = "unet"
+    family: str = "unet"
     encoder: (
         Literal["plain", "mobilenet_v2"] | Annotated[str, StringConstraints(pattern=f"^{TIMM}[a-z0-9_]+$")]
     ) = "plain"
     weights: str | None = None
     width: int = Field(default=64, ge=1)
     depth: int = Field(default=4, ge=1)
-    widths: list[int] = []
-    decoder: list[int] = []
+    widths: list[int] = Field(default=[])
+    decoder: list[int] = Field(default=[])
     norm: Literal["batch", "group", "none"] = "batch"
     bias: bool = False
     activation: Literal["relu", "relu6", "leaky_relu", "gelu", "silu"] = "relu"
@@ -55,7 +54,12 @@ class UNetConfig(BaseModel):
     context: bool = False
     presence: bool = False
 
-    def without_start(self) -> "UNetConfig":
+    @property
+    def origin(self) -> str:
+        """What the encoder starts from."""
+        return weights_origin(self.weights)
+
+    def without_start(self) -> Self:
         """The same without pretrained weights."""
         return self.model_copy(update={"weights": None})
 
@@ -72,6 +76,7 @@ class Answer(NamedTuple):
     presence: Tensor
 
 
+@family(UNetConfig)
 class UNet(nn.Module):
     """U-Net (arXiv:1505.04597): uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S).
 

@@ -19,13 +19,20 @@ from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.models import parameter_count
-from train.models.autoencoder import AutoencoderConfig
-from train.models.contrastive import ContrastiveConfig
+from train.models.family import Need
 from train.models.stored import WEIGHTS
 
 Photo: TypeAlias = NDArray[np.uint8]
 Fill: TypeAlias = int | Literal["mean"]
 """Grey 0..255 around a photo in its square, or the photo's mean colour."""
+
+_ELSEWHERE: dict[Need, str] = {
+    "caption": "{name} compares photos with captions and gives no masks; use python -m train.zeroshot",
+    "prompt": "{name} answers for what is pointed at, not for whole photos; evaluate it by simulated clicks: "
+    "python -m train.evaluate {name} --clicks",
+    "true species": "{name} is told the true species (oracle_text); use python -m train.oracle",
+}
+"""What to say of a model that needs more than photos."""
 
 
 def letterboxed(photo: Photo, size: int, fill: Fill = FILL) -> tuple[Letterbox, Tensor]:
@@ -138,7 +145,7 @@ def open_model(name: str, size: int | None = None, threads: int = 0) -> Model:
     network = open_network(files, "cpu", threads)
     manifest = network.manifest
     if manifest.prompts:
-        raise ValueError(_needs_clicks(name))
+        raise ValueError(_ELSEWHERE["prompt"].format(name=name))
     weight = sum(file.path.stat().st_size for file in files)
 
     def run(batch: Tensor) -> NDArray[np.float32]:
@@ -165,23 +172,10 @@ def check_species(name: str, config: Config) -> None:
 def _open_checkpoint(name: str, size: int | None) -> Model:
     network, config = load_checkpoint(name)
     check_species(name, config)
-    if isinstance(config.model, ContrastiveConfig):
-        raise ValueError(
-            f"{name} compares photos with captions and gives no masks; use python -m train.zeroshot"
-        )
-    if isinstance(config.model, AutoencoderConfig) and config.model.task == "reconstruction":
+    for need in config.model.needs:
+        raise ValueError(_ELSEWHERE[need].format(name=name))
+    if config.model.gives != "logits":
         raise ValueError(f"{name} reconstructs photos and gives no masks; give the stage that segments")
-    if getattr(config.model, "oracle_text", False):
-        raise ValueError(f"{name} is told the true species (oracle_text); use python -m train.oracle")
-    if getattr(network, "prompts", ()):
-        raise ValueError(_needs_clicks(name))
     fill: Fill = "mean" if config.data.padding == "mean" else FILL
     weight = (Path(name) / WEIGHTS).stat().st_size
     return Model.of_network(name, network, size or config.data.size, fill=fill, bytes=weight)
-
-
-def _needs_clicks(name: str) -> str:
-    return (
-        f"{name} answers for what is pointed at, not for whole photos; evaluate it by simulated clicks: "
-        f"python -m train.evaluate {name} --clicks"
-    )

@@ -16,11 +16,11 @@ from petseg.clicks.prompts import Prompt, encode
 from petseg.pixels.geometry import Letterbox
 from train.checkpoint import load_checkpoint, save_checkpoint, without_start
 from train.config import Config, load_config
+from train.loops import trainer_class
 from train.loops.prompt import PromptTrainer
 from train.models import build, parameter_count
 from train.models.clip_prompt import ClipPrompt, ClipPromptConfig, DotEncoder
 from train.models.promptable import Promptable
-from train.train import TRAINERS
 
 STUDIES = Path(__file__).parents[3] / "train/configs/studies"
 VIT_B32, VIT_L14 = 87_456_000, 303_179_776
@@ -187,7 +187,7 @@ def test_training(tiny: Make, name: str, tiny_clip: Path, tmp_path: Path) -> Non
     here = tmp_path / "clip"
     shutil.copytree(tiny_clip, here)
     config = tiny(name, here)
-    assert TRAINERS[config.model.family] is PromptTrainer
+    assert trainer_class(config.model) is PromptTrainer
     trainer = PromptTrainer(config)
     assert trainer.takes_boxes == (name != "a_prompt")
     before = {path: tensor.clone() for path, tensor in trainer.model.state_dict().items()}

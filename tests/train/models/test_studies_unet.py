@@ -11,10 +11,10 @@ from torch import nn
 from export.export import export
 from export.graph.parts import ExportError
 from train.config import Config, load_config
+from train.loops import trainer_class
 from train.models import build
 from train.models.__main__ import main, summarise, table
 from train.models.autoencoder import Autoencoder
-from train.train import TRAINERS, Trainer
 
 FOLDER = Path(__file__).parents[3] / "train/configs/studies"
 
@@ -146,7 +146,7 @@ def narrow(config: Config, photos: Path, output: Path) -> Config:
 @pytest.mark.parametrize("name", UNETS + AUTOENCODERS)
 def test_training(name: str, photos: Path, tmp_path: Path) -> None:
     config = narrow(study(name), photos, tmp_path / "run")
-    (row,) = TRAINERS.get(config.model.family, Trainer)(config).fit()
+    (row,) = trainer_class(config.model)(config).fit()
     assert row["loss"] > 0
     assert 0 <= row["val_miou"] <= 1
     if config.data.labels == "trimap":
