@@ -6,7 +6,6 @@ checkpoint always gives the same bytes.
 """
 
 import argparse
-import hashlib
 import json
 import re
 import sys
@@ -24,15 +23,13 @@ from export.graph.parts import WHOLE, ExportError, Part, split
 from export.graph.rewrite import store_half, strip_origin
 from petseg.errors import PetsegError
 from petseg.models import catalog
+from petseg.models.index import Index, Weights, describe_file
 from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
 from train.checkpoint import load_checkpoint
 
 OPSET, IR_VERSION = 18, 10
 """What torch writes without converting, and what onnxruntime 1.20 and later loads."""
-
-INDEX = "index.json"
-"""Beside the embedded weights, for `petseg.models.catalog`."""
 
 EMBEDDED_LIMIT = 24_000_000
 """Bytes that the weights inside the package may have together."""
@@ -145,7 +142,7 @@ def export(
 
 
 def embed(model: Exported, folder: Path) -> Path:
-    """Put an exported model among embedded weights, and into the index that `petseg.models.catalog` reads.
+    """Put an exported model among embedded weights, and into the index, see `petseg.models.index`.
 
     Args:
         model: its name becomes that of its file or folder.
@@ -161,37 +158,22 @@ def embed(model: Exported, folder: Path) -> Path:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"name {name!r} cannot be embedded; use lower-case letters, digits, - and _")
     path = folder / (name if model.is_split else f"{name}.onnx")
-    index = read_index(folder) or {"models": {}, "default": name}
+    index = Index.read(folder)
     files = [
-        entry_of(f"{name}/{part}.onnx" if model.is_split else path.name, data)
+        describe_file(f"{name}/{part}.onnx" if model.is_split else path.name, data)
         for part, data in model.graphs.items()
     ]
-    index["models"][name] = {"files": files, "manifest": model.document}
-    index["models"] = dict(sorted(index["models"].items()))
-    if index["models"][index["default"]]["manifest"]["prompts"]:
-        index["default"] = name  # a default that needs no prompt is better
+    index.embed(name, Weights(tuple(files), model.document))
     check_weight(index, name)
     model.write(path)
-    saving.write_json(folder / INDEX, index)
+    index.write(folder)
     (folder / f"{name}.int8.onnx").unlink(missing_ok=True)  # it was made of what was here before
     return path
 
 
-def read_index(folder: Path) -> dict[str, Any] | None:
-    """The index of embedded weights, None where there is none."""
-    path = folder / INDEX
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-
-
-def entry_of(path: str, data: bytes) -> dict[str, Any]:
-    """What the index says of a file."""
-    return {"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-
-
-def check_weight(index: dict[str, Any], name: str) -> None:
+def check_weight(index: Index, name: str) -> None:
     """Raise `ExportError` if with a model the embedded weights are too large."""
-    entries = [part for entry in index["models"].values() for part in (entry, entry.get("int8"))]
-    total = sum(file["bytes"] for entry in entries if entry for file in entry["files"])
+    total = index.weight
     if total > EMBEDDED_LIMIT:
         raise ExportError(
             f"with {name} the embedded weights would have {total:,} bytes, more than {EMBEDDED_LIMIT:,}"

@@ -26,6 +26,7 @@ from petseg.errors import PetsegError
 from petseg.models import bundle, catalog, publishing
 from petseg.models.cache import Reference
 from petseg.models.client import ask
+from petseg.models.index import Index, Published
 from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
 from petseg.version import version
@@ -110,19 +111,10 @@ def pin(name: str, repo: str, commit: str, folder: Path) -> None:
         repo, commit: where it was pushed.
         folder: what was pushed.
     """
-    path = catalog.WEIGHTS / "index.json"
-    index = {"models": {}, "default": None}
-    if path.is_file():
-        index = json.loads(path.read_text(encoding="utf-8"))
-    listed = folder / bundle.FILE
-    entry = {
-        "repo": repo,
-        "revision": commit,
-        "sha256": bundle.digest(listed),
-        "bundle": json.loads(listed.read_text(encoding="utf-8")),
-    }
-    index["published"] = dict(sorted((index.get("published", {}) | {name: entry}).items()))
-    saving.write_json(path, index)
+    index, listed = Index.read(catalog.WEIGHTS), folder / bundle.FILE
+    document = json.loads(listed.read_text(encoding="utf-8"))
+    index.published[name] = Published(repo, commit, bundle.digest(listed), document)
+    index.write(catalog.WEIGHTS)
 
 
 def publish_model(options: argparse.Namespace) -> None:

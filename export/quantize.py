@@ -29,7 +29,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from export.export import INDEX, Exported, check_weight, entry_of, export, read_index
+from export.export import Exported, check_weight, export
 from export.graph import photo_bytes
 from export.graph.describe import figures
 from export.graph.equalise import equalise
@@ -41,6 +41,7 @@ from petseg.measure.bench import machine
 from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.models import catalog
+from petseg.models.index import Index, Weights, describe_file
 from petseg.models.manifest import METADATA_KEY, Manifest
 from petseg.pixels import saving
 from petseg.segmenter import Segmenter
@@ -212,19 +213,20 @@ def embed(model: Exported, folder: Path) -> Path:
         ExportError: that one is not there, or was exported from another checkpoint; or too much weight.
     """
     name = model.document["name"]
-    index = read_index(folder) or {"models": {}}
-    entry = index["models"].get(name)
+    index = Index.read(folder)
+    entry = index.models.get(name)
     same = ("checkpoint_sha256", "size", "fill")
-    if entry is None or any(entry["manifest"][key] != model.document[key] for key in same):
+    if entry is None or any(entry.float32.manifest[key] != model.document[key] for key in same):
         raise ExportError(
             f"the embedded {name} was exported from another checkpoint, or is not there; embed it first: "
             "python -m export.export CHECKPOINT --metrics ... --embed"
         )
     path = folder / f"{name}.int8.onnx"
-    entry["int8"] = {"files": [entry_of(path.name, model.graphs[WHOLE])], "manifest": model.document}
+    quantised = Weights((describe_file(path.name, model.graphs[WHOLE]),), model.document)
+    index.models[name] = replace(entry, int8=quantised)
     check_weight(index, name)
     model.write(path)
-    saving.write_json(folder / INDEX, index)
+    index.write(folder)
     return path
 
 

@@ -8,6 +8,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from export.card.click_figures import click_figures, is_simulation
+from petseg.errors import ModelError
+from petseg.models.index import Embedded, File, Index
 from petseg.models.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +36,7 @@ class Facts:
     name: str
     words: dict[str, Any]
     manifest: Manifest
-    files: dict[str, dict[str, Any]]
+    files: dict[str, File]
     config: dict[str, Any]
     measured: dict[str, dict[str, Any]]
     figures: tuple[str, ...]
@@ -61,7 +63,7 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
         for what in ("metrics", "parity", "int8", "robustness", "speed", "zeroshot")
         if what == "metrics" or (folder / f"{what}.json").is_file()
     }
-    manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
+    manifest = Manifest.from_document(entry.float32.manifest, f"model {name!r}")
     figures = measured["metrics"]
     if is_simulation(figures):
         try:
@@ -77,9 +79,9 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
                 f"{name}: {figure} is {value} in the model and {said} in {folder / 'metrics.json'}; "
                 "export it again with --metrics"
             )
-    quantised = entry.get("int8", {"files": []})["files"]
+    quantised = entry.int8.files if entry.int8 else ()
     proven = measured.get("int8", {}).get("files", {}).values()
-    if any(file["sha256"] not in proven for file in quantised):
+    if any(file.sha256 not in proven for file in quantised):
         raise CardError(
             f"{folder / 'int8.json'} is missing, or not about the int8 weights; write it with: "
             f"python -m export.quantize {folder} --embed --json {folder / 'int8.json'}"
@@ -90,7 +92,7 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
         name,
         words,
         manifest,
-        {file["path"]: file for file in (*entry["files"], *quantised)},
+        {file.path: file for file in entry.files},
         _read(folder / "config.json"),
         measured,
         tuple(sorted(path.name for path in folder.glob("*.png"))),
@@ -109,10 +111,12 @@ def words_of(path: Path) -> dict[str, Any]:
     return words
 
 
-def index(root: Path) -> dict[str, Any]:
+def index(root: Path) -> dict[str, Embedded]:
     """Name -> entry of each embedded model; raises `CardError` if they cannot be read."""
-    path = root / "petseg" / "weights" / "index.json"
-    return dict(_read(path)["models"]) if path.is_file() else {}
+    try:
+        return Index.read(root / "petseg" / "weights").models
+    except ModelError as error:
+        raise CardError(str(error)) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def models(facts: AllFacts) -> str:
     """Size and quality of each embedded model that answers for whole photos."""
     rows = []
     for name, known in facts.items():
-        files = {path: file["bytes"] / 1e6 for path, file in known.files.items()}
+        files = {path: file.bytes / 1e6 for path, file in known.files.items()}
         float32 = sum(size for path, size in files.items() if not is_int8(path))
         int8 = sum(size for path, size in files.items() if is_int8(path))
         figures = known.measured["metrics"]

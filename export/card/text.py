@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from petseg.measure.perturbations import PERTURBATIONS
+from petseg.models.index import File
 from petseg.models.manifest import Manifest
 
 NOT_MEASURED = "Not measured."
@@ -111,16 +112,14 @@ def is_int8(path: str) -> bool:
     return path.endswith(".int8.onnx")
 
 
-def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+def what_it_is(manifest: Manifest, config: Mapping[str, Any], files: Mapping[str, File]) -> str:
     """Inputs, outputs, size, architecture and files."""
     model = config.get("model", {})
     # A dual encoder goes by the place it was trained in, which says nothing to a reader.
     encoder = "a frozen mobilenet_v2" if model.get("backend") == "dual" else model.get("encoder")
     kind = " with ".join(str(part) for part in (model.get("family", "unet"), encoder) if part)
     takes = f" and {' or '.join(f'a {prompt}' for prompt in manifest.prompts)}" if manifest.prompts else ""
-    rows = [
-        (f"`{path}`", f"{file['bytes'] / 1e6:.2f} MB", f"`{file['sha256']}`") for path, file in files.items()
-    ]
+    rows = [(f"`{path}`", f"{file.bytes / 1e6:.2f} MB", f"`{file.sha256}`") for path, file in files.items()]
     arithmetic = "in float32 and in int8" if any(map(is_int8, files)) else "float32 arithmetic"
     return f"""## What it is
 

@@ -9,7 +9,6 @@ it, and requirements.txt names only what pyproject.toml says it needs.
 """
 
 import argparse
-import json
 import re
 import shutil
 import sys
@@ -26,10 +25,12 @@ from export.card import ROOT
 from export.space.trial import SpaceError, try_out
 from petseg.errors import PetsegError
 from petseg.models import bundle
+from petseg.models.index import FILE, Index, Published
 from petseg.models.manifest import Manifest
 
 APP, README, REQUIREMENTS, PACKAGE = "app.py", "README.md", "requirements.txt", "petseg"
-INDEX = "weights/index.json"
+WEIGHTS = "weights"
+INDEX = f"{WEIGHTS}/{FILE}"
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 """Of a Space's thumbnail, https://huggingface.co/docs/hub/spaces-config-reference."""
@@ -58,7 +59,7 @@ def assemble(folder: Path, root: Path = ROOT) -> Path:
         if not (root / needed).is_file():
             raise SpaceError(f"{root / needed} is missing; a Space is made from a whole checkout")
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    index = json.loads((root / PACKAGE / INDEX).read_text(encoding="utf-8"))
+    index = Index.read(root / PACKAGE / WEIGHTS)
     needs = requirements(project)
     text = readme(project, index, needs, (root / README).read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def requirements(project: dict[str, Any]) -> list[Requirement]:
     return kept
 
 
-def readme(project: dict[str, Any], index: dict[str, Any], needs: Sequence[Requirement], text: str) -> str:
+def readme(project: dict[str, Any], index: Index, needs: Sequence[Requirement], text: str) -> str:
     """The Space's README.md: its settings, what it is, and its licence.
 
     Args:
@@ -112,24 +113,22 @@ def readme(project: dict[str, Any], index: dict[str, Any], needs: Sequence[Requi
     licence = re.search(r"^## Licence\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     if licence is None:
         raise SpaceError(f"{README} has no section '## Licence', which a Space must repeat")
-    if not index["models"]:
+    if not index.models:
         raise SpaceError("no model is embedded; embed one: python -m export.export --embed")
-    manifests = [
-        Manifest.from_document(entry.get("manifest"), name) for name, entry in index["models"].items()
-    ]
+    manifests = [Manifest.from_document(entry.float32.manifest, name) for name, entry in index.models.items()]
     models = ", ".join(sorted(f"`{manifest.name}` {manifest.version}" for manifest in manifests))
     body = f"# {project['name']}\n\n{project['description']}. Models: {models}.\n\n{licence[0].strip()}\n"
     return f"---\n{settings(project, index, needs).to_yaml()}\n---\n\n{body}"
 
 
-def settings(project: dict[str, Any], index: dict[str, Any], needs: Sequence[Requirement]) -> SpaceCardData:
+def settings(project: dict[str, Any], index: Index, needs: Sequence[Requirement]) -> SpaceCardData:
     """What the Hub reads at the top of README.md; arguments and errors as for `readme`.
 
     Gradio and Python are those that run now, since the proof is made with them. Embedded models are part of
     the package; of the published ones, just what it takes to run them is brought when the Space is built.
     """
-    published = index.get("published", {})
-    preload = [_preload(name, entry) for name, entry in published.items() if name not in index["models"]]
+    published = index.published
+    preload = [_preload(name, entry) for name, entry in published.items() if name not in index.models]
     return SpaceCardData(
         title=project["name"],
         emoji="🐾",
@@ -142,7 +141,7 @@ def settings(project: dict[str, Any], index: dict[str, Any], needs: Sequence[Req
         license=_license(project["license"]),
         short_description=project["description"],
         tags=["cat", "dog", "image-segmentation", "background-removal"],
-        models=sorted({entry["repo"] for entry in published.values()}) or None,
+        models=sorted({entry.repo for entry in published.values()}) or None,
         preload_from_hub=preload or None,
     )
 
@@ -168,10 +167,10 @@ def _gradio(needs: Sequence[Requirement]) -> str:
     return version
 
 
-def _preload(name: str, published: dict[str, Any]) -> str:
+def _preload(name: str, published: Published) -> str:
     """A line of preload_from_hub: repository, files, commit."""
-    graphs = bundle.Bundle.from_document(published["bundle"], f"model {name!r}").graphs
-    return f"{published['repo']} {','.join((bundle.FILE, *graphs))} {published['revision']}"
+    graphs = bundle.Bundle.from_document(published.bundle, f"model {name!r}").graphs
+    return f"{published.repo} {','.join((bundle.FILE, *graphs))} {published.revision}"
 
 
 def check(folder: Path) -> dict[str, Path]:
@@ -218,8 +217,8 @@ def prove(folder: Path) -> None:
         SpaceError: what does not work.
     """
     card = SpaceCard((folder / README).read_text(encoding="utf-8")).data
-    index = json.loads((folder / PACKAGE / INDEX).read_text(encoding="utf-8"))
-    try_out(folder, card.sdk_version, sorted(index["models"]), ROOT / "docs" / "chelsea.jpg", "cat")
+    index = Index.read(folder / PACKAGE / WEIGHTS)
+    try_out(folder, card.sdk_version, sorted(index.models), ROOT / "docs" / "chelsea.jpg", "cat")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,10 +1,9 @@
 """Which models there are, and where their weights lie.
 
-The embedded ones lie in `petseg/weights/` beside an `index.json` that the export step writes; the others are
+The embedded ones lie in `petseg/weights/` beside an index (`petseg.models.index`); the others are
 on the Hugging Face Hub, or in the cache of what came from there.
 """
 
-import json
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from petseg.errors import HubNotFoundError, ModelError, PromptError
 from petseg.models import cache, fetch
 from petseg.models.bundle import GRAPHS, QUANTISED, Bundle
 from petseg.models.cache import Reference, Snapshot
+from petseg.models.index import REINSTALL, Embedded, Index, Published, Weights
 from petseg.models.manifest import Manifest
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-_REINSTALL = "reinstall petseg: pip install --force-reinstall petseg"
 
 _UNPUBLISHED = {"clip": "accelerate launch train/train.py --config train/configs/clip.toml"}
 """Models whose weights nobody has published yet -> the command that trains them, in a clone of petseg."""
@@ -82,11 +81,11 @@ def list_models() -> list[ModelInfo]:
     Raises:
         ModelError: the index is damaged.
     """
-    index, infos = _read_index(), embedded_models()
-    published = {name: entry for name, entry in index["published"].items() if name not in index["models"]}
+    index, infos = Index.read(WEIGHTS), embedded_models()
+    published = {name: entry for name, entry in index.published.items() if name not in index.models}
     for name, entry in sorted(published.items()):
         folder = cache.folder_of(_pinned(entry))
-        infos.append(_hub_info(name, folder, Bundle.from_document(entry["bundle"], f"model {name!r}")))
+        infos.append(_hub_info(name, folder, Bundle.from_document(entry.bundle, f"model {name!r}")))
     known = {info.path for info in infos}
     infos += [
         _hub_info(str(reference), folder, listed)
@@ -102,9 +101,9 @@ def embedded_models() -> list[ModelInfo]:
     Raises:
         ModelError: the index is damaged.
     """
-    index = _read_index()
-    names = sorted(index["models"], key=lambda name: (name != index["default"], name))
-    return [_info(name, index["models"][name]) for name in names]
+    index = Index.read(WEIGHTS)
+    names = sorted(index.models, key=lambda name: (name != index.default, name))
+    return [_info(name, index.models[name]) for name in names]
 
 
 def takers(kind: str) -> list[str]:
@@ -175,13 +174,13 @@ def find(model: str | os.PathLike[str] | None = None) -> Files:
         raise ModelError(f"model {model!r} is neither a name nor a path; give one of those")
     if model is not None and cache.is_reference(model):
         return _from_hub(model)
-    index = _read_index()
-    name = index["default"] if model is None else model
-    if name in index["models"]:
-        entry = index["models"][name]
-        return Files(_embedded(entry), _embedded(entry.get("int8")))
-    if name in index["published"]:
-        return _files_of(fetch.locate(_pinned(index["published"][name])))
+    index = Index.read(WEIGHTS)
+    name = index.default if model is None else model
+    if name in index.models:
+        entry = index.models[name]
+        return Files(_embedded(entry.float32), _embedded(entry.int8))
+    if name in index.published:
+        return _files_of(fetch.locate(_pinned(index.published[name])))
     if name is not None and (pulled := _pulled(name)) is not None:
         return _files_of(pulled)
     if name in _UNPUBLISHED:
@@ -191,13 +190,13 @@ def find(model: str | os.PathLike[str] | None = None) -> Files:
             f"in a clone of petseg ({_UNPUBLISHED[name]}), export it (python -m export.export), and give "
             "the path of the .onnx file"
         )
-    if not index["models"]:
+    if not index.models:
         raise ModelError(
-            f"{WEIGHTS} holds no weights: this is a checkout without them; {_REINSTALL}, "
+            f"{WEIGHTS} holds no weights: this is a checkout without them; {REINSTALL}, "
             "or give the path of a model"
         )
     raise ModelError(
-        f"there is no model {name!r}; give one of {', '.join(sorted(index['models']))}, the path of an .onnx "
+        f"there is no model {name!r}; give one of {', '.join(sorted(index.models))}, the path of an .onnx "
         "file or of a model's folder, or ORG/NAME on the Hub"
     )
 
@@ -213,7 +212,7 @@ def reference(model: str, revision: str | None = None) -> Reference:
         HubNotFoundError: it is none of these.
         ModelError: the index is damaged.
     """
-    published = _read_index()["published"]
+    published = Index.read(WEIGHTS).published
     return (
         _pinned(published[model])
         if model in published and revision is None
@@ -236,13 +235,13 @@ def _pulled(name: str) -> Snapshot | None:
         return None
 
 
-def _pinned(published: dict[str, Any]) -> Reference:
-    return Reference(published["repo"], published["revision"], published["sha256"])
+def _pinned(published: Published) -> Reference:
+    return Reference(published.repo, published.revision, published.sha256)
 
 
-def _embedded(entry: dict[str, Any] | None) -> tuple[ModelFile, ...]:
-    files = entry["files"] if entry else []
-    return tuple(ModelFile(WEIGHTS / file["path"], file["sha256"]) for file in files)
+def _embedded(weights: Weights | None) -> tuple[ModelFile, ...]:
+    files = weights.files if weights else ()
+    return tuple(ModelFile(WEIGHTS / file.path, file.sha256) for file in files)
 
 
 def _files_of(snapshot: Snapshot) -> Files:
@@ -260,20 +259,19 @@ def _looks_like_path(model: str) -> bool:
     return any(separator in model for separator in ("/", os.sep)) and not cache.is_reference(model)
 
 
-def _info(name: str, entry: dict[str, Any]) -> ModelInfo:
-    manifest = Manifest.from_document(entry["manifest"], f"model {name!r}")
-    path = WEIGHTS / entry["files"][0]["path"]
-    quantised = entry.get("int8", {"files": []})["files"]
+def _info(name: str, entry: Embedded) -> ModelInfo:
+    manifest = Manifest.from_document(entry.float32.manifest, f"model {name!r}")
+    path = WEIGHTS / entry.float32.files[0].path
     return ModelInfo(
         name=name,
         status="embedded",
-        path=path if len(entry["files"]) == 1 else path.parent,
-        bytes=sum(file["bytes"] for file in (*entry["files"], *quantised)),
+        path=path if len(entry.float32.files) == 1 else path.parent,
+        bytes=sum(file.bytes for file in entry.files),
         prompts=manifest.prompts,
         parameters=manifest.parameters,
         metrics=manifest.metrics,
         description=f"version {manifest.version}, {manifest.size} px, trained on {manifest.training_data}",
-        precisions=("float32", "int8") if quantised else ("float32",),
+        precisions=("float32", "int8") if entry.int8 else ("float32",),
     )
 
 
@@ -292,30 +290,3 @@ def _hub_info(name: str, folder: Path, listed: Bundle) -> ModelInfo:
         description=f"version {listed.version}, {manifest.size} px, trained on {manifest.training_data}",
         precisions=("float32", "int8") if listed.quantised else ("float32",),
     )
-
-
-def _read_index() -> dict[str, Any]:
-    """The index, checked for what this module reads; empty where there is none."""
-    path = WEIGHTS / "index.json"
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {"models": {}, "default": None, "published": {}}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); {_REINSTALL}") from error
-    kinds = {"path": str, "sha256": str, "bytes": int}
-    pinned = {"repo": str, "revision": str, "sha256": str, "bundle": dict}
-    try:
-        published = index.setdefault("published", {}).values()
-        models = index["models"].values()
-        entries = [*models, *(entry["int8"] for entry in models if "int8" in entry)]
-        files = [file for entry in entries for file in entry["files"]]
-        sound = all(isinstance(file[key], kind) for file in files for key, kind in kinds.items())
-        sound = sound and all(entry["files"] and isinstance(entry["manifest"], dict) for entry in entries)
-        sound = sound and all(isinstance(one[key], kind) for one in published for key, kind in pinned.items())
-        sound = sound and (index["default"] in index["models"] or not index["models"])
-    except (KeyError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        raise ModelError(f"{path} is damaged; {_REINSTALL}")
-    return dict(index)

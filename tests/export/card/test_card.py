@@ -251,6 +251,7 @@ def test_numbers_that_moved(root: Path) -> None:
         ("train/checkpoints/tiny/metrics.json", '{"a": {}, "b": {}}', "is about a, b, not about tiny"),
         ("train/checkpoints/tiny/config.json", None, "is missing"),
         ("petseg/weights/index.json", None, "embed it"),
+        ("petseg/weights/index.json", "{", r"index\.json cannot be read"),
         ("model_cards/tiny.toml", None, "cannot be read"),
         ("model_cards/tiny.toml", 'title = "only"', "needs a title and a summary"),
     ],

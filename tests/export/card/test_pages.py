@@ -109,7 +109,7 @@ def test_wrong_marks(known: dict[str, Facts], asked: str) -> None:
 
 def test_stale_pages_are_found_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "petseg/weights").mkdir(parents=True)
-    (tmp_path / "petseg/weights/index.json").write_text(json.dumps({"models": {}}))
+    (tmp_path / "petseg/weights/index.json").write_text(json.dumps({"models": {}, "default": None}))
     (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "page.md"
     page.write_text(BLOCK.format("parity"))

@@ -47,6 +47,9 @@ def gradio(request: pytest.FixtureRequest, monkeypatch: Patch) -> None:
         monkeypatch.setattr(space.metadata, "version", lambda name: GRADIO)
 
 
+EMBEDDED = {"files": [{"path": "tiny.onnx", "sha256": "0" * 64, "bytes": 7}], "manifest": manifest()}
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A small checkout, with what must not become part of a Space."""
@@ -61,7 +64,7 @@ def root(tmp_path: Path) -> Path:
         "petseg/__pycache__/old.pyc": "",
         "petseg/.hidden": "",
         "petseg/weights/tiny.onnx": "weights",
-        "petseg/weights/index.json": json.dumps({"models": {"tiny": {"manifest": manifest()}}}),
+        "petseg/weights/index.json": json.dumps({"models": {"tiny": EMBEDDED}, "default": "tiny"}),
     }
     for name, text in files.items():
         path = tmp_path / "root" / name
@@ -156,7 +159,7 @@ def test_half_a_checkout(root: Path, tmp_path: Path, name: str) -> None:
             "petseg/weights/index.json",
             '"tiny": {',
             '"tiny": {}}, "was": {"": {',
-            "name no format",
+            "index.json is damaged",
         ),
     ],
 )
