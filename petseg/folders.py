@@ -14,6 +14,7 @@ from petseg.segmentation import Kind, Segmentation
 
 ENDINGS: dict[Kind, str] = {
     "mask": ".mask.png",
+    "mask-gray": ".mask-gray.png",
     "cutout": ".cutout.png",
     "overlay": ".overlay.jpg",
     "json": ".json",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import IO, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,15 @@ from petseg.clicks.state import ClickState
 from petseg.errors import OutputError
 from petseg.lazy import lazy
 from petseg.measure.metrics import species_of
-from petseg.pixels import decision, polygons, saving
-from petseg.pixels.classes import CLASSES, COLORS, Color, palette
+from petseg.pixels import decision, pictures, polygons, saving
+from petseg.pixels.classes import CLASSES, COLORS, Color
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import shrink
+from petseg.pixels.margins import Margins, softmax
+from petseg.version import version
 
 Resize: TypeAlias = Literal["smooth", "nearest"]
-Kind: TypeAlias = Literal["mask", "cutout", "overlay", "json"]
+Kind: TypeAlias = Literal["mask", "mask-gray", "cutout", "overlay", "json"]
 
 Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 """A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
@@ -32,10 +34,12 @@ Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 class Segmentation:
     """Where the cats and dogs of one photo are.
 
-    Everything is worked out when it is first asked for, and kept.
+    Everything is worked out when it is first asked for, and kept. All arrays are read-only, so that what is
+    made of one agrees with what is made of another: change a copy.
 
     Attributes:
         size: (width, height) of the upright photo, in pixels.
+        source: path or name that the photo came from, None for pixels and bytes.
         model: name of the model that answered.
         precision: what it calculated in, "float32" or "int8".
         state: what it takes to go on from the answer to a prompt, None for a model that finds all pets.
@@ -53,6 +57,7 @@ class Segmentation:
         resize: Resize = "smooth",
         threshold: float | None = None,
         precision: str = "float32",
+        source: str | None = None,
     ) -> None:
         """Keep what the network said.
 
@@ -66,20 +71,22 @@ class Segmentation:
                 taken, "nearest" afterwards: cheaper, with edges as coarse as the model's pixels.
             threshold: see `with_threshold`.
             precision: what the network calculated in, "float32" or "int8".
+            source: path or name that the photo came from.
 
         Raises:
             OutputError: `resize` is neither, or a threshold outside 0..1.
         """
         check_resize(resize)
-        if threshold is not None and not 0 < threshold < 1:
+        if threshold is not None and not _is_number(threshold, lambda value: 0 < value < 1):
             raise OutputError(f"threshold is {threshold!r}; give a number between 0 and 1, or None")
         self.size = letterbox.width, letterbox.height
-        self._photo = photo
+        self.source = source
+        self._photo = _frozen(photo) if isinstance(photo, np.ndarray) else photo
         self.model = model
         self.precision = precision
         self.state = state
         self.threshold = threshold
-        self._logits = logits
+        self._logits = _frozen(logits)
         self._letterbox = letterbox
         self._resize = resize
 
@@ -87,6 +94,11 @@ class Segmentation:
         """Label, score, size and model on one line."""
         width, height = self.size
         return f"<Segmentation {self.label} {self.score:.3f}, {width} x {height}, model {self.model!r}>"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be unpickled or copied, which makes arrays that can be written to."""
+        frozen = {name: _frozen(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update(state | frozen)
 
     @property
     def photo(self) -> NDArray[np.uint8]:
@@ -97,7 +109,7 @@ class Segmentation:
         """
         photo = self._photo  # once: another thread may put the pixels there meanwhile
         if not isinstance(photo, np.ndarray):
-            photo = self._photo = photo()
+            photo = self._photo = _frozen(photo())
         return photo
 
     @property
@@ -133,7 +145,7 @@ class Segmentation:
             OutputError: a side below 1, or an array that is no smaller copy of a photo.
         """
         if not isinstance(copy, np.ndarray):
-            if copy < 1:
+            if not _is_number(copy, lambda value: value >= 1):
                 raise OutputError(f"side is {copy!r}; give a number of pixels, 1 or more")
             copy = shrink(self.photo, copy)
         if copy.ndim != 3 or copy.shape[0] > self.size[1] or copy.shape[1] > self.size[0]:
@@ -163,18 +175,13 @@ class Segmentation:
             resize=self._resize,
             threshold=threshold,
             precision=self.precision,
+            source=self.source,
         )
 
     @lazy
-    def _margins(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """By how much cat and dog exceed background, two (H, W) float32.
-
-        The best class and the softmax depend on the logits' differences only, so two planes are resized
-        instead of three.
-        """
-        restore = self._letterbox.restore
-        cat, dog = self._seen
-        return restore(cat, decision.OUTSIDE), restore(dog, decision.OUTSIDE)
+    def _margins(self) -> Margins:
+        """By how much cat and dog exceed background."""
+        return Margins(self._letterbox, *self._seen)
 
     @property
     def _seen(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -193,20 +200,20 @@ class Segmentation:
         Without enough pixels that are sure of a pet (`petseg.pixels.decision`) all of it is background.
         """
         if not self._shows_pet:
-            return np.zeros((self._letterbox.height, self._letterbox.width), np.uint8)
+            return _frozen(np.zeros((self._letterbox.height, self._letterbox.width), np.uint8))
         if self._resize == "nearest":
-            return self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)).copy()
-        return decision.mask(self._letterbox, *self._seen, self.threshold)
+            return _frozen(self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)))
+        return _frozen(decision.mask(self._letterbox, *self._seen, self.threshold))
 
     @lazy
     def probabilities(self) -> NDArray[np.float32]:
         """(3, H, W) float32: background, cat, dog; they sum to 1 at each pixel."""
-        return _softmax(*self._margins)
+        return _frozen(self._margins.probabilities())
 
     @property
     def alpha(self) -> NDArray[np.float32]:
         """(H, W) float32: the probability of any pet."""
-        return cast("NDArray[np.float32]", np.float32(1) - self.probabilities[0])
+        return _frozen(self._margins.pet())
 
     @lazy
     def label(self) -> str:
@@ -220,11 +227,15 @@ class Segmentation:
         Where the photo is larger than what the network saw, it is the mean over the network's own pixels,
         which hardly differs.
         """
-        margins, classes = self._own_pixels() or (self._margins, self.mask)
-        area = classes != 0
-        chosen = [plane[area] if area.any() else plane.ravel() for plane in margins]
-        means = _softmax(*chosen).mean(1, dtype=np.float64).tolist()
-        return dict(zip(CLASSES, means, strict=True))
+        own = self._own_pixels()
+        if own is None:
+            means = self._margins.means(self.mask)
+        else:
+            margins, classes = own
+            area = classes != 0
+            chosen = [plane[area] if area.any() else plane.ravel() for plane in margins]
+            means = softmax(*chosen).mean(1, dtype=np.float64)
+        return dict(zip(CLASSES, means.tolist(), strict=True))
 
     def _own_pixels(
         self,
@@ -251,11 +262,9 @@ class Segmentation:
         Raises:
             OutputError: an opacity outside 0..1, an unknown class, or something that is no colour.
         """
-        if not 0 <= opacity <= 1:
+        if not _is_number(opacity, lambda value: 0 <= value <= 1):
             raise OutputError(f"opacity is {opacity!r}; give a number from 0 to 1")
-        tint = Image.fromarray(palette(colors)[self.mask])
-        strength = np.where(self.mask != 0, np.uint8(round(255 * opacity)), np.uint8(0))
-        return Image.composite(tint, Image.fromarray(self.photo), Image.fromarray(strength))
+        return pictures.overlay(self.photo, self.mask, opacity, colors)
 
     def cutout(self) -> Image.Image:
         """The pets on a transparent ground, as an RGBA image with a soft edge.
@@ -263,14 +272,12 @@ class Segmentation:
         Opacity follows the probability of a pet, stretched so that up to 1/4 is clear and from 3/4 on
         is solid: a network that is only fairly sure shall leave no ghosts and no holes. A threshold t moves
         the middle of that from 1/2 to t, by dividing the odds of a pet by those of t.
+
+        What is clear holds no colour: nothing of the photo is left there.
         """
-        alpha = self.alpha
-        if self.threshold is not None:
-            pet = alpha * np.float32(1 - self.threshold)
-            other = (1 - alpha) * np.float32(self.threshold)
-            np.divide(pet, pet + other, out=alpha)
-        opacity = np.clip(alpha * 2 - 0.5, 0, np.float32(self._shows_pet))
-        return Image.fromarray(np.dstack([self.photo, (opacity * 255 + 0.5).astype(np.uint8)]))
+        if not self._shows_pet:
+            return Image.new("RGBA", self.size)
+        return pictures.cutout(self.photo, self._margins, self.threshold)
 
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
         """The outlines of the mask's regions, largest first.
@@ -281,68 +288,92 @@ class Segmentation:
         Returns:
             One for each region: {"label": "cat", "score": mean probability of that class in it,
             "exterior": [[x, y], ...], "holes": [[[x, y], ...], ...]}. Vertices are corners of pixels: (0, 0)
-            is the upper left corner of the photo, (width, height) the lower right.
+            is the upper left corner of the photo, (width, height) the lower right. At any tolerance they are
+            valid: no outline crosses itself or another one, and holes lie inside.
 
         Raises:
             OutputError: a negative or infinite tolerance.
         """
-        if not (tolerance >= 0 and math.isfinite(tolerance)):
+        if not _is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
             raise OutputError(f"tolerance is {tolerance!r}; give a number of pixels, 0 or more")
-        numbers = polygons.regions(self.mask)
-        outlines = polygons.trace(numbers, tolerance)
-        inside = numbers != 0
-        region, kind = numbers[inside] - 1, self.mask[inside]
-        pixels = np.bincount(region, minlength=len(outlines))
-        # Each pixel has the probability of its own class to say for its region.
-        says = np.take_along_axis(self.probabilities[:, inside], kind[None].astype(np.intp), 0)[0]
-        scores = np.bincount(region, says, minlength=len(outlines)) / pixels
-        classes = np.zeros(len(outlines), np.intp)
-        classes[region] = kind
+        runs = polygons.Runs.of(self.mask)
+        outlines = polygons.trace(runs, tolerance)
+        scores = self._margins.means_by_region(self.mask, runs).tolist()
         return [
             {
-                "label": CLASSES[classes[i]],
-                "score": float(scores[i]),
+                "label": CLASSES[runs.classes[i]],
+                "score": scores[i],
                 "exterior": outlines[i].exterior.tolist(),
                 "holes": [hole.tolist() for hole in outlines[i].holes],
             }
-            for i in np.argsort(-pixels, kind="stable").tolist()
+            for i in np.argsort(-runs.sizes, kind="stable").tolist()
         ]
 
-    def save(self, path: str | os.PathLike[str], kind: Kind | None = None, *, opacity: float = 0.5) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str] | IO[bytes],
+        kind: Kind | None = None,
+        *,
+        format: str | None = None,
+        opacity: float = 0.5,
+    ) -> None:
         """Write the result to a file, whole or not at all.
 
         Args:
-            path: where to; folders are made, a file that is there is replaced.
-            kind: "mask" (PNG with values 0, 1, 2 and a palette), "cutout", "overlay" or "json" (label,
-                score, scores, size, model, threshold, polygons). By default .png is the mask and .json
-                the JSON.
+            path: where to; folders are made, a file that is there is replaced, but never the photo itself.
+                Or a binary file, which is written to and left open.
+            kind: "mask" (PNG whose pixels are the indices 0, 1, 2 of a palette, 8 bits each), "mask-gray"
+                (the same values as a grey PNG, for what reads palettes as colours), "cutout", "overlay" or
+                "json" (label, score, scores, size, model, threshold, polygons). By default .png is the mask
+                and .json the JSON.
+            format: "png", "jpg", "webp" or "json", whatever the path ends in; of a binary file by default
+                PNG, or JSON.
             opacity: of an overlay, 0..1.
 
         Raises:
-            OutputError: the extension cannot hold it, or the file cannot be written.
+            OutputError: the format cannot hold it, or the file cannot be written.
             ImageError: see `photo`.
         """
-        path = Path(path)
-        saving.write(path, self.encode(path, kind, opacity=opacity))
+        if hasattr(path, "write"):
+            data = self.encode(None, kind, format=format, opacity=opacity)
+            try:
+                path.write(data)
+            except (OSError, ValueError, TypeError) as error:
+                raise OutputError(f"the file cannot be written to ({error}); open it with 'wb'") from error
+            return
+        try:
+            path = Path(os.fsdecode(path))
+        except TypeError as error:
+            raise OutputError(f"{path!r} is no path; give one, or a file opened with 'wb'") from error
+        data = self.encode(path, kind, format=format, opacity=opacity)
+        if self.source is not None and _is_same(path, self.source):
+            raise OutputError(f"{str(path)!r} is the photo itself and is not overwritten; give another name")
+        saving.write(path, data)
 
-    def encode(self, path: Path, kind: Kind | None = None, *, opacity: float = 0.5) -> bytes:
-        """What `save` would write to `path`; raises as that does."""
-        chosen = saving.kind_of(path, kind)
+    def encode(
+        self,
+        path: Path | None = None,
+        kind: Kind | None = None,
+        *,
+        format: str | None = None,
+        opacity: float = 0.5,
+    ) -> bytes:
+        """What `save` would write to `path`, or to a binary file; raises as that does."""
+        suffix = saving.suffix_of(path, kind, format)
+        chosen = saving.kind_of(str(path or f"a {suffix[1:]} file"), suffix, kind)
         if chosen == "json":
             return json.dumps(self._document(), allow_nan=False).encode()
         if chosen == "overlay":
             image = self.overlay(opacity)
+        elif chosen == "cutout":
+            image = self.cutout()
         else:
-            image = self.cutout() if chosen == "cutout" else self._mask_image()
-        return saving.encode(image, path.suffix.lower())
-
-    def _mask_image(self) -> Image.Image:
-        image = Image.fromarray(self.mask)
-        image.putpalette(palette(COLORS).tobytes())  # L becomes P: same values, shown in colour
-        return image
+            image = pictures.mask(self.mask, gray=chosen == "mask-gray")
+        return saving.encode(image, suffix)
 
     def _document(self) -> dict[str, Any]:
         return {
+            saving.MARK: version(),
             "label": self.label,
             "score": self.score,
             "scores": self.scores,
@@ -360,10 +391,23 @@ def check_resize(resize: str) -> None:
         raise OutputError(f"resize {resize!r} is unknown; give 'smooth' or 'nearest'")
 
 
-def _softmax(cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, ...) float32: probabilities of the classes, from by how much cat and dog exceed background."""
-    highest = np.maximum(np.maximum(cat, dog), 0)
-    result: NDArray[np.float32] = np.stack([-highest, cat - highest, dog - highest])
-    np.exp(result, out=result)
-    result /= result.sum(0)
-    return result
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, read-only; who gave it may still write to it."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _is_number(value: Any, fits: Callable[[float], bool]) -> bool:
+    """Whether this is a number that fits, whatever it is."""
+    try:
+        return not isinstance(value, str | bytes) and bool(fits(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_same(path: Path, source: str) -> bool:
+    try:
+        return path.samefile(source)
+    except (OSError, ValueError):
+        return False

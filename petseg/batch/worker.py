@@ -160,7 +160,8 @@ class Worker:
                 self._out.write(target_of(path, kind), data)
         except PetsegError as error:
             return about | failed(path, str(error))
-        mask = target_of(path, "mask") if "mask" in done.files else None
+        kinds: tuple[Kind, ...] = ("mask", "mask-gray")
+        mask = next((target_of(path, kind) for kind in kinds if kind in done.files), None)
         return about | done.columns | {"status": "ok", "mask": mask}
 
 

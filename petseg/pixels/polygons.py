@@ -2,19 +2,22 @@
 
 Corners of pixels are the vertices: pixel (i, j) is the square from (i, j) to (i + 1, j + 1). A region is
 a set of pixels of one class that hang together by their sides.
+
+A region is kept as its runs, the stretches of one class along the rows: a photo of 100 megapixels has a few
+ten thousand, where a number for each pixel would take 400 MB.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.int64]
-"""(N, 2) vertices (x, y), not repeated at the end; the last joins the first."""
+from petseg.pixels.simplify import Ring, doubled_area, simplified
 
-_STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
-"""Directions 0 right, 1 down, 2 left, 3 up: going that way along a region keeps it on the right."""
+_STRIP = 1 << 22
+"""Pixels of a mask that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -30,39 +33,83 @@ class Outline:
     holes: list[Ring]
 
 
-def regions(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Number the regions of a mask.
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The regions of a mask, as stretches along its rows in reading order.
 
-    Args:
-        mask: (H, W) uint8, 0 is background.
-
-    Returns:
-        (H, W) int32: 0 background, then 1, 2, ... in reading order of their first pixels.
+    Attributes:
+        shape: (height, width) of the mask.
+        rows, starts, ends: (R,) int64 each: pixels `starts` to `ends`, exclusive, of row `rows`.
+        kinds: (R,) uint8, the class, not 0.
     """
+
+    shape: tuple[int, int]
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.uint8]) -> "Runs":
+        """The runs of a mask (H, W) uint8, 0 is background."""
+        height, width = mask.shape
+        step = max(1, _STRIP // width)
+        parts = [_runs(mask[top : top + step], top) for top in range(0, height, step)]
+        rows, starts, ends, kinds = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return cls((height, width), rows, starts, ends, kinds)
+
+    @cached_property
+    def touching(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(P,) each: a run, and one of the same class in the row above that it touches; sorted."""
+        stride = self.shape[1] + 1
+        above = (self.rows - 1) * stride
+        first = np.searchsorted(self.rows * stride + self.ends, above + self.starts, "right")
+        last = np.searchsorted(self.rows * stride + self.starts, above + self.ends, "left")
+        counts = np.maximum(last - first, 0)
+        lower = np.repeat(np.arange(len(counts)), counts)
+        upper = np.arange(len(lower)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+        same = self.kinds[lower] == self.kinds[upper]
+        return lower[same], upper[same]
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """(R,) the region of each: 0, 1, ... in reading order of their first pixels."""
+        names, numbers = np.unique(_join(len(self.rows), *self.touching), return_inverse=True)
+        return numbers.reshape(-1) if len(names) else np.zeros(0, np.int64)
+
+    @property
+    def count(self) -> int:
+        """How many regions there are."""
+        return int(self.numbers.max(initial=-1)) + 1
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """(N,) pixels of each region."""
+        return np.bincount(self.numbers, self.ends - self.starts, self.count).astype(np.int64)
+
+    @cached_property
+    def classes(self) -> NDArray[np.uint8]:
+        """(N,) class of each region."""
+        result = np.zeros(self.count, np.uint8)
+        result[self.numbers] = self.kinds
+        return result
+
+    def within(self, top: int, bottom: int) -> slice:
+        """Which of the runs are in rows `top` to `bottom`, exclusive."""
+        return slice(*np.searchsorted(self.rows, (top, bottom)).tolist())
+
+
+def _runs(mask: NDArray[np.uint8], top: int) -> tuple[NDArray[np.int64], ...]:
+    """`rows`, `starts`, `ends` and `kinds` of a strip of a mask that begins at row `top`."""
     height, width = mask.shape
-    # Runs of one class along the rows; a run never crosses the end of its row.
-    starts_run = np.ones((height, width), bool)
-    starts_run[:, 1:] = mask[:, 1:] != mask[:, :-1]
-    run_of = np.cumsum(starts_run).reshape(height, width) - 1
-    touching = (mask[1:] == mask[:-1]) & (mask[1:] != 0)
-    touching &= starts_run[1:] | starts_run[:-1]  # the first pixel of each contact stands for all of it
-    parent = _join(int(run_of[-1, -1]) + 1, run_of[:-1][touching], run_of[1:][touching])
-    parent[mask[starts_run] == 0] = -1
-    names, numbers = np.unique(parent, return_inverse=True)
-    numbers = numbers + int(names[0] != -1)
-    return np.take(numbers.astype(np.int32), run_of)
-
-
-def region_at(mask: NDArray[np.bool_], x: float, y: float) -> NDArray[np.bool_]:
-    """The region of a mask (H, W) at a place in its pixels, the nearest pixel of it for one outside.
-
-    Returns:
-        (H, W) bool, False everywhere where the mask is False there.
-    """
-    height, width = mask.shape
-    numbers = regions(mask.view(np.uint8))
-    number = numbers[min(max(0, int(y)), height - 1), min(max(0, int(x)), width - 1)]
-    return np.asarray((numbers == number) & mask)
+    changes = np.ones((height, width), bool)
+    np.not_equal(mask[:, 1:], mask[:, :-1], out=changes[:, 1:])  # a run never crosses the end of its row
+    begins = np.flatnonzero(changes)
+    kinds = mask.reshape(-1)[begins]
+    pets = kinds != 0
+    rows, starts = np.divmod(begins[pets], width)
+    ends = np.append(begins[1:], height * width)[pets] - rows * width
+    return rows + top, starts, ends, kinds[pets]
 
 
 def _join(count: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -77,54 +124,114 @@ def _join(count: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.
     return parent
 
 
-def trace(numbers: NDArray[np.int32], tolerance: float) -> list[Outline]:
-    """The outlines of numbered regions.
+def regions(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Number the regions of a mask.
 
     Args:
-        numbers: (H, W) int32 as `regions` gives them.
+        mask: (H, W) uint8, 0 is background.
+
+    Returns:
+        (H, W) int32: 0 background, then 1, 2, ... in reading order of their first pixels.
+    """
+    runs, width = Runs.of(mask), mask.shape[1]
+    # Painted by where the number changes: at both ends of each run.
+    steps = np.zeros(mask.size + 1, np.int32)
+    begins, ends = (runs.rows * width + at for at in (runs.starts, runs.ends))
+    steps[begins] += (runs.numbers + 1).astype(np.int32)
+    steps[ends] -= (runs.numbers + 1).astype(np.int32)
+    return np.cumsum(steps[:-1], dtype=np.int32).reshape(mask.shape)
+
+
+def region_at(mask: NDArray[np.bool_], x: float, y: float) -> NDArray[np.bool_]:
+    """The region of a mask (H, W) at a place in its pixels, the nearest pixel of it for one outside.
+
+    Returns:
+        (H, W) bool, False everywhere where the mask is False there.
+    """
+    height, width = mask.shape
+    numbers = regions(mask.view(np.uint8))
+    number = numbers[min(max(0, int(y)), height - 1), min(max(0, int(x)), width - 1)]
+    return np.asarray((numbers == number) & mask)
+
+
+def trace(runs: Runs, tolerance: float) -> list[Outline]:
+    """The outlines of the regions.
+
+    Args:
+        runs: of a mask.
         tolerance: how far, in pixels, the outline may stray; 0 keeps every corner. Regions too small to
-            survive it keep theirs too.
+            survive it keep theirs too. No outline crosses or touches itself, and no hole leaves its region.
 
     Returns:
-        One outline per region: that of region n at index n - 1.
+        One outline per region, by number.
     """
-    if not numbers.any():
+    if not runs.count:
         return []
-    starts, directions, owners = _edges(numbers)
-    following = _following(starts, directions, owners, numbers.shape[1] + 1)
-    rings: list[tuple[list[Ring], list[Ring]]] = [([], []) for _ in range(int(numbers.max()))]
-    for edges in _walk(directions, following):
-        ring = starts[edges]
-        exteriors, holes = rings[owners[edges[0]] - 1]
-        (exteriors if _area(ring) > 0 else holes).append(_simplify(ring, tolerance))
-    return [Outline(exteriors[0], holes) for exteriors, holes in rings]
+    starts, stops, directions, owners = _sides(runs)
+    following = _following(starts, stops, directions, owners, runs.shape[1] + 1)
+    rings: list[tuple[list[Ring], list[Ring]]] = [([], []) for _ in range(runs.count)]
+    for sides in _walk(directions, following):
+        ring = starts[sides]
+        exteriors, holes = rings[owners[sides[0]]]
+        (exteriors if doubled_area(ring) > 0 else holes).append(ring)
+    outlines = []
+    for exteriors, holes in rings:
+        exterior, *inner = simplified([exteriors[0], *holes], tolerance)
+        outlines.append(Outline(exterior, inner))
+    return outlines
 
 
-def _edges(numbers: NDArray[np.int32]) -> tuple[Ring, NDArray[np.int64], NDArray[np.int32]]:
-    """Every pixel side between a region and anything else, directed.
+def _sides(runs: Runs) -> tuple[Ring, Ring, NDArray[np.int64], NDArray[np.int64]]:
+    """What is between a region and anything else, directed so that the region is on its right.
 
     Returns:
-        (E, 2) where each starts, (E,) its direction, (E,) the region on its right.
+        (E, 2) where each starts and (E, 2) where it ends, (E,) its direction (0 right, 1 down, 2 left, 3 up),
+        (E,) the region. Sides to the right and left are as long as they are straight, the others 1 pixel.
     """
-    padded = np.pad(numbers, 1)
-    # By direction: the neighbour across that side, and where the side starts within its pixel.
-    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
-    corners = ((0, 0), (1, 0), (1, 1), (0, 1))
-    starts, directions, owners = [], [], []
-    for direction, (neighbour, corner) in enumerate(zip(neighbours, corners, strict=True)):
-        rows, columns = np.nonzero((numbers != 0) & (numbers != neighbour))
-        starts.append(np.stack([columns, rows], 1) + corner)
-        directions.append(np.full(len(rows), direction))
-        owners.append(numbers[rows, columns])
-    return np.concatenate(starts), np.concatenate(directions), np.concatenate(owners)
+    lower, upper = runs.touching
+    top = _uncovered(runs, lower, upper)
+    order = np.argsort(upper, kind="stable")
+    bottom = _uncovered(runs, upper[order], lower[order])
+    ends = (
+        (top[1], runs.rows[top[0]], top[2], runs.rows[top[0]]),
+        (runs.ends, runs.rows, runs.ends, runs.rows + 1),
+        (bottom[2], runs.rows[bottom[0]] + 1, bottom[1], runs.rows[bottom[0]] + 1),
+        (runs.starts, runs.rows + 1, runs.starts, runs.rows),
+    )
+    x0, y0, x1, y1 = (np.concatenate(each) for each in zip(*ends, strict=True))
+    directions = np.repeat(np.arange(4), [len(each[0]) for each in ends])
+    owners = np.concatenate([runs.numbers[top[0]], runs.numbers, runs.numbers[bottom[0]], runs.numbers])
+    return np.stack([x0, y0], 1), np.stack([x1, y1], 1), directions, owners
+
+
+def _uncovered(
+    runs: Runs, covered: NDArray[np.int64], by: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The stretches of runs that none of the others covers: (S,) run, start and end.
+
+    Args:
+        covered, by: (P,) runs that touch, sorted by the first, and each one's by where they are.
+    """
+    every = np.arange(len(runs.rows))
+    from_, to = (
+        np.maximum(runs.starts[covered], runs.starts[by]),
+        np.minimum(runs.ends[covered], runs.ends[by]),
+    )
+    # A stretch goes from the run's start, or where a cover ends, to where the next begins, or the run's end.
+    run = np.concatenate([every, covered])
+    order = np.argsort(run, kind="stable")
+    starts = np.concatenate([runs.starts, to])[order]
+    ends = np.concatenate([from_, runs.ends])[np.argsort(np.concatenate([covered, every]), kind="stable")]
+    bare = starts < ends
+    return run[order][bare], starts[bare], ends[bare]
 
 
 def _following(
-    starts: Ring, directions: NDArray[np.int64], owners: NDArray[np.int32], stride: int
+    starts: Ring, stops: Ring, directions: NDArray[np.int64], owners: NDArray[np.int64], stride: int
 ) -> NDArray[np.int64]:
-    """(E,) the edge that follows each edge around its region.
+    """(E,) the side that follows each side around its region.
 
-    Where a region touches itself corner to corner, two edges could follow. The left turn keeps what it
+    Where a region touches itself corner to corner, two could follow. The left turn keeps what it
     encloses there a hole of its own, so no ring ever meets itself.
     """
 
@@ -133,10 +240,9 @@ def _following(
 
     keys = key(starts, directions)
     order = np.argsort(keys)
-    ends = starts + _STEPS[directions]
     following = np.full(len(starts), -1)
     for turn in (-1, 0, 1):
-        wanted = key(ends, (directions + turn) % 4)
+        wanted = key(stops, (directions + turn) % 4)
         found = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(order) - 1)]
         fits = (following < 0) & (keys[found] == wanted) & (owners[found] == owners)
         following[fits] = found[fits]
@@ -144,50 +250,17 @@ def _following(
 
 
 def _walk(directions: NDArray[np.int64], following: NDArray[np.int64]) -> Iterator[list[int]]:
-    """Each ring as the edges that begin at one of its corners, in order."""
+    """Each ring as the sides that begin at one of its corners, in order."""
     turns = np.zeros(len(following), bool)
     turns[following] = directions[following] != directions
     is_corner, after = turns.tolist(), following.tolist()  # plain lists: several times faster to walk
     seen = bytearray(len(after))
     for first in range(len(after)):
-        edge, corners = first, []
-        while not seen[edge]:
-            seen[edge] = 1
-            if is_corner[edge]:
-                corners.append(edge)
-            edge = after[edge]
+        side, corners = first, []
+        while not seen[side]:
+            seen[side] = 1
+            if is_corner[side]:
+                corners.append(side)
+            side = after[side]
         if corners:
             yield corners
-
-
-def _area(ring: Ring) -> int:
-    """Twice the signed area: positive where the ring runs clockwise on the screen."""
-    x, y = ring.T
-    return int((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
-
-
-def _simplify(ring: Ring, tolerance: float) -> Ring:
-    """Leave out the vertices that lie within `tolerance` of the rest (Douglas and Peucker, 1973)."""
-    if tolerance == 0 or len(ring) == 4:  # a rectangle is simple already
-        return ring
-    closed = np.concatenate([ring, ring[:1]]).astype(np.float64)
-    farthest = int(((closed - closed[0]) ** 2).sum(1).argmax())
-    keep = np.zeros(len(ring), bool)
-    keep[[0, farthest]] = True
-    chains = [(0, farthest), (farthest, len(ring))]
-    while chains:
-        first, last = chains.pop()
-        inner = closed[first + 1 : last] - closed[first]
-        if len(inner) == 0:
-            continue
-        chord = closed[last] - closed[first]
-        along = np.clip(inner @ chord / (chord @ chord), 0, 1)
-        squared = ((inner - along[:, None] * chord) ** 2).sum(1)
-        worst = int(squared.argmax())
-        if squared[worst] > tolerance**2:
-            middle = first + 1 + worst
-            keep[middle] = True
-            chains += [(first, middle), (middle, last)]
-    simple = ring[keep]
-    # A speck can collapse to a line, or turn inside out: better its true corners than nothing.
-    return simple if np.sign(_area(simple)) == np.sign(_area(ring)) else ring

@@ -1,54 +1,92 @@
-"""Results into files, whole or not at all."""
+"""Results into files, whole or not at all, and never in the place of what is not petseg's."""
 
 import io
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from petseg.errors import OutputError
 
+MARK = "petseg"
+"""Every file that petseg writes says that it did: only those may be replaced unasked."""
+
+_QUICK: dict[str, Any] = {"compress_level": 1, "compress_type": 3}
+"""Runs only (zlib's Z_RLE): of photos a smaller file than its search for repetitions makes, in less time."""
+
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {}),
+    ".png": ("PNG", _QUICK),
     ".jpg": ("JPEG", {"quality": 95}),
     ".jpeg": ("JPEG", {"quality": 95}),
     ".webp": ("WEBP", {"quality": 95}),
 }
 """Suffix -> Pillow's name of the format, and options for it."""
 
+_MASK: dict[str, Any] = {"bits": 8, "compress_level": 6}
+"""Of a mask's PNG: Pillow packs few values into fewer bits, which torchvision and others cannot read."""
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "mask": (".png",),
+    "mask-gray": (".png",),
     "cutout": (".png", ".webp"),
     "overlay": (".png", ".jpg", ".jpeg", ".webp"),
     "json": (".json",),
 }
 """What can be saved as what: a mask suffers no lossy format, a cutout needs transparency."""
 
+_HEAD = 1 << 16
+"""Bytes of a file in which its mark is, if it has one."""
 
-def kind_of(path: Path, kind: str | None) -> str:
+
+def kind_of(name: str, suffix: str, kind: str | None) -> str:
     """What is to be written to a file: `kind`, or without it the mask to .png, and the JSON to .json.
+
+    Args:
+        name: of the file, for messages.
+        suffix: with its dot, in lower case.
 
     Raises:
         OutputError: the file's suffix does not say, or cannot hold that.
     """
-    suffix = path.suffix.lower()
     if kind is None:
         if suffix not in (".png", ".json"):
-            raise OutputError(f"{path} ends in {suffix!r}; give .png for the mask, .json, or say which kind")
+            raise OutputError(f"{name} ends in {suffix!r}; give .png for the mask, .json, or say which kind")
         return "mask" if suffix == ".png" else "json"
-    if kind not in SUFFIXES:
+    if not isinstance(kind, str) or kind not in SUFFIXES:
         raise OutputError(f"kind {kind!r} is unknown; give one of {', '.join(SUFFIXES)}")
     if suffix not in SUFFIXES[kind]:
-        raise OutputError(f"{path} cannot hold a {kind}; use {' or '.join(SUFFIXES[kind])}")
+        raise OutputError(f"{name} cannot hold a {kind}; use {' or '.join(SUFFIXES[kind])}")
     return kind
 
 
+def suffix_of(path: Path | None, kind: object, file_format: object) -> str:
+    """The suffix that says how to write a result, with its dot, in lower case.
+
+    Args:
+        path: of the file, None for an open one.
+        kind: of the result; of an open file the format is the first that this can be saved as.
+        file_format: "png", "jpg", ".webp", ..., which beats both.
+
+    Raises:
+        OutputError: a format that is none.
+    """
+    if file_format is not None:
+        suffix = f".{file_format.lower().lstrip('.')}" if isinstance(file_format, str) else ""
+        if suffix not in (*FORMATS, ".json"):
+            known = ", ".join(name[1:] for name in (*FORMATS, ".json"))
+            raise OutputError(f"format {file_format!r} is unknown; give one of {known}")
+        return suffix
+    if path is not None:
+        return path.suffix.lower()
+    return SUFFIXES[kind][0] if isinstance(kind, str) and kind in SUFFIXES else ".png"
+
+
 def encode(image: Image.Image, suffix: str) -> bytes:
-    """The bytes of an image file.
+    """The bytes of an image file, with petseg's mark.
 
     Args:
         image: of a mode that the format can hold; made from a bare array, so that no EXIF goes along.
@@ -58,11 +96,54 @@ def encode(image: Image.Image, suffix: str) -> bytes:
         OutputError: the format cannot hold an image of this size, or this Pillow does not know it.
     """
     buffer, (file_format, options) = io.BytesIO(), FORMATS[suffix]
+    if image.mode in ("P", "L") and file_format == "PNG":
+        options = _MASK
     try:
-        image.save(buffer, file_format, **options)
+        image.save(buffer, file_format, **options, **_marking(file_format))
     except (OSError, KeyError, ValueError) as error:
         raise OutputError(f"the image cannot be written as {suffix} ({error}); use .png") from error
     return buffer.getvalue()
+
+
+def _marking(file_format: str) -> dict[str, Any]:
+    """Pillow's options that put the mark into a file."""
+    if file_format == "PNG":
+        texts = PngImagePlugin.PngInfo()
+        texts.add_text("Software", MARK)
+        return {"pnginfo": texts}
+    if file_format == "JPEG":
+        return {"comment": MARK}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = MARK
+    return {"exif": exif}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether petseg wrote a file; False if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if head.startswith(b"RIFF"):
+                file.seek(-min(_HEAD, path.stat().st_size), os.SEEK_END)  # a WebP tells at its end
+                head += file.read()
+    except (OSError, ValueError):
+        return False
+    mark = MARK.encode()
+    if head.startswith(b"\x89PNG"):
+        return b"tEXtSoftware\0" + mark in head
+    if head.startswith(b"\xff\xd8"):
+        return b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark in head
+    if head.startswith(b"RIFF"):
+        return b"EXIF" in head and mark + b"\0" in head
+    return re.match(rb'\s*\{\s*"' + mark + rb'"\s*:', head) is not None
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise `OutputError` where a file is that petseg did not write, unless `force`."""
+    if not force and path.exists() and path.is_file() and path.stat().st_size and not is_ours(path):
+        raise OutputError(
+            f"{str(path)!r} is there and no result of petseg's; give another name, or --force to replace it"
+        )
 
 
 def write_json(path: Path, document: object) -> None:

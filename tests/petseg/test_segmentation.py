@@ -1,10 +1,14 @@
+import copy
 import json
+import pickle
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from skimage.draw import polygon2mask
 
 from petseg.errors import OutputError
@@ -228,6 +232,8 @@ def test_overlay_at_its_ends_and_in_other_colours() -> None:
         ({"opacity": 1.1}, "from 0 to 1"),
         ({"opacity": -0.1}, "from 0 to 1"),
         ({"opacity": float("nan")}, "from 0 to 1"),
+        ({"opacity": "0.5"}, "from 0 to 1"),
+        ({"opacity": None}, "from 0 to 1"),
         ({"colors": {"horse": (0, 0, 0)}}, "classes are background, cat, dog"),
         ({"colors": {"cat": (0, 0, 256)}}, r"give \(red, green, blue\)"),
         ({"colors": {"cat": (0, 0)}}, r"give \(red, green, blue\)"),
@@ -239,18 +245,49 @@ def test_bad_overlays(given: dict[str, object], message: str) -> None:
         result().overlay(**given)
 
 
-def test_cutout_has_a_soft_edge_and_keeps_the_colours() -> None:
+def test_cutout_has_a_soft_edge_and_keeps_the_colours_of_the_pets_alone() -> None:
     answer = result()
     image = answer.cutout()
     assert (image.mode, image.size) == ("RGBA", (WIDTH, HEIGHT))
     pixels = np.asarray(image)
-    np.testing.assert_array_equal(pixels[..., :3], PHOTO)
     opacity = pixels[..., 3]
+    np.testing.assert_array_equal(pixels[..., :3], PHOTO * (opacity > 0)[..., None])
     assert (opacity[answer.alpha > 0.76] == 255).all()
     assert (opacity[answer.alpha < 0.24] == 0).all()
     between = (opacity > 0) & (opacity < 255)
     assert between.any()
     assert ((opacity > 128) == (answer.alpha > 0.5))[~np.isclose(answer.alpha, 0.5, atol=0.01)].all()
+
+
+@pytest.mark.parametrize("ground", ["white", "black"])
+def test_a_cutout_has_no_halo(ground: str) -> None:
+    """On any ground, and made smaller, it looks as one that holds the whole photo would."""
+    answer = result()
+    image = answer.cutout()
+    full = Image.fromarray(np.dstack([PHOTO, np.asarray(image)[..., 3]]))
+    for size in ((WIDTH, HEIGHT), (37, 22)):
+        shown = []
+        for each in (image, full):
+            paper = Image.new("RGBA", size, ground)
+            paper.alpha_composite(each.resize(size, Image.Resampling.LANCZOS))
+            shown.append(np.asarray(paper).astype(int))
+        assert np.abs(shown[0] - shown[1]).max() <= 1
+
+
+# -- what may not be changed ----------------------------------------------------------------------------
+
+
+def test_arrays_are_read_only() -> None:
+    """Else label, polygons and files say something else than the mask that somebody wrote to."""
+    photo, logits = PHOTO.copy(), noise()
+    for resize in ("smooth", "nearest"):
+        box = Letterbox.fit(WIDTH, HEIGHT, SIDE)
+        answer = Segmentation(logits, box, photo, "tiny", resize=resize)
+        for again in (answer, pickle.loads(pickle.dumps(answer)), copy.deepcopy(answer)):
+            for name in ("mask", "photo", "probabilities", "alpha", "_logits"):
+                with pytest.raises(ValueError, match="read-only"):
+                    getattr(again, name)[...] = 0
+    photo[:] = logits[:] = 0  # the caller's own arrays stay writable
 
 
 # -- polygons -------------------------------------------------------------------------------------------
@@ -287,8 +324,8 @@ def test_holes() -> None:
     assert len(polygon["holes"]) == 1
 
 
-@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
-def test_bad_tolerance(tolerance: float) -> None:
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf"), "1", None, [1], np.ones(2)])
+def test_bad_tolerance(tolerance: Any) -> None:
     with pytest.raises(OutputError, match="0 or more"):
         result().polygons(tolerance)
 
@@ -345,8 +382,8 @@ def test_a_threshold_of_very_sure_logits() -> None:
     assert (result(logits=logits).with_threshold(0.999).mask == 1).all()
 
 
-@pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, float("nan")])
-def test_impossible_thresholds(threshold: float) -> None:
+@pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, float("nan"), "0.5", [0.5]])
+def test_impossible_thresholds(threshold: Any) -> None:
     with pytest.raises(OutputError, match="between 0 and 1"):
         result().with_threshold(threshold)
 
@@ -361,12 +398,14 @@ def test_a_thumbnail_is_the_same_answer_at_another_size() -> None:
     assert answer.thumbnail(1).mask.shape == (1, 1)
     with pytest.raises(OutputError, match="1 or more"):
         answer.thumbnail(0)
+    with pytest.raises(OutputError, match="1 or more"):
+        answer.thumbnail("50")
 
 
 def test_a_thumbnail_takes_the_copy_that_is_at_hand() -> None:
     answer, copy = result(), shrink(PHOTO, 50)
     small = answer.thumbnail(copy)
-    assert small.photo is copy
+    assert np.shares_memory(small.photo, copy)
     np.testing.assert_array_equal(small.mask, answer.thumbnail(50).mask)
     assert answer.thumbnail(PHOTO) is answer
 

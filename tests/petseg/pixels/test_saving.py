@@ -12,7 +12,9 @@ from PIL import Image
 
 from petseg.errors import OutputError
 from petseg.pixels.geometry import Letterbox
+from petseg.pixels.saving import check_free, is_ours
 from petseg.segmentation import COLORS, Segmentation
+from petseg.version import version
 
 
 @pytest.fixture
@@ -35,10 +37,84 @@ def test_a_mask_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
     assert (shown[answer.mask == 2] == COLORS["dog"]).all()
 
 
+@pytest.mark.parametrize("kind", ["mask", "mask-gray"])
+def test_a_mask_has_eight_bits_for_a_pixel(answer: Segmentation, kind: str, tmp_path: Path) -> None:
+    """Other readers than Pillow take smaller indices for something else, or stretch them to 0..255."""
+    answer.save(tmp_path / "mask.png", kind)
+    header = (tmp_path / "mask.png").read_bytes()[16:33]
+    assert header[8:10] == bytes([8, 3 if kind == "mask" else 0])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), answer.mask)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file_format", "starts"),
+    [
+        (None, None, b"\x89PNG"),
+        ("mask-gray", None, b"\x89PNG"),
+        ("cutout", None, b"\x89PNG"),
+        ("cutout", "webp", b"RIFF"),
+        ("overlay", "jpg", b"\xff\xd8"),
+        ("overlay", ".JPEG", b"\xff\xd8"),
+        ("json", None, b'{"petseg": '),
+        (None, "json", b'{"petseg": '),
+    ],
+)
+def test_an_open_file(answer: Segmentation, kind: str | None, file_format: str | None, starts: bytes) -> None:
+    file = io.BytesIO(b"before")
+    file.seek(6)
+    answer.save(file, kind, format=file_format)
+    assert file.getvalue().startswith(b"before" + starts)
+
+
+def test_a_format_beats_the_suffix(answer: Segmentation, tmp_path: Path) -> None:
+    answer.save(tmp_path / "mask.part", format="png")
+    with Image.open(tmp_path / "mask.part") as image:
+        assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("given", [None, 5, io.StringIO(), ["mask.png"]])
+def test_what_is_no_place_to_save_to(answer: Segmentation, given: object) -> None:
+    with pytest.raises(OutputError, match=r"'wb'"):
+        answer.save(given)
+
+
+@pytest.mark.parametrize("file_format", ["gif", 5, ""])
+def test_unknown_formats(answer: Segmentation, file_format: object) -> None:
+    with pytest.raises(OutputError, match="unknown; give one of png, jpg"):
+        answer.save(io.BytesIO(), format=file_format)
+
+
+def test_the_photo_itself_is_not_overwritten(answer: Segmentation, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(answer.photo).save(photo)
+    before = photo.read_bytes()
+    answer.source = str(photo)
+    (tmp_path / "link.png").symlink_to(photo)
+    for path in (photo, tmp_path / "link.png"):
+        with pytest.raises(OutputError, match="is the photo itself and is not overwritten"):
+            answer.save(path)
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".json"])
+def test_what_petseg_did_not_write_is_known(answer: Segmentation, suffix: str, tmp_path: Path) -> None:
+    theirs = tmp_path / f"theirs{suffix}"
+    if suffix == ".json":
+        theirs.write_text('{"model": "petseg"}')
+    else:
+        Image.fromarray(answer.photo).save(theirs)
+    assert not is_ours(theirs)
+    with pytest.raises(OutputError, match=r"no result of petseg.s; give another name, or --force"):
+        check_free(theirs, force=False)
+    check_free(theirs, force=True)
+    check_free(tmp_path / "free", force=False)
+
+
 def test_a_document_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
     answer.save(tmp_path / "result.json")
     document = json.loads((tmp_path / "result.json").read_text())
     assert document == {
+        "petseg": version(),
         "label": "cat",
         "score": answer.score,
         "scores": answer.scores,
@@ -54,6 +130,7 @@ def test_a_document_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
     ("kind", "name", "mode"),
     [
         ("mask", "a.png", "P"),
+        ("mask-gray", "a.png", "L"),
         ("cutout", "a.png", "RGBA"),
         ("cutout", "a.webp", "RGBA"),
         ("overlay", "a.png", "RGB"),
@@ -67,7 +144,8 @@ def test_kinds(answer: Segmentation, kind: str, name: str, mode: str, tmp_path: 
     with Image.open(tmp_path / name) as image:
         image.load()
         assert (image.mode, image.size) == (mode, (100, 60))
-        assert not image.getexif()
+        assert dict(image.getexif()) in ({}, {305: "petseg"})
+    assert is_ours(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -80,7 +158,8 @@ def test_kinds(answer: Segmentation, kind: str, name: str, mode: str, tmp_path: 
         ("a.jpg", "cutout", r"cannot hold a cutout; use \.png"),
         ("a.png", "json", r"use \.json"),
         ("a.gif", "overlay", r"use \.png or \.jpg"),
-        ("a.png", "outline", "give one of mask, cutout, overlay, json"),
+        ("a.png", "outline", "give one of mask, mask-gray, cutout, overlay, json"),
+        ("a.png", ["mask"], "is unknown"),
     ],
 )
 def test_what_cannot_be_saved(
