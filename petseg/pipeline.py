@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from petseg.engine.network import Network, planes
 from petseg.errors import DeviceError, ImageError, PetsegError
 from petseg.pixels.geometry import Letterbox
-from petseg.pixels.image import ImageInput, load, load_reduced
+from petseg.pixels.image import ImageInput, load_reduced
+from petseg.pixels.taken import PhotoFile, Taken
 from petseg.second_look import Look, look_again
 from petseg.segmentation import Pixels, Segmentation
 
@@ -178,7 +179,7 @@ class Work(Generic[R]):
     keep_photos: bool
     max_pixels: int
 
-    def __call__(self, images: list[ImageInput]) -> list[R | PetsegError]:
+    def __call__(self, images: list[Taken]) -> list[R | PetsegError]:
         """What is wanted, or an error, for each photo."""
         run, fill = self.network.run, self.network.manifest.fill
         photos = [self._fit(image) for image in images]
@@ -195,22 +196,38 @@ class Work(Generic[R]):
                 results.append(error)
         return results
 
-    def _fit(self, image: ImageInput) -> _Fitted | PetsegError:
+    def _fit(self, taken: Taken) -> _Fitted | PetsegError:
+        if isinstance(taken, PetsegError):
+            return taken
         size, fill = self.network.manifest.size, self.network.manifest.fill
-        again = not self.keep_photos and isinstance(image, str | bytes | os.PathLike)
+        again = not self.keep_photos and isinstance(taken, PhotoFile | bytes)
         try:
             # Thrice what the network needs: the rest of the way is resized as well as ever.
-            pixels, sides = load_reduced(image, 3 * size if again else 0, max_pixels=self.max_pixels)
+            pixels, sides = _read(taken, 3 * size if again else 0, self.max_pixels)
         except PetsegError as error:
             return error
         letterbox = Letterbox.fit(*sides, size)
-        photo = partial(_read_again, image, sides, self.max_pixels) if again else pixels
+        photo = partial(_read_again, taken, sides, self.max_pixels) if again else pixels
         return _Fitted(letterbox.apply(pixels, fill), letterbox, pixels, photo)
 
 
-def _read_again(image: ImageInput, sides: tuple[int, int], max_pixels: int) -> NDArray[np.uint8]:
-    photo = load(image, max_pixels=max_pixels)
-    if (photo.shape[1], photo.shape[0]) != sides:
+def _read(taken: Taken, least: int, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """As `load_reduced`; pixels are there already."""
+    if isinstance(taken, PetsegError):
+        raise taken
+    if isinstance(taken, np.ndarray):
+        return taken, (taken.shape[1], taken.shape[0])
+    if isinstance(taken, PhotoFile):
+        taken.check()
+        taken_from: ImageInput = taken.path
+    else:
+        taken_from = taken
+    return load_reduced(taken_from, least, max_pixels=max_pixels)
+
+
+def _read_again(taken: Taken, sides: tuple[int, int], max_pixels: int) -> NDArray[np.uint8]:
+    photo, now = _read(taken, 0, max_pixels)
+    if now != sides:
         raise ImageError(
             f"the photo of {sides[0]} x {sides[1]} pixels has another size now; segment it again, "
             "or let map keep the photos"

@@ -14,9 +14,10 @@ from petseg.clicks.state import ClickState
 from petseg.dialogue import Dialogue
 from petseg.engine.network import open_model, open_network
 from petseg.engine.precision import Precision
-from petseg.errors import ImageError, PetsegError, PromptError
+from petseg.errors import PetsegError, PromptError
 from petseg.models import catalog
 from petseg.models.manifest import Manifest
+from petseg.pixels import taken
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.second_look import see
@@ -229,12 +230,15 @@ class Segmenter:
 
         Args:
             images: anything `segment` takes, as many as there are. Read ahead are at most `workers + 1`
-                batches, and no more than were answered so far (but one).
+                batches, and no more than were answered so far (but one). What is read ahead is held as it
+                is at that moment: a source may fill one buffer again and again. A file must stay as it is
+                until its answer came.
             batch_size: how many go through the network together; None: chosen for the device.
             workers: threads, each of which reads a batch and runs the network on it; None: as many as keep
                 the machine busy. Unless the segmenter has `threads` of its own, they share the cores.
             keep_photos: False decodes large JPEGs at a reduced size, several times as fast, and keeps no
-                pixels of files and bytes: `Segmentation.photo`, overlay and cutout then read them again.
+                pixels of files and bytes: `Segmentation.photo`, overlay and cutout then read them again,
+                and raise `ImageError` if the file was changed meanwhile.
             return_errors: put the error in the place of a photo that cannot be read, and go on, instead
                 of raising it once the photos before it are answered.
 
@@ -268,15 +272,14 @@ class Segmenter:
         counts as the photo's.
         """
         plan = pipeline.plan(self.device, self._threads, batch_size, workers)
-        one_array = isinstance(images, np.ndarray) and images.ndim < 4
-        if one_array or isinstance(images, str | bytes | os.PathLike):
-            raise ImageError("map takes many photos and got one; put it into a list, or use segment")
+        taken.check_many(images)
         self.check_takes(())
         network = self._network
         if plan.threads != self._threads:
             network = open_network(self._network.files, self.device, plan.threads)
         work = pipeline.Work(network, self._result, finish, keep_photos, self._max_pixels)
-        return pipeline.run(work, images, plan.batch_size, plan.workers, return_errors=return_errors)
+        photos = taken.take_each(images, self._max_pixels)
+        return pipeline.run(work, photos, plan.batch_size, plan.workers, return_errors=return_errors)
 
     def _answer(
         self, photo: NDArray[np.uint8], prompt: Prompt | None, previous: Segmentation | None = None

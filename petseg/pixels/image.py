@@ -158,12 +158,24 @@ def _open_path(path: Path, name: str) -> IO[bytes]:
         raise ImageError(f"{name} cannot be opened ({reason}); check the path") from error
 
 
+def read_all(file: IO[bytes]) -> bytes:
+    """All bytes of a binary file, from its start.
+
+    Raises:
+        ImageError: it does not give bytes.
+    """
+    name = _name_of(file)
+    with _as_image_error(name):
+        return _seekable(file, name).read()
+
+
 def _seekable(file: IO[bytes], name: str) -> IO[bytes]:
     """The file at its start; a stream that cannot seek is read to its end first."""
     with _as_image_error(name):
         if not isinstance(file.read(0), bytes):
             raise ImageError(f"{name} does not read bytes; open it in binary mode ('rb')")
-        if hasattr(file, "seekable") and file.seekable():
+        # An mmap can seek from the first, but says so from Python 3.13 on only.
+        if file.seekable() if hasattr(file, "seekable") else hasattr(file, "seek"):
             file.seek(0)
             return file
         return io.BytesIO(file.read())

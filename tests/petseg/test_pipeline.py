@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 import threading
 import time
 import weakref
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from petseg import pipeline
 from petseg.errors import DeviceError, ImageError, OutputError
@@ -221,8 +222,116 @@ def test_photos_that_are_not_kept_are_read_again(
     assert goes.with_threshold(0.3).label == "cat"  # which needs no photo
     with pytest.raises(ImageError, match="does not exist"):
         goes.overlay()
-    with pytest.raises(ImageError, match=r"100 x 60 pixels has another size now"):
+    with pytest.raises(ImageError, match=r"changes.png' was changed after it was taken"):
         changes.overlay()
+
+
+def frames(folder: Path, kind: str, count: int = 6) -> Iterator[Any]:
+    """Frames of growing size or changing colour, each in the place of the one before."""
+    colours = [RED if i % 2 == 0 else (90, 110, 90) for i in range(count)]
+    if kind == "array":
+        buffer = np.empty((20, 30, 3), np.uint8)
+        for colour in colours:
+            buffer[...] = colour
+            yield buffer
+    elif kind == "image":
+        canvas = Image.new("RGB", (30, 20))
+        for colour in colours:
+            canvas.paste(colour, (0, 0, 30, 20))
+            yield canvas
+    elif kind == "animation":
+        images = [Image.new("RGB", (30, 20), colour) for colour in colours]
+        file = io.BytesIO()
+        images[0].save(file, "TIFF", save_all=True, append_images=images[1:])
+        yield from ImageSequence.Iterator(Image.open(file))
+    else:
+        stream = io.BytesIO()
+        encoded = bytearray()
+        for colour in colours:
+            stream.seek(0)
+            stream.truncate()
+            Image.new("RGB", (30, 20), colour).save(stream, "PNG")
+            encoded[:] = stream.getvalue()
+            yield stream if kind == "stream" else encoded
+
+
+@pytest.mark.parametrize("kind", ["array", "image", "animation", "stream", "bytearray"])
+@pytest.mark.parametrize("keep_photos", [True, False])
+def test_a_source_may_give_one_object_for_every_frame(
+    segmenter: Segmenter, tmp_path: Path, kind: str, keep_photos: bool
+) -> None:
+    found = list(segmenter.map(frames(tmp_path, kind), 2, workers=2, keep_photos=keep_photos))
+    expected = [RED, (90, 110, 90)] * 3
+    assert [tuple(result.photo[0, 0]) for result in found] == expected
+    for result, colour in zip(found, expected, strict=True):
+        assert result.label == segmenter(np.full((20, 30, 3), colour, np.uint8)).label
+
+
+def test_one_file_for_every_frame_is_an_error_and_no_wrong_answer(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    def source() -> Iterator[Path]:
+        for side in range(10, 16):
+            Image.new("RGB", (side, side), RED).save(tmp_path / "frame.png")
+            yield tmp_path / "frame.png"
+
+    results = list(segmenter.map(source(), 2, workers=2, return_errors=True))
+    assert len(results) == 6
+    for side, result in zip(range(10, 16), results, strict=True):
+        if isinstance(result, ImageError):
+            assert "was changed after it was taken; give each photo a file of its own" in str(result)
+        else:
+            assert result.size == (side, side)
+    assert any(isinstance(result, ImageError) for result in results)
+
+
+def test_a_path_means_the_folder_it_was_given_in(
+    segmenter: Segmenter, photo: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "x.png")
+    monkeypatch.chdir(tmp_path)
+    results = segmenter.map(["x.png", "x.png", "x.png"], 3, keep_photos=False)
+    first = next(results)
+    monkeypatch.chdir("/")
+    assert [result.size for result in results] == [(100, 60)] * 2
+    np.testing.assert_array_equal(first.photo, photo)
+
+
+def test_a_photo_that_was_exchanged_is_not_read_again(
+    segmenter: Segmenter, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(photo).save(path)
+    (result,) = segmenter.map([path], keep_photos=False)
+    Image.fromarray(photo[::-1]).save(path)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(ImageError, match=r"x.png' was changed after it was taken.*segment it again"):
+        result.overlay()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "got None; give a list"),
+        (7, "got 7; give a list"),
+        ("x.jpg", "got one; put it into a list"),
+        (Path("x.jpg"), "got one"),
+        (b"x", "got one"),
+        (bytearray(b"x"), "got one"),
+        (memoryview(b"x"), "got one"),
+        (io.BytesIO(b"x"), "got one"),
+        (Image.new("RGB", (3, 3)), "got one"),
+        (np.zeros((5, 5, 3), np.uint8), "got one"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_not_many_photos(segmenter: Segmenter, given: Any, said: str) -> None:
+    with pytest.raises(ImageError, match=said):
+        list(segmenter.map(given))
+
+
+def test_an_array_of_photos_is_many(segmenter: Segmenter) -> None:
+    assert len(list(segmenter.map(np.zeros((3, 5, 5, 3), np.uint8)))) == 3
 
 
 @pytest.fixture(scope="module")
