@@ -10,6 +10,7 @@ from export import card
 from export.card import ROOT, CardError, pages
 from export.card.facts import Facts
 from petseg.measure.metrics import Evaluation
+from petseg.models.index import File
 from petseg.models.manifest import Manifest
 from tests.support.tiny_models import manifest
 
@@ -25,7 +26,7 @@ def facts(name: str, **measured: Mapping[str, Any]) -> Facts:
         name,
         {},
         Manifest.from_document(manifest(), "tiny"),
-        {f"{name}.onnx": {"path": f"{name}.onnx", "sha256": "ab" * 32, "bytes": 1_234_567}},
+        {f"{name}.onnx": File(f"{name}.onnx", "ab" * 32, 1_234_567)},
         {},
         {what: dict(report) for what, report in measured.items()},
         (),
