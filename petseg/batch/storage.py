@@ -2,11 +2,12 @@
 
 import io
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from petseg.errors import ImageError, OutputError, PetsegError
 from petseg.folders import Photo, find_photos, is_folder, is_photo
@@ -178,16 +179,14 @@ class LocalFolder(Folder):
         path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("ab")
+            held = FileLock(path, timeout=0).acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"another run is writing to {self.address!r}; wait for it, or give another output"
+            ) from error
         except OSError as error:
-            raise OutputError(f"{self.address!r} cannot be written to ({error.strerror})") from error
-        with file:
-            try:
-                _lock(file)
-            except OSError as error:
-                raise OutputError(
-                    f"another run is writing to {self.address!r}; wait for it, or give another output"
-                ) from error
+            raise OutputError(f"{self.address!r} cannot be written to ({_reason(error)})") from error
+        with held:
             yield
 
 
@@ -234,14 +233,3 @@ class _Unreadable(io.BytesIO):
 
 def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _lock(file: io.BufferedWriter) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

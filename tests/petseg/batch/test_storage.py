@@ -1,6 +1,8 @@
 """Photos and results in places that fsspec reaches; its "memory" file system stands for a store."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,24 @@ def test_settings_are_kept_beside_the_parts(tmp_path: Path) -> None:
     index.claim({"model": "unet"}, overwrite=False)
     with pytest.raises(OutputError, match="with model 'unet', this run has 'vnet'"):
         index.claim({"model": "vnet"}, overwrite=False)
+
+
+def test_a_lock_is_held_by_one_and_ends_with_its_process(tmp_path: Path) -> None:
+    folder, other = (open_folder(str(tmp_path / "out")) for _ in range(2))
+    with folder.locked("index/.lock"), pytest.raises(OutputError, match="another run is writing to"):
+        other.locked("index/.lock").__enter__()
+    with other.locked("index/.lock"):
+        pass
+    dies = (
+        "import os, sys; from petseg.batch.storage import open_folder;"
+        "open_folder(sys.argv[1]).locked('index/.lock').__enter__(); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", dies, str(tmp_path / "out")], check=True)
+    with folder.locked("index/.lock"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_not_locked(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(OutputError, match="out' cannot be written to"):
+        open_folder(str(tmp_path / "out")).locked("index/.lock").__enter__()
