@@ -31,7 +31,7 @@ from train.checkpoint import load_checkpoint
 OPSET, IR_VERSION = 18, 10
 """What torch writes without converting, and what onnxruntime 1.20 and later loads."""
 
-EMBEDDED_LIMIT = 24_000_000
+EMBEDDED_LIMIT = 40_000_000
 """Bytes that the weights inside the package may have together."""
 
 
