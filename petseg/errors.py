@@ -16,6 +16,10 @@ class ImageTooLargeError(ImageError):
     """A photo with more pixels than the limit allows."""
 
 
+class ImageWarning(UserWarning):
+    """A photo that was read although something is wrong with it."""
+
+
 class PromptError(PetsegError):
     """A point or box that is malformed or outside the photo, or given to a model that takes none."""
 

@@ -146,8 +146,10 @@ def _read(
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     try:
         numbers = np.asarray(values, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise PromptError(f"{name} {_shown(values)} are no numbers; give pixels of the photo") from error
+    except Exception as error:  # what an array of another library says: a tensor that requires grad, on a GPU
+        raise PromptError(
+            f"{name} {_shown(values)} are no numbers ({error}); give pixels of the photo"
+        ) from error
     if not np.isfinite(numbers).all():
         raise PromptError(f"{name} holds NaN or infinity; give pixels of the photo")
     return numbers

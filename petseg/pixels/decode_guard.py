@@ -3,6 +3,7 @@
 A few kilobytes can ask for that in ways that the size of the picture does not show.
 """
 
+import math
 import os
 import re
 from typing import IO, Any
@@ -18,8 +19,15 @@ file, which Pillow opens whatever it is, an EPS or a bomb too."""
 _READS, _BYTES_A_READ = 50_000, 64
 """A file may be read that often, and once more for each so many bytes. Decoders read kilobytes at a time."""
 
-_WEIGHTS = {"WEBP": 2, "AVIF": 2, "JPEG2000": 4}
-"""Format -> how many times the memory of a JPEG or a PNG its decoder takes for a pixel, at most 10 bytes."""
+_WEIGHTS = {
+    **{"WEBP": 2, "AVIF": 2, "HEIF": 2, "JPEG2000": 4},
+    **{"QOI": 8, "DDS": 8, "BLP": 8, "MSP": 8},
+}
+"""Format -> how many times the memory of a JPEG or a PNG its decoder takes for a pixel (at most 10 bytes);
+or, where it is written in Python, the time."""
+BYTEWISE = frozenset({"QOI", "DDS", "BMP", "DIB", "BLP", "MSP"})
+"""Formats whose decoders read a few bytes at a time for each pixel: their headers alone are rationed, and
+the time is bounded by their pixels."""
 _PIECE = 4
 """Bytes for each pixel of the limit that a tile or a strip of a TIFF may have: it is decoded in one piece."""
 _SCANS = 20
@@ -49,7 +57,8 @@ class Rationed:
             name: how messages name it.
         """
         self._file, self._name = file, name
-        self._left = _READS + file.seek(0, os.SEEK_END) // _BYTES_A_READ
+        file.seek(0, os.SEEK_END)
+        self._left: float = _READS + file.tell() // _BYTES_A_READ
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -63,6 +72,10 @@ class Rationed:
         """As `read`, a line."""
         self._count()
         return self._file.readline(size)
+
+    def lift(self) -> None:
+        """Count no longer."""
+        self._left = math.inf
 
     def _count(self) -> None:
         self._left -= 1
@@ -88,7 +101,7 @@ def check_cost(image: Image.Image, file: IO[bytes], name: str, max_pixels: int) 
     if width * height > limit:
         raise ImageTooLargeError(
             f"{name} has {width} x {height} pixels, more than the limit of {limit:,} for {image.format}, "
-            "which takes more memory than others; make it smaller, or save it as JPEG or PNG"
+            "which takes more memory or time than others; make it smaller, or save it as JPEG or PNG"
         )
     if image.format in ("JPEG", "MPO"):
         most = _SCANS * max_pixels // (width * height)

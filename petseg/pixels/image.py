@@ -8,6 +8,7 @@ import io
 import os
 import stat
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from petseg.errors import ImageError, ImageTooLargeError
-from petseg.pixels import decode_guard
+from petseg.errors import ImageError, ImageTooLargeError, ImageWarning
+from petseg.pixels import colour, cut_short, decode_guard, values
 
 DEFAULT_MAX_PIXELS = 100_000_000
 """Photos above this are refused before they are decoded (a few kilobytes can claim gigabytes)."""
@@ -49,13 +50,15 @@ _STRIP = 1 << 22
 def load(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a photo, upright, in RGB.
 
-    The EXIF orientation is applied, transparent pixels are laid over white, 16-bit and float values
-    are scaled to 8 bits, and of an animation the first frame is taken.
+    The EXIF orientation is applied, colours are converted to sRGB where an ICC profile says that they are
+    others, transparent pixels are laid over white, 16-bit and float values are scaled to 8 bits, and of an
+    animation the first frame is taken. A JPEG that lacks no more than its last rows is read with an
+    `ImageWarning`.
 
     Args:
         image: path, encoded bytes, binary file (read from its start, left open), PIL image of any
             mode, or array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, of bool, uint8, uint16
-            (0..65535) or float (0..1).
+            (0..65535) or float (0..1, and as little beside it as resampling overshoots).
         max_pixels: largest width x height, checked from the header before anything is decoded. Of WebP and
             AVIF it is half of that, of JPEG 2000 a quarter, since they take more memory.
 
@@ -189,14 +192,42 @@ def _decode(
         prefix = file.read(16)
         if not prefix:
             raise ImageError(f"{name} is empty (0 bytes); copy or download it again")
-        image = _identify(cast("IO[bytes]", decode_guard.Rationed(file, name)), prefix, name)
+        rationed = decode_guard.Rationed(file, name)
+        image = _identify(cast("IO[bytes]", rationed), prefix, name)
         _check_size(image.width, image.height, name, max_pixels)
         decode_guard.check_cost(image, file, name, max_pixels)
+        if image.format in decode_guard.BYTEWISE:
+            rationed.lift()
         width, height = image.size
-        if not _reduce(image, least):
-            return _from_pillow(image, name, max_pixels), None
+        reduced = _reduce(image, least)
+        try:
+            image.load()
+        except OSError as error:
+            image = _complete(image, file, name, least, error)
         pixels = _from_pillow(image, name, max_pixels)
+        if not reduced:
+            return pixels, None
         return pixels, (height, width) if _turn(image) in _ON_THE_SIDE else (width, height)
+
+
+def _complete(image: Image.Image, file: IO[bytes], name: str, least: int, error: OSError) -> Image.Image:
+    """A JPEG that lacks its end, decoded all the same, with a warning; or `error`."""
+    if image.format != "JPEG" or "truncated" not in str(error):
+        raise error
+
+    def decode(data: IO[bytes]) -> Image.Image:
+        again = _identify(data, data.read(16), name)
+        _reduce(again, least)
+        again.load()
+        return again
+
+    found = cut_short.complete(file, decode)
+    if found is None:
+        raise error
+    image, rows = found
+    lacks = f"and the last {rows} rows of its pixels" if rows else "but no pixels"
+    warnings.warn(f"{name} is cut short: it lacks its end marker, {lacks}", ImageWarning, stacklevel=2)
+    return image
 
 
 def _reduce(image: Image.Image, least: int) -> bool:
@@ -243,7 +274,12 @@ def _as_image_error(name: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        raise ImageTooLargeError(
+            f"{name} needs more memory than is free{reason}; make it smaller, or end other programs"
+        ) from error
+    except Image.DecompressionBombError as error:
         raise ImageTooLargeError(f"{name} is too large to decode ({error}); make it smaller first") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} holds no image that Pillow can read; convert it to JPEG or PNG") from error
@@ -258,7 +294,7 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"{name} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
-            "make it smaller, or raise max_pixels if you trust it"
+            "make it smaller, or, in Python, raise max_pixels if you trust it"
         )
 
 
@@ -268,13 +304,17 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.u
         image.load()
         # Some formats (icons, TIFF with an orientation) know their true size only now.
         _check_size(image.width, image.height, name, max_pixels)
-        white, turn = _white(image, name), _turn(image)
+        values.check_tiff(image, name)
+        depth = values.depth_of(image, (strip for strip, _ in _strips(image)), name)
+        if image.has_transparency_data:
+            colour.check_alpha((strip for strip, _ in _strips(image)), name)
+        turn, profile = _turn(image), image.info.get("icc_profile")
         sides = (image.width, image.height) if turn in _ON_THE_SIDE else (image.height, image.width)
         upright = np.empty((*sides, 3), np.uint8)
         for strip, rows in _strips(image):
             if turn in _FROM_THE_END:
                 rows = slice(image.height - rows.stop, image.height - rows.start)
-            part = _to_rgb(strip, white)
+            part = colour.to_rgb(strip, depth, profile)
             part = part if turn is None else part.transpose(turn)
             upright[(slice(None), rows) if turn in _ON_THE_SIDE else rows] = np.asarray(part)
         return upright
@@ -296,53 +336,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None  # broken EXIF is no reason to refuse a photo whose pixels are sound
 
 
-def _to_rgb(image: Image.Image, white: float | None = None) -> Image.Image:
-    if white is not None:
-        values = np.asarray(image)
-        grey = _uint16_to_uint8(values) if image.mode.startswith("I;16") else _grey_to_uint8(values, white)
-        transparent = image.info.get("transparency")
-        if isinstance(transparent, int):
-            grey[values == transparent] = 255
-        return Image.fromarray(grey).convert("RGB")
-    if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    if image.mode == "La":
-        image = image.convert("LA")  # Pillow takes the premultiplied grey no further in one step
-    rgba = image.convert("RGBA")
-    rgb = Image.new("RGB", image.size, "white")
-    rgb.paste(rgba, mask=rgba.getchannel("A"))
-    return rgb
-
-
-def _white(image: Image.Image, name: str) -> float | None:
-    """What value is white in a 16-bit, 32-bit or float image; None for 8 bits.
-
-    Modes I and F do not say, so it is the smallest usual one that fits: 1 (F only), 255 or 65535. An I that
-    was read from a PNG is always 16-bit.
-    """
-    if image.mode.startswith("I;16"):
-        return 65535
-    if image.mode not in ("I", "F"):
-        return None
-    strips = (np.asarray(strip) for strip, _ in _strips(image))
-    ends = np.array([(strip.min(), strip.max()) for strip in strips], np.float64)
-    low, high = float(ends.min()), float(ends.max())
-    if not (low >= 0 and high <= 65535):  # so written, NaN fails too
-        raise ImageError(
-            f"{name} has values from {low:g} to {high:g} in mode {image.mode}; scale them to 0..255 first"
-        )
-    whites = {"F": (1, 255, 65535), "I": (65535,) if image.format == "PNG" else (255, 65535)}
-    return next(white for white in whites[image.mode] if high <= white)
-
-
-def _grey_to_uint8(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
-    return (values * (255 / white) + 0.5).astype(np.uint8)
-
-
-def _uint16_to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def _from_array(image: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
         array = np.asarray(image)
@@ -352,9 +345,11 @@ def _from_array(image: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(f"{name} is no photo; give (H, W), (H, W, 3) or (H, W, 4){_shape_hint(array)}")
     _check_size(array.shape[1], array.shape[0], name, max_pixels)
-    pixels = _array_to_uint8(array, name)
+    pixels = values.array_to_uint8(array, name)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(pixels))))
+        rgba = Image.fromarray(np.ascontiguousarray(pixels))
+        colour.check_alpha([rgba], name)
+        return np.asarray(colour.to_rgb(rgba))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), order="C")
@@ -366,23 +361,3 @@ def _shape_hint(array: NDArray[Any]) -> str:
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
         return ": this one has its channels first, so try image.transpose(1, 2, 0)"
     return ""
-
-
-def _array_to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    kind, bits = array.dtype.kind, array.dtype.itemsize * 8
-    if kind == "u" and bits == 8:
-        return array
-    if kind == "u" and bits == 16:
-        return _uint16_to_uint8(array)
-    if kind == "b":
-        return array.astype(np.uint8) * np.uint8(255)
-    if kind != "f":
-        raise ImageError(f"{name} has the wrong dtype; if it holds 0..255, try image.astype(np.uint8)")
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high]).all():
-        raise ImageError(f"{name} holds NaN or infinity; fill those values first (np.nan_to_num)")
-    if low < 0 or high > 1:
-        raise ImageError(
-            f"{name} has values from {low:g} to {high:g}, but floats must lie in 0..1: divide by 255 first"
-        )
-    return (array.astype(np.float32, copy=False) * np.float32(255) + np.float32(0.5)).astype(np.uint8)

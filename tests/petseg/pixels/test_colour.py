@@ -1,0 +1,183 @@
+"""Colours as sRGB whatever the file says they are, and transparency that hides no photo unsaid."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from petseg.errors import ImageError
+from petseg.pixels import colour
+from petseg.pixels.image import load, load_reduced
+
+RNG = np.random.default_rng(0)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def matrix_profile(space: bytes = b"RGB ", gamma: float = 2.2, rotate: bool = False) -> bytes:
+    """An ICC profile of version 2 by hand: Adobe RGB (1998)'s matrix and gamma, or a gamma of grey."""
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    columns = [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)]
+    if rotate:
+        columns = columns[1:] + columns[:1]
+    tags = {b"wtpt": xyz(0.9642, 1.0, 0.8249)}
+    if space == b"GRAY":
+        tags[b"kTRC"] = curve
+    else:
+        for letter, column in zip(b"rgb", columns, strict=True):
+            tags[bytes([letter]) + b"XYZ"] = xyz(*column)
+            tags[bytes([letter]) + b"TRC"] = curve
+    offset = 128 + 4 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", offset + len(body), len(data))
+        body += data
+    header = bytearray(128)
+    header[0:4] = struct.pack(">I", offset + len(body))
+    header[8:12] = b"\x02\x10\0\0"
+    header[12:24] = b"mntr" + space + b"XYZ "
+    header[36:40] = b"acsp"
+    header[68:80] = struct.pack(">iii", round(0.9642 * 65536), 65536, round(0.8249 * 65536))
+    return bytes(header) + table + body
+
+
+ADOBE = matrix_profile()
+SWAPPED = matrix_profile(rotate=True)
+"""Whose red is Adobe's green, and so on: nobody can overlook that it was applied."""
+
+
+def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def adobe_to_srgb(values: np.ndarray) -> np.ndarray:
+    """By the published formulas: gamma 563/256, and the two spaces' matrices to XYZ at D65."""
+    to_xyz = np.array([[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]])
+    from_xyz = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
+    linear = (values / 255) ** 2.19921875 @ (from_xyz @ to_xyz).T
+    linear = linear.clip(0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "JPEG", "WEBP"])
+def test_adobe_rgb_becomes_srgb(file_format: str) -> None:
+    # Within sRGB, where nothing is clipped.
+    blocks = RNG.integers(70, 200, (2, 3, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(file_format, {})
+    data = encode(Image.fromarray(blocks), file_format, icc_profile=ADOBE, **options)
+    centres = (slice(8, None, 16), slice(8, None, 16))
+    expected = adobe_to_srgb(blocks[centres])
+    np.testing.assert_allclose(load(data)[centres].astype(float), expected, atol=3)
+    assert np.abs(expected - blocks[centres]).max() > 10
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["opened", "bytes"])
+def test_images_that_somebody_opened_keep_their_profile(opened: bool) -> None:
+    data = encode(Image.new("RGB", (3, 2), (0, 200, 0)), "PNG", icc_profile=SWAPPED)
+    loaded = load(Image.open(io.BytesIO(data)) if opened else data)
+    assert loaded[0, 0].argmax() == 0 or loaded[0, 0].argmax() == 2
+
+
+def test_a_reduced_jpeg_is_converted_too() -> None:
+    data = encode(Image.new("RGB", (800, 640), (0, 200, 0)), "JPEG", icc_profile=SWAPPED)
+    whole = load(data)
+    reduced, size = load_reduced(data, 200)
+    assert size == (800, 640)
+    assert max(reduced.shape) == 200
+    assert np.abs(reduced[0, 0].astype(int) - whole[0, 0]).max() <= 1
+    assert whole[0, 0].argmax() != 1
+
+
+def test_alpha_stays_with_its_colours() -> None:
+    rgba = np.zeros((1, 3, 4), np.uint8)
+    rgba[..., 1], rgba[0, :, 3] = 200, (255, 128, 0)
+    loaded = load(encode(Image.fromarray(rgba), "PNG", icc_profile=SWAPPED)).astype(int)
+    solid = load(encode(Image.fromarray(rgba[..., :3]), "PNG", icc_profile=SWAPPED)).astype(int)[0, 0]
+    assert loaded[0, 2].tolist() == [255, 255, 255]
+    np.testing.assert_allclose(loaded[0, 0], solid, atol=1)
+    np.testing.assert_allclose(loaded[0, 1], (solid * 128 + 255 * 127) / 255, atol=2)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_grey_with_a_gamma_of_its_own(alpha: bool) -> None:
+    grey = Image.new("L", (2, 2), 128)
+    if alpha:
+        grey = Image.merge("LA", (grey, Image.new("L", (2, 2), 255)))
+    loaded = load(encode(grey, "PNG", icc_profile=matrix_profile(b"GRAY", 1.0)))
+    assert loaded[0, 0].tolist() == pytest.approx([188] * 3, abs=2)  # sRGB's code for half the light
+
+
+def test_srgb_is_left_alone() -> None:
+    pixels = RNG.integers(0, 256, (8, 8, 3), np.uint8)
+    np.testing.assert_array_equal(load(encode(Image.fromarray(pixels), "PNG", icc_profile=SRGB)), pixels)
+    assert colour._transform(SRGB, "RGB") is None
+    assert colour._transform(ADOBE, "RGB") is not None
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda profile: b"",
+        lambda profile: b"no profile",
+        lambda profile: profile[:100],
+        lambda profile: profile[: len(profile) // 2],
+        lambda profile: profile[:128] + b"\xff\xff\xff\xff" + profile[132:],
+        lambda profile: profile.replace(b"RGB ", b"CMYK"),
+        lambda profile: profile.replace(b"curv", b"mpet"),
+        lambda profile: profile + bytes(colour._LARGEST),
+        lambda profile: matrix_profile(b"GRAY"),
+    ],
+)
+def test_profiles_that_are_no_use_are_ignored(break_it: Callable[[bytes], bytes]) -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (8, 8, 3), np.uint8))
+    image.info["icc_profile"] = break_it(SWAPPED)
+    np.testing.assert_array_equal(load(image), np.asarray(image))
+
+
+def test_damaged_profiles_break_nothing() -> None:
+    image = Image.new("RGB", (4, 4), (10, 200, 30))
+    for _ in range(200):
+        damaged = bytearray(SWAPPED)
+        for place in RNG.integers(0, len(damaged), 4):
+            damaged[place] = RNG.integers(0, 256)
+        image.info["icc_profile"] = bytes(damaged)
+        assert load(image).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "P", "1", "I;16", "YCbCr", "LAB", "HSV"])
+def test_a_profile_of_another_mode_does_no_harm(mode: str) -> None:
+    image = Image.new(mode, (4, 4)) if mode != "I;16" else Image.fromarray(np.full((4, 4), 40000, np.uint16))
+    plain = load(image)
+    image.info["icc_profile"] = matrix_profile(b"GRAY" if mode in ("CMYK", "P", "YCbCr") else b"RGB ")
+    np.testing.assert_array_equal(load(image), plain)
+
+
+# -- alpha ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("highest", [0, 1])
+@pytest.mark.parametrize("kind", ["array", "image", "file"])
+def test_an_alpha_that_hides_the_whole_photo_is_refused(highest: int, kind: str) -> None:
+    rgba = RNG.integers(0, 256, (8, 8, 4), np.uint8)
+    rgba[..., 3] = highest
+    given: Any = {"array": rgba, "image": Image.fromarray(rgba)}.get(kind)
+    with pytest.raises(ImageError, match=r"clear everywhere.*image\[\.\.\., :3\]"):
+        load(encode(Image.fromarray(rgba), "PNG") if given is None else given)
+    np.testing.assert_array_equal(load(rgba[..., :3]), rgba[..., :3])  # the fix
+
+
+def test_nothing_is_hidden_where_there_is_nothing() -> None:
+    """As in petseg's own cutout of a photo without a pet."""
+    assert load(np.zeros((4, 4, 4), np.uint8)).min() == 255
+    seen = np.zeros((4, 4, 4), np.uint8)
+    seen[0, 0] = 9, 9, 9, 255
+    assert load(seen)[0, 0].tolist() == [9, 9, 9]
