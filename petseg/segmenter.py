@@ -33,12 +33,15 @@ class Segmenter:
     is cheap. What a promptable model saw in the last photos is kept, so that another click costs little.
 
     Example:
+        >>> import petseg
         >>> segmenter = petseg.Segmenter()
-        >>> for result in segmenter.map(["cat.jpg", "dog.jpg"]):
-        ...     print(result.label, result.score)
+        >>> [result.label for result in segmenter.map(["chelsea.jpg", "chelsea.jpg"])]
+        ['cat', 'cat']
         >>> segmenter = petseg.Segmenter("prompt")
-        >>> result = segmenter.segment("both.jpg", (120, 80))
-        >>> result = segmenter.refine(result, (300, 90), label=0)
+        >>> result = segmenter.segment("chelsea.jpg", (225, 150))
+        >>> result = segmenter.refine(result, (440, 20), label=0)
+        >>> result.label
+        'cat'
     """
 
     def __init__(
@@ -349,9 +352,13 @@ def segment(
     `precision`, and `Segmenter.segment` for the rest.
 
     Example:
-        >>> result = petseg.segment("dog.jpg")
+        >>> import petseg
+        >>> result = petseg.segment("chelsea.jpg")
+        >>> result.label, result.mask.shape
+        ('cat', (300, 451))
         >>> result.save("mask.png")
-        >>> result = petseg.segment("two dogs.jpg", (120, 80))
+        >>> petseg.segment("chelsea.jpg", (225, 150)).label
+        'cat'
     """
     if model is None:
         clicked = point is not None or points is not None

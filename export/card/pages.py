@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from export.card import text
 from export.card.click_figures import is_simulation
 from export.card.facts import CardError, Facts, gather, index, words_of
 from export.card.text import NOT_MEASURED, is_int8, number, table
@@ -41,7 +42,7 @@ def gather_all(root: Path) -> dict[str, Facts]:
     return {name: gather(name, words_of(root / "model_cards" / f"{name}.toml"), root) for name in index(root)}
 
 
-def fill(text: str, facts: AllFacts) -> str:
+def fill(page: str, facts: AllFacts) -> str:
     """The text with every table as the measurements have it.
 
     Raises:
@@ -54,16 +55,16 @@ def fill(text: str, facts: AllFacts) -> str:
             raise CardError(f"there is no table {name!r}; there are {', '.join(sorted(TABLES))}")
         return f"{match[1]}\n{TABLES[name](facts, *words)}\n\n{match[4]}"
 
-    return _BLOCK.sub(block, text)
+    return _BLOCK.sub(block, page)
 
 
 def write(root: Path) -> list[Path]:
     """Fill all pages; the ones that changed."""
     changed = []
     for path in pages(root):
-        text = path.read_text(encoding="utf-8")
-        fresh = fill(text, gather_all(root))
-        if fresh != text:
+        page = path.read_text(encoding="utf-8")
+        fresh = fill(page, gather_all(root))
+        if fresh != page:
             saving.write(path, fresh.encode())
             changed.append(path)
     return changed
@@ -73,8 +74,8 @@ def check(root: Path) -> list[str]:
     """What is stale."""
     stale = []
     for path in pages(root):
-        text = path.read_text(encoding="utf-8")
-        if fill(text, gather_all(root)) != text:
+        page = path.read_text(encoding="utf-8")
+        if fill(page, gather_all(root)) != page:
             stale.append(f"{path} shows other numbers than were measured; write them: python -m export.card")
     return stale
 
@@ -227,6 +228,12 @@ def zero_shot(facts: AllFacts) -> str:
     return _table(("model", "species", "breed", "breed among the best five"), rows)
 
 
+def recipe(facts: AllFacts, name: str) -> str:
+    """How a model was made, as its card says."""
+    known = _one(facts, name)
+    return text.recipe(name, known.words["train"], known.manifest, has_int8="int8" in known.measured)
+
+
 def measured_with(facts: AllFacts, name: str, digits: str) -> str:
     """Whether a model is still the one that figures without a file were measured with."""
     if _one(facts, name).manifest.checkpoint_sha256.startswith(digits):
@@ -243,6 +250,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "speed": speed,
     "parity": parity,
     "zero-shot": zero_shot,
+    "recipe": recipe,
     "measured-with": measured_with,
 }
 """What a page may ask for."""

@@ -318,6 +318,27 @@ def limits(said: Sequence[str], failures: Sequence[str], report: Mapping[str, An
     return f"## Limits\n\n{_bullets(said)}\n\n### Failures seen\n\n{_bullets(seen)}"
 
 
+def recipe(name: str, train: Sequence[str], manifest: Manifest, *, has_int8: bool) -> str:
+    """The commands from photos to the embedded model and its card."""
+    checkpoint, weights = f"train/checkpoints/{name}", f"petseg/weights/{name}"
+    measure = [f"python -m train.evaluate {checkpoint} --json {checkpoint}/metrics.json"]
+    if manifest.prompts:  # measured as exported, since close-ups belong to petseg and not to the network
+        measure = [
+            f"python -m export.export {checkpoint} --embed",
+            f"python -m train.evaluate {name} --clicks --json {checkpoint}/metrics.json",
+        ]
+    steps = [
+        *train,
+        *measure,
+        f"python -m export.export {checkpoint} --metrics {checkpoint}/metrics.json --embed",
+        f"python -m export.verify {checkpoint} {weights}{'' if manifest.prompts else '.onnx'} "
+        f"--json {checkpoint}/parity.json",
+        *([f"python -m export.quantize {checkpoint} --embed --json {checkpoint}/int8.json"] * has_int8),
+        f"python -m export.card {name}",
+    ]
+    return _commands(steps)
+
+
 def reproduce(
     name: str,
     train: Sequence[str],
@@ -327,22 +348,8 @@ def reproduce(
     has_int8: bool = False,
 ) -> str:
     """The commands, and what proves that the ONNX files are the checkpoint's."""
-    checkpoint, weights = f"train/checkpoints/{name}", f"petseg/weights/{name}"
-    measure = [f"python -m train.evaluate {checkpoint} --json {checkpoint}/metrics.json"]
-    if manifest.prompts:  # measured as exported, since close-ups belong to petseg and not to the network
-        measure = [
-            f"python -m export.export {checkpoint} --embed",
-            f"python -m train.evaluate {name} --clicks --json {checkpoint}/metrics.json",
-        ]
-    commands = [
-        *train,
-        *measure,
-        f"python -m export.export {checkpoint} --metrics {checkpoint}/metrics.json --embed",
-        f"python -m export.verify {checkpoint} {weights}{'' if manifest.prompts else '.onnx'} "
-        f"--json {checkpoint}/parity.json",
-        *([f"python -m export.quantize {checkpoint} --embed --json {checkpoint}/int8.json"] * has_int8),
-        f"python -m export.card {name}",
-    ]
+    checkpoint = f"train/checkpoints/{name}"
+    commands = recipe(name, train, manifest, has_int8=has_int8)
     agreed = NOT_MEASURED
     if parity:
         agreed = (
@@ -352,7 +359,7 @@ def reproduce(
         )
     return f"""## How to reproduce
 
-{_commands(commands)}
+{commands}
 
 Checkpoint: `{checkpoint}/model.safetensors`, sha256 `{manifest.checkpoint_sha256}`; in PyTorch,
 `train.models.from_pretrained("{checkpoint}")`. {agreed}"""

@@ -58,7 +58,13 @@ def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.flo
 
 
 def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Intersection over union of each class, from a confusion matrix."""
+    """Intersection over union of each class, from a confusion matrix.
+
+    Example:
+        >>> import numpy as np
+        >>> iou(np.array([[8, 2], [0, 10]])).round(3).tolist()
+        [0.8, 0.833]
+    """
     hits = np.diag(matrix)
     return _ratio(hits, matrix.sum(0) + matrix.sum(1) - hits)
 

@@ -44,6 +44,12 @@ def perturb(photo: Photo, kind: str, level: int, seed: int = 0) -> Photo:
 
     Raises:
         ValueError: unknown kind or level.
+
+    Example:
+        >>> import numpy as np
+        >>> grey = np.full((1, 1, 3), 100, np.uint8)
+        >>> perturb(grey, "brightness_up", 10).tolist()
+        [[[145, 145, 145]]]
     """
     if kind not in PERTURBATIONS:
         raise ValueError(f"unknown perturbation {kind!r}; choose from {', '.join(PERTURBATIONS)}")

@@ -68,6 +68,11 @@ def load(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[
     Raises:
         ImageTooLargeError: more than `max_pixels`.
         ImageError: anything else that keeps the photo from being read.
+
+    Example:
+        >>> pixels = load("chelsea.jpg")
+        >>> pixels.shape, pixels.dtype
+        ((300, 451, 3), dtype('uint8'))
     """
     return load_reduced(image, 0, max_pixels=max_pixels)[0]
 

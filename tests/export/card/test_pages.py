@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from export import card
-from export.card import ROOT, CardError, pages
+from export.card import ROOT, CardError, pages, text
 from export.card.facts import Facts
 from petseg.measure.metrics import Evaluation
 from petseg.models.index import File
@@ -94,9 +94,16 @@ def test_figures_without_a_file_say_what_they_were_measured_with(known: dict[str
     assert "earlier `unet` (checkpoint 123456789abc)" in pages.measured_with(known, "unet", "123456789abc")
 
 
+def test_recipes_are_those_of_the_cards(known: dict[str, Facts]) -> None:
+    known["unet"] = replace(known["unet"], words={"train": ["train it"]})
+    said = pages.recipe(known, "unet")
+    assert said.startswith("```bash\ntrain it\npython -m train.evaluate train/checkpoints/unet")
+    assert said in text.reproduce("unet", ["train it"], known["unet"].manifest, None)
+
+
 def test_only_what_is_between_the_marks_changes(known: dict[str, Facts]) -> None:
-    text = BLOCK.format("headline") + BLOCK.format("measured-with unet 123456789abc")
-    filled = pages.fill(text, known)
+    page = BLOCK.format("headline") + BLOCK.format("measured-with unet 123456789abc")
+    filled = pages.fill(page, known)
     assert "old" not in filled
     assert filled.count("before\n\n<!-- numbers: ") == filled.count("<!-- end of numbers -->\n\nafter\n") == 2
     assert pages.fill(filled, known) == filled
