@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from petseg.engine import network
 from petseg.models import catalog
 from petseg.models.manifest import PARTS
 from tests.support.hub_fixtures import hub, release  # noqa: F401
@@ -50,6 +52,14 @@ def weights(
     (folder / "index.json").write_text(json.dumps({"models": models, "default": "tiny"}))
     monkeypatch.setattr(catalog, "WEIGHTS", folder)
     return folder
+
+
+@pytest.fixture
+def fresh_engine() -> Iterator[None]:
+    """No model is open, nothing is kept of photos, no warning was given: at first, and afterwards."""
+    network.forget()
+    yield
+    network.forget()
 
 
 @pytest.fixture

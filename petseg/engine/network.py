@@ -6,10 +6,9 @@ another click on the same photo costs the decoder alone.
 
 import hashlib
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,43 +31,38 @@ A photo may be several: the whole of it, close-ups, and their mirror images.
 """
 
 
-class FeatureCache:
-    """The features of the last photos. Any number of threads may share it."""
+class _Images:
+    """Squares (B, 3, S, S) uint8, which are the same where their pixels are."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.renew()
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = pixels
+        self._key = pixels.shape, hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
 
-    def renew(self) -> None:
-        """Begin anew: in a forked process nobody gives back a lock that another thread held."""
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[object, Features] = OrderedDict()
+    def __hash__(self) -> int:
+        return hash(self._key)
 
-    def __len__(self) -> int:
-        """How many photos are kept."""
-        return len(self._kept)
-
-    def get(self, key: object, encode: Callable[[], Features]) -> Features:
-        """What is kept under this key, else what `encode` gives, in the place of the one unused for longest.
-
-        Two threads that ask for the same new photo at the same time both encode it: the result is the same.
-        """
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        features = encode()
-        with self._lock:
-            self._kept[key] = features
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
-        return features
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Images) and self._key == other._key
 
 
-_features = FeatureCache(KEPT)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_features.renew)
+@lru_cache(maxsize=KEPT)
+def _encode(encoder: session.Session, images: _Images) -> Features:
+    """What an encoder gives for squares, kept of the last ones.
+
+    Two threads that ask for the same new photo at the same time both encode it: the result is the same.
+    """
+    return encoder.run({"image": images.pixels})
+
+
+def kept() -> int:
+    """How many squares' features are kept just now."""
+    return _encode.cache_info().currsize
+
+
+def forget() -> None:
+    """Keep nothing of the photos that were seen, nor of the models that were opened; for tests."""
+    _encode.cache_clear()
+    session.forget()
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +111,7 @@ class Network:
 
     def encode(self, images: NDArray[np.uint8]) -> Features:
         """What the decoder needs to know of photos (B, 3, S, S) uint8, worked out or kept from before."""
-        encoder, inputs = self.encoder, {"image": images}
-        if encoder is None:
-            return inputs
-        key = encoder, hashlib.sha256(np.ascontiguousarray(images).data).digest()
-        return _features.get(key, lambda: encoder.run(inputs))
+        return {"image": images} if self.encoder is None else _encode(self.encoder, _Images(images))
 
 
 def planes(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -137,6 +137,14 @@ def _begin_in_child() -> None:
         libc.on_exit(libc._exit, None)  # before all that was registered until now
 
 
+def forget() -> None:
+    """Open each model anew from now on, and warn once more; for tests. Sessions that are in use stay."""
+    global _warned
+    with _opening:
+        _opened.clear()
+        _warned = False
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_begin_in_child

@@ -22,9 +22,7 @@ Pixels = NDArray[np.uint8]
 CAT, DOG = (slice(15, 45), slice(10, 40)), (slice(15, 45), slice(60, 80))
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setattr(runtime, "_opened", {})
+pytestmark = pytest.mark.usefixtures("fresh_engine", "weights")
 
 
 def iou(found: Any, expected: tuple[slice, slice], shape: tuple[int, ...]) -> float:
@@ -258,7 +256,7 @@ def test_map_needs_a_model_without_prompts() -> None:
 def test_threads_share_one_session_and_get_what_one_would() -> None:
     given = photos(8)
     alone = [Segmenter(threads=1)(image) for image in given]
-    runtime._opened.clear()
+    runtime.forget()
     opened, barrier, lock = [], threading.Barrier(16), threading.Lock()
     answers: dict[int, list[Any]] = {}
 

@@ -110,7 +110,7 @@ def while_opening() -> None:
 
     def open_again_and_again() -> None:
         while not stop.is_set():
-            session._opened.clear()
+            session.forget()
             Segmenter(MODEL, device="cpu", threads=2)
 
     expected, stop, opener = ask(), threading.Event(), threading.Thread(target=open_again_and_again)

@@ -19,18 +19,14 @@ from PIL import Image
 import petseg
 from petseg import Segmentation, Segmenter
 from petseg.engine import network, session
-from petseg.engine.network import KEPT, FeatureCache
+from petseg.engine.network import KEPT
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 THREADS = 64
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No sessions and no features so far."""
-    monkeypatch.setattr(session, "_opened", {})
-    monkeypatch.setattr(network, "_features", FeatureCache(KEPT))
+pytestmark = pytest.mark.usefixtures("fresh_engine")
 
 
 @pytest.fixture
@@ -108,24 +104,25 @@ def click_twice(segmenter: Segmenter, seed: int) -> list[str]:
     return [fingerprint(answer) for answer in (first, second, box)]
 
 
-def check_clicks(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, photos: int, threads: int) -> None:
-    """Clicks in threads are answered as without threads and with nothing kept of the photos."""
-    with monkeypatch.context() as patch:
-        patch.setattr(network, "_features", FeatureCache(0))
-        serial = [click_twice(segmenter, seed) for seed in range(photos)]
+def check_clicks(segmenter: Segmenter, photos: int, threads: int) -> None:
+    """Clicks in threads are answered as without threads and with nothing kept of other photos."""
+    serial = []
+    for seed in range(photos):
+        network.forget()
+        serial.append(click_twice(segmenter, seed))
     # Twice each photo, so that some are found among those kept, and others have just been put away.
     answers = in_threads(lambda number: click_twice(segmenter, number % photos), 2 * photos, threads)
     assert answers == serial * 2
-    assert len(network._features) == KEPT
+    assert network.kept() == KEPT
 
 
-def test_clicks_in_threads(prompt_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_clicks(Segmenter(prompt_model_path, device="cpu"), monkeypatch, photos=3 * KEPT, threads=16)
+def test_clicks_in_threads(prompt_model_path: Path) -> None:
+    check_clicks(Segmenter(prompt_model_path, device="cpu"), photos=3 * KEPT, threads=16)
 
 
 @pytest.mark.slow
-def test_clicks_in_threads_with_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_clicks(Segmenter("prompt", device="cpu"), monkeypatch, photos=5 * KEPT, threads=16)
+def test_clicks_in_threads_with_the_embedded_model() -> None:
+    check_clicks(Segmenter("prompt", device="cpu"), photos=5 * KEPT, threads=16)
 
 
 @pytest.mark.slow

@@ -95,11 +95,10 @@ def test_a_model_that_changed_on_the_way_is_refused(tmp_path: Path) -> None:
         pickle.loads(sent)
 
 
+@pytest.mark.usefixtures("fresh_engine")
 def test_cuda_is_refused_in_a_forked_process(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "gpu_visible", lambda: True)
     monkeypatch.setattr(cuda, "_user", os.getpid() + 1)
-    monkeypatch.setattr(session, "_opened", {})
-    monkeypatch.setattr(session, "_warned", False)
     with pytest.raises(DeviceError, match=r"was forked from one that uses it; start.*'spawn'.*device='cpu'"):
         Segmenter(model_path, device="cuda")
     with pytest.warns(session.DeviceWarning, match="was forked from one that uses it"):

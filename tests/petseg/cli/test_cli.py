@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from petseg import Segmenter
-from petseg.engine import cuda, session
+from petseg.engine import cuda
 from petseg.pixels.image import load
 from tests.support.command_line import pixels, tree
 
@@ -188,6 +188,7 @@ def test_a_wrong_model_or_device_is_one_line(
     assert not (folder.parent / "out").exists()
 
 
+@pytest.mark.usefixtures("fresh_engine")
 def test_a_gpu_that_does_not_work_is_a_warning(
     run: Run, put, folder: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +197,6 @@ def test_a_gpu_that_does_not_work_is_a_warning(
 
     monkeypatch.setattr(cuda, "gpu_visible", lambda: True)
     monkeypatch.setattr(cuda, "start", broken)
-    monkeypatch.setattr(session, "_warned", False)
     model = shutil.copy(model_path, folder.parent)  # so that no session is open yet
     result = run("segment", put(folder / "x.jpg"), "-o", folder.parent / "out", "--model", model)
     assert result.exit_code == 0

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from petseg.clicks import closeup, prompts
 from petseg.clicks.closeup import AGAIN, MARGIN, SHOWS_MORE, SMALLEST, TIGHT, WORTH, close_up, overlap
 from petseg.clicks.state import ClickState
-from petseg.engine import network, session
-from petseg.engine.network import FeatureCache, Network
+from petseg.engine.network import Network
 from petseg.measure.metrics import binary_iou
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
@@ -35,9 +34,7 @@ def segmenter(folder: Path, *, zoom: bool) -> Segmenter:
 
 
 @pytest.fixture
-def zooming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
-    monkeypatch.setattr(session, "_opened", {})
-    monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
+def zooming(tmp_path: Path, fresh_engine: None) -> Segmenter:
     return segmenter(tmp_path, zoom=True)
 
 

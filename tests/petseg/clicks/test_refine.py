@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.engine import network, session
-from petseg.engine.network import FeatureCache
+from petseg.engine import network
 from petseg.errors import PromptError
 from petseg.pixels.geometry import Letterbox
 from petseg.segmentation import Segmentation
@@ -21,12 +20,11 @@ from tests.support.tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, 
 
 Pixels = NDArray[np.uint8]
 CAT, DOG, NOTHING = (25, 30), (70, 30), (50, 5)
+COUNT = network.KEPT + 4
+"""Photos, of which some must be put away."""
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setattr(session, "_opened", {})
-    monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
+pytestmark = pytest.mark.usefixtures("fresh_engine", "weights")
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def test_refining_answers_like_asking_at_once(
     for clicks in more:
         answer = segmenter.refine(answer, **clicks)
     assert runs.count("encoder") == 1
-    network._features = FeatureCache(1)  # so that the whole is worked out from the photo
+    network.forget()  # so that the whole is worked out from the photo
     assert_same(answer, segmenter(photo, **whole))
 
 
@@ -91,7 +89,7 @@ def test_the_photo_may_change_or_go(segmenter: Segmenter, photo: Pixels, tmp_pat
     answers = [segmenter(path, CAT), segmenter(pixels, CAT)]
     path.unlink()
     pixels[:] = GREY
-    network._features = FeatureCache(1)
+    network.forget()
     for answer in answers:
         assert_same(segmenter.refine(answer, DOG), segmenter(photo, points=[CAT, DOG]))
 
@@ -124,7 +122,7 @@ def test_refining_shrinks_the_photo_no_second_time(
 def test_what_is_kept_is_bounded(segmenter: Segmenter, runs: list[str]) -> None:
     photos = [np.full((20, 20 + i, 3), RED, np.uint8) for i in range(network.KEPT + 4)]
     answers = [segmenter(photo, (10, 10)) for photo in photos]
-    assert len(network._features) == network.KEPT
+    assert network.kept() == network.KEPT
     segmenter.refine(answers[-1], (5, 5))
     assert runs.count("encoder") == len(photos)
     oldest = segmenter.refine(answers[0], (5, 5))  # works all the same, from the photo
@@ -238,10 +236,9 @@ def test_points_are_those_of_the_upright_photo(
         segmenter(tmp_path / "photo.png", (20, 80))
 
 
-def test_threads_with_photos_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_features", FeatureCache(3))
+def test_threads_with_photos_of_their_own() -> None:
     generator = np.random.default_rng(0)
-    photos = [generator.integers(0, 256, (30 + i, 50 - i, 3), np.uint8) for i in range(16)]
+    photos = [generator.integers(0, 256, (30 + i, 50 - i, 3), np.uint8) for i in range(COUNT)]
     points = [(20, 15), (5, 25), (25, 3)]
 
     def ask(photo: Pixels) -> list[Pixels]:
@@ -257,7 +254,7 @@ def test_threads_with_photos_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
 
     def work(number: int) -> None:
         barrier.wait()
-        found[number] = [ask(photos[(number + step) % 16]) for step in range(4)]
+        found[number] = [ask(photos[(number + step) % COUNT]) for step in range(5)]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -267,8 +264,8 @@ def test_threads_with_photos_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(found) == 16
     for number, answers in found.items():
         for step, answer in enumerate(answers):
-            np.testing.assert_array_equal(answer, alone[(number + step) % 16])
-    assert len(network._features) <= 3
+            np.testing.assert_array_equal(answer, alone[(number + step) % COUNT])
+    assert network.kept() == network.KEPT
 
 
 def test_ten_thousand_points(segmenter: Segmenter, photo: Pixels) -> None:

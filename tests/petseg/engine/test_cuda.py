@@ -21,11 +21,9 @@ from tests.support.tiny_models import SIZE, build_model
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh(monkeypatch: pytest.MonkeyPatch, fresh_engine: None) -> None:
     """No sessions, no warnings so far, and no GPU in use."""
     monkeypatch.setattr(cuda, "_user", None)
-    monkeypatch.setattr(runtime, "_opened", {})
-    monkeypatch.setattr(runtime, "_warned", False)
 
 
 class FakeBinding:

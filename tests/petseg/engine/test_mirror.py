@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from petseg.engine import network, session
-from petseg.engine.network import FeatureCache, Network
+from petseg.engine.network import Network
 from petseg.errors import ModelError
 from petseg.models.manifest import Manifest
 from petseg.segmenter import Segmenter
@@ -57,11 +56,10 @@ def test_left_and_right_are_alike(photo: NDArray[np.uint8], tmp_path: Path, box:
     assert unevenness(segmenter(tmp_path, mirror=False), photo, **box) > 0.1
 
 
+@pytest.mark.usefixtures("fresh_engine")
 def test_another_click_needs_neither_encoder_nor_more_than_two_answers(
-    photo: NDArray[np.uint8], tmp_path: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+    photo: NDArray[np.uint8], tmp_path: Path, runs: list[str]
 ) -> None:
-    monkeypatch.setattr(session, "_opened", {})
-    monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
     model = segmenter(tmp_path, mirror=True)
     answer = model(photo, ON_CAT)
     assert runs == ["encoder", "decoder"] * 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from petseg.engine import network, session
-from petseg.engine.network import FeatureCache, open_network
+from petseg.engine.network import KEPT, open_network
 from petseg.errors import DeviceError, ModelError
 from petseg.models import catalog
 from tests.support.tiny_models import PROMPTABLE, SIZE, build_model, build_part, manifest, save_parts
@@ -22,10 +22,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, SIZE, SIZE), np.uint8)
 PROMPTS = np.random.default_rng(1).random((3, 2, SIZE, SIZE), np.float32)
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_opened", {})
-    monkeypatch.setattr(network, "_features", FeatureCache(network.KEPT))
+pytestmark = pytest.mark.usefixtures("fresh_engine")
 
 
 def test_two_graphs_answer_like_one(prompt_model_path: Path, tmp_path: Path) -> None:
@@ -54,38 +51,56 @@ def test_models_keep_their_features_apart(prompt_model_path: Path, tmp_path: Pat
     assert runs == ["encoder", "decoder"] * 2
 
 
-def test_features_are_bounded(
-    prompt_model_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]
-) -> None:
-    monkeypatch.setattr(network, "_features", FeatureCache(2))
+def squares(count: int) -> list[NDArray[np.uint8]]:
+    """So many, all different, (1, 3, S, S) each."""
+    return [np.full((1, 3, SIZE, SIZE), number, np.uint8) for number in range(count)]
+
+
+def test_features_are_bounded(prompt_model_path: Path, runs: list[str]) -> None:
+    model, images = open_network(catalog.resolve(prompt_model_path), "cpu", 1), squares(KEPT + 1)
+    for image in (*images[:KEPT], images[0], images[KEPT], images[0]):
+        model.encode(image)
+    assert len(runs) == network.kept() + 1 == KEPT + 1
+    model.encode(images[1])  # the one that was unused for longest had to go
+    assert len(runs) == KEPT + 2
+    assert network.kept() == KEPT
+
+
+def test_a_photo_is_the_same_where_its_pixels_are(prompt_model_path: Path, runs: list[str]) -> None:
+    model, image = open_network(catalog.resolve(prompt_model_path), "cpu", 1), IMAGES[:1].copy()
+    before = model.encode(image)["features_0"].copy()
+    np.testing.assert_array_equal(model.encode(IMAGES[:1])["features_0"], before)
+    image[:] = 0  # of whoever has the array
+    np.testing.assert_array_equal(model.encode(IMAGES[:1])["features_0"], before)
+    assert len(runs) == 1
+    assert not np.array_equal(model.encode(image)["features_0"], before)
+    assert len(runs) == 2
+
+
+def test_a_failure_is_not_kept(prompt_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_network(catalog.resolve(prompt_model_path), "cpu", 1)
-    for number in (0, 1, 0, 2, 0, 1):
-        model.encode(IMAGES[number : number + 1])
-        assert len(network._features) <= 2
-    assert len(runs) == 4  # 0 was always used lately, 1 had to go
 
-
-def test_a_failure_is_not_kept() -> None:
-    cache = FeatureCache(1)
-
-    def fail() -> network.Features:
+    def fail(*_: object) -> None:
         raise DeviceError("no memory")
 
-    with pytest.raises(DeviceError):
-        cache.get("photo", fail)
-    assert len(cache) == 0
-    assert cache.get("photo", lambda: {"features_0": IMAGES})["features_0"] is IMAGES
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Session, "run", fail)
+        with pytest.raises(DeviceError):
+            model.encode(IMAGES[:1])
+    assert network.kept() == 0
+    assert model.encode(IMAGES[:1])["features_0"].shape == (1, 3, SIZE, SIZE)
 
 
-def test_threads_share_the_cache() -> None:
-    cache, barrier, wrong = FeatureCache(3), threading.Barrier(16), []
+def test_threads_share_the_cache(prompt_model_path: Path) -> None:
+    model, images = open_network(catalog.resolve(prompt_model_path), "cpu", 1), squares(2 * KEPT)
+    expected = [model.encode(image)["features_0"] for image in images]
+    barrier, wrong = threading.Barrier(16), []
 
     def work(seed: int) -> None:
         barrier.wait()
-        for key in np.random.default_rng(seed).integers(0, 8, 500).tolist():
-            found = cache.get(key, lambda key=key: {"x": np.array([key])})
-            if found["x"][0] != key or len(cache) > 3 + 16:
-                wrong.append(key)
+        for number in np.random.default_rng(seed).integers(0, len(images), 100).tolist():
+            if not np.array_equal(model.encode(images[number])["features_0"], expected[number]):
+                wrong.append(number)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(16)]
     for thread in threads:
@@ -93,7 +108,7 @@ def test_threads_share_the_cache() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(cache) == 3
+    assert network.kept() == KEPT
 
 
 # -- what is no model -----------------------------------------------------------------------------------

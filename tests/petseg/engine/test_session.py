@@ -22,10 +22,8 @@ IMAGES = np.zeros((2, 3, SIZE, SIZE), np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh(monkeypatch: pytest.MonkeyPatch, fresh_engine: None) -> None:
     """No sessions, no warnings so far, no GPU."""
-    monkeypatch.setattr(runtime, "_opened", {})
-    monkeypatch.setattr(runtime, "_warned", False)
     monkeypatch.setattr(cuda, "gpu_visible", lambda: False)
 
 
