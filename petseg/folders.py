@@ -152,10 +152,17 @@ class Encoded:
 
 
 class Saver:
-    """Writes results, but never over a photo of this run or another result of it."""
+    """Writes results, but never over a photo of this run, another result of it, or a file not petseg's."""
 
     def __init__(
-        self, out: Path, kinds: Sequence[Kind], photos: Sequence[Photo], *, one_file: bool, opacity: float
+        self,
+        out: Path,
+        kinds: Sequence[Kind],
+        photos: Sequence[Photo],
+        *,
+        one_file: bool,
+        opacity: float,
+        force: bool = False,
     ) -> None:
         """Protect the photos, and make the folder.
 
@@ -165,11 +172,13 @@ class Saver:
             photos: all photos of the run.
             one_file: `out` is the one result itself.
             opacity: of overlays, 0..1.
+            force: replace files that petseg did not write, photos of this run excepted.
 
         Raises:
             OutputError: the folder cannot be made.
         """
         self._out, self._kinds, self._one_file, self._opacity = out, kinds, one_file, opacity
+        self._force = force
         self._first: dict[Path, Photo] = {}
         for photo in photos:
             self._first.setdefault(photo.name, photo)
@@ -209,8 +218,8 @@ class Saver:
             The files.
 
         Raises:
-            OutputError: one of them would overwrite a photo or another photo's result (then none is
-                written), or cannot be written.
+            OutputError: one of them would overwrite a photo, another photo's result or a file that petseg
+                did not write (then none is written), or cannot be written.
         """
         if (other := self._first[photo.name]) is not photo:
             raise OutputError(
@@ -225,6 +234,8 @@ class Saver:
                 raise OutputError(
                     f"{str(target)!r} {self._taken[identity]} and is not overwritten; choose another output"
                 )
+            if not self._force:
+                saving.check_free(target)
         for kind, target in targets.items():
             saving.write(target, encoded.files[kind])
             if identity := _identity(target):

@@ -20,7 +20,7 @@ from petseg.engine.network import Network, planes
 from petseg.errors import DeviceError, ImageError, PetsegError
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import ImageInput, load_reduced
-from petseg.pixels.taken import PhotoFile, Taken
+from petseg.pixels.taken import Item, PhotoFile, Taken
 from petseg.second_look import Look, look_again
 from petseg.segmentation import Pixels, Segmentation
 
@@ -179,19 +179,21 @@ class Work(Generic[R]):
     keep_photos: bool
     max_pixels: int
 
-    def __call__(self, images: list[Taken]) -> list[R | PetsegError]:
+    def __call__(self, items: list[Item]) -> list[R | PetsegError]:
         """What is wanted, or an error, for each photo."""
         run, fill = self.network.run, self.network.manifest.fill
-        photos = [self._fit(image) for image in images]
+        photos = [self._fit(item.taken) for item in items]
         squares = [photo.square for photo in photos if not isinstance(photo, PetsegError)]
         answers = iter(run(planes(squares)) if squares else ())
         results: list[R | PetsegError] = []
-        for photo in photos:
+        for item, photo in zip(items, photos, strict=True):
             try:
                 if isinstance(photo, PetsegError):
                     raise photo
                 look = look_again(Look(next(answers), photo.letterbox), photo.pixels, fill, run)
-                results.append(self.finish(self.result(*look, photo.photo)))
+                result = self.result(*look, photo.photo)
+                result.source = item.source
+                results.append(self.finish(result))
             except PetsegError as error:
                 results.append(error)
         return results

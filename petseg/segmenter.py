@@ -20,6 +20,7 @@ from petseg.models.manifest import Manifest
 from petseg.pixels import taken
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import DEFAULT_MAX_PIXELS, ImageInput, load
+from petseg.pixels.source import source_of
 from petseg.second_look import see
 from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
 
@@ -145,7 +146,9 @@ class Segmenter:
         photo = load(image, max_pixels=self._max_pixels)
         height, width = photo.shape[:2]
         prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
-        return self._answer(photo, prompt)
+        result = self._answer(photo, prompt)
+        result.source = source_of(image)
+        return result
 
     __call__ = segment
 
@@ -196,7 +199,9 @@ class Segmenter:
             labels=labels,
             box=box,
         )
-        return self._answer(previous.photo, prompt, previous)
+        result = self._answer(previous.photo, prompt, previous)
+        result.source = previous.source
+        return result
 
     @overload
     def map(

@@ -96,6 +96,16 @@ class Folder:
         except Exception as error:
             raise OutputError(f"{self.address}/{name} cannot be written ({_reason(error)})") from error
 
+    def write_result(self, name: str, data: bytes) -> None:
+        """Write a result of a photo, as `write`; on a disk never over a file that petseg did not write.
+
+        Object stores are not asked: that were one more request for each file.
+
+        Raises:
+            OutputError: it cannot be written, or such a file is there.
+        """
+        self.write(name, data)
+
     def read(self, name: str) -> bytes | None:
         """A file's bytes, None if it is not there.
 
@@ -168,6 +178,11 @@ class LocalFolder(Folder):
     def write(self, name: str, data: bytes) -> None:
         """As `Folder.write`."""
         saving.write(self.folder / name, data)
+
+    def write_result(self, name: str, data: bytes) -> None:
+        """As `Folder.write_result`."""
+        saving.check_free(self.folder / name, "give another output, or move it away")
+        self.write(name, data)
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

@@ -157,7 +157,7 @@ class Worker:
             if isinstance(done, PetsegError):
                 raise done
             for kind, data in done.files.items():
-                self._out.write(target_of(path, kind), data)
+                self._out.write_result(target_of(path, kind), data)
         except PetsegError as error:
             return about | failed(path, str(error))
         kinds: tuple[Kind, ...] = ("mask", "mask-gray")

@@ -7,6 +7,7 @@ at once.
 import errno
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -55,10 +56,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may be more than the terminal can show
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     try:
         app(prog_name="petseg")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"petseg: warning: {message}", err=True)
 
 
 def _show_version(wanted: bool) -> None:

@@ -63,7 +63,7 @@ def batch(
     Addresses are fsspec's; s3:// needs `pip install s3fs`, gs:// gcsfs, az:// adlfs. Ray is the cluster that
     RAY_ADDRESS names, where INPUT and OUTPUT must mean the same on every machine.
 
-    Needs `pip install "petseg[ray]"`. The exit status is 1 if a photo failed in this run.
+    Needs `pip install "petseg[ray]"`. The exit status is 1 if a photo failed, in this run or in one before.
     """
     kinds = parse_kinds(save) or ["mask"]
     from tqdm import tqdm
@@ -111,13 +111,17 @@ def _conclude(summary: Any, output: str, quiet: bool) -> None:
             f"petseg: error: {summary.failed} of {summary.ok + summary.failed} failed; see {output}/index",
             err=True,
         )
+    if summary.failed_before:
+        typer.echo(
+            f"petseg: error: {summary.failed_before} failed before; --retry tries them again", err=True
+        )
     if not quiet:
         rate = (summary.ok + summary.failed) / summary.seconds
         line = f"{summary.found} photos: {summary.ok} done in {summary.seconds:.1f} s ({rate:.1f}/s)"
         if summary.done_before:
             line += f", {summary.done_before} were done before"
         if summary.failed_before:
-            line += f", {summary.failed_before} failed before (--retry tries them again)"
+            line += f", {summary.failed_before} failed before"
         typer.echo(f"{line}; {output}/index has a row for each")
-    if summary.failed or summary.faults:
+    if summary.failed or summary.failed_before or summary.faults:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from petseg.cli import outputs
-from petseg.cli.options import BatchSize, Device, Model, Precision, PrecisionOption, Threads
+from petseg.cli.options import BatchSize, Device, Force, Model, Precision, PrecisionOption, Threads
 from petseg.errors import ImageError
 
 _PRECISIONS = {each.value for each in Precision} - {Precision.AUTO.value}
@@ -32,6 +32,7 @@ def bench(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Measure a model on this machine, after a warm-up: stages, photos per second, memory, cold start.
 
@@ -42,7 +43,7 @@ def bench(
     from petseg.measure import bench as benchmark
     from petseg.segmenter import Segmenter
 
-    outputs.check_writable(json_file)
+    outputs.check_writable(json_file, force=force)
     models: dict[str, Any] = {"model": (model, precision.value)}
     if compare is not None:
         models["peer"] = (model, compare) if compare in _PRECISIONS else (compare, "auto")

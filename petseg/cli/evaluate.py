@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petseg.cli import outputs
-from petseg.cli.options import Device, Model, Precision, PrecisionOption, Threads
+from petseg.cli.options import Device, Force, Model, Precision, PrecisionOption, Threads
 from petseg.cli.segment import open_segmenter
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def evaluate_folder(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Compare a model with true masks, at the photos' own size.
 
@@ -41,7 +42,7 @@ def evaluate_folder(
     from petseg.measure.datasets import read_pairs
     from petseg.measure.evaluation import count_false_alarms, evaluate, format_report
 
-    outputs.check_writable(json_file)
+    outputs.check_writable(json_file, force=force)
     pairs = read_pairs(folder, split, masks)
     without_pets = _photos(no_pets or [])
     segmenter = open_segmenter(model, device, threads, precision)

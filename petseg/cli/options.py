@@ -52,7 +52,7 @@ PrecisionOption = Annotated[
 ]
 Save = Annotated[
     list[str] | None,
-    typer.Option(metavar="KIND,...", help="Some of mask (the default), cutout, overlay, json."),
+    typer.Option(metavar="KIND,...", help="Some of mask (the default), mask-gray, cutout, overlay, json."),
 ]
 BatchSize = Annotated[
     int | None,
@@ -71,6 +71,9 @@ Workers = Annotated[
         help="Threads that read, segment and encode photos; default: as many as keep the machine busy.",
         show_default=False,
     ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace files too that petseg did not write; never the photos.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -24,19 +25,24 @@ def to_json(document: object) -> str:
     return json.dumps(plain(document), indent=2, allow_nan=False)
 
 
-def write_json(path: Path, document: object) -> None:
-    """Write it to a file; raises `OutputError` where that does not work."""
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write it to a file, with petseg's mark; raises `OutputError` where that does not work."""
     from petseg.pixels import saving
+    from petseg.version import version
 
-    saving.write(path, (to_json(document) + "\n").encode())
+    saving.write(path, (to_json({saving.MARK: version()} | document) + "\n").encode())
 
 
-def check_writable(path: Path | None) -> None:
-    """Raise `OutputError` now rather than after the work."""
+def check_writable(path: Path | None, *, force: bool) -> None:
+    """Raise `OutputError` now rather than after the work; also where a file is that petseg did not write."""
     if path is not None and not path.parent.is_dir():
         raise OutputError(f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first")
     if path is not None and path.exists() and not path.is_file():
         raise OutputError(f"{str(path)!r} is there and no regular file; choose another name")
+    if path is not None and not force:
+        from petseg.pixels import saving
+
+        saving.check_free(path)
 
 
 def complain(error: Exception) -> None:

@@ -5,14 +5,17 @@ import sys
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from petseg.cli import pipe
 from petseg.cli.options import (
     BatchSize,
     Device,
+    Force,
     Model,
     Precision,
     PrecisionOption,
@@ -57,14 +60,22 @@ def segment(
     opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
     batch_size: BatchSize = None,
     workers: Workers = None,
+    whole_names: Annotated[
+        bool,
+        typer.Option("--whole-names", help="Call results as `petseg batch` does: OUT/NAME.jpg.mask.png."),
+    ] = False,
+    force: Force = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Find the pets in photos.
 
     Folders are searched with their sub-folders, which OUT gets too, for images that are neither hidden
-    nor results of petseg. Results are called after the photo: OUT/NAME.mask.png, NAME.cutout.png,
-    NAME.overlay.jpg and NAME.json; where a.jpg and a.png lie side by side: a.jpg.mask.png and
-    a.png.mask.png. Photos are never overwritten.
+    nor results of petseg. Results are called after the photo: OUT/NAME.mask.png, NAME.mask-gray.png,
+    NAME.cutout.png, NAME.overlay.jpg and NAME.json; where a.jpg and a.png lie side by side, or with
+    --whole-names: a.jpg.mask.png and a.png.mask.png. Photos are never overwritten, and other files that
+    petseg did not write with --force only.
+
+    PHOTO may be - for standard input, and OUT - for standard output, if there is one photo and one kind.
 
     Clicks and boxes are pixels of the upright photo, x to the right, and hold for every photo. Without
     --model, a model that takes them answers for that pet alone.
@@ -78,17 +89,25 @@ def segment(
     from petseg import folders
     from petseg.models import catalog
 
+    if pipe.PIPE in photos or out == pipe.PIPE:
+        segmenter = open_segmenter(
+            model or catalog.choose(prompt_kinds(prompt)), device, threads, precision, resize.value
+        )
+        pipe.segment(segmenter, photos, out, kinds, prompt, opacity=opacity, force=force, quiet=quiet)
+        return
     one_file = is_one_file(photos, out, kinds)
     found, faults = folders.find_photos(photos, None if one_file else out)
     for fault in faults:
         complain(fault)
+    if whole_names:
+        found = [replace(photo, name=photo.name.with_name(photo.path.name)) for photo in found]
     failed, count = len(faults), len(found) + len(faults)
     if found:
         kinds = kinds or ["json" if one_file and out.suffix.lower() == ".json" else "mask"]
         asked = prompt_kinds(prompt)
         segmenter = open_segmenter(model or catalog.choose(asked), device, threads, precision, resize.value)
         segmenter.check_takes(asked)
-        saver = folders.Saver(out, kinds, found, one_file=one_file, opacity=opacity)
+        saver = folders.Saver(out, kinds, found, one_file=one_file, opacity=opacity, force=force)
         if workers is None and len(found) == 1:
             workers = 1  # which has all cores for itself
         results = _answers(segmenter, found, prompt, saver, batch_size, workers)

@@ -4,6 +4,7 @@ Points are `(x, y)` in pixels of the upright photo, boxes `(x0, y0, x1, y1)`; tr
 the app all encode them here.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -27,6 +28,14 @@ Point: TypeAlias = Sequence[float] | NDArray[Any]
 Points: TypeAlias = Sequence[Point] | NDArray[Any]
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
 Box: TypeAlias = Sequence[float] | NDArray[Any]
+
+
+OUTSIDE = 1.0
+"""Pixels by which a box may be larger than the photo: detectors round and regress; it is clipped."""
+
+
+class PromptWarning(UserWarning):
+    """A prompt that can be answered, but hardly means what it says."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +76,18 @@ def check(
     Args:
         width, height: of the upright photo, in pixels.
         point: one click `(x, y)`, short for `points=[(x, y)]`.
-        points: (N, 2) clicks, with 0 <= x < width and 0 <= y < height.
+        points: (N, 2) clicks, with 0 <= x < width and 0 <= y < height; none where there is a box.
         labels: (N,) of 1 (wanted, the default) and 0 (not wanted).
-        box: `(x0, y0, x1, y1)` around the thing that is wanted.
+        box: `(x0, y0, x1, y1)` around the thing that is wanted; clipped if up to a pixel outside the photo.
 
     Returns:
         The prompt, None if nothing was given.
 
     Raises:
         PromptError: malformed, outside the photo, or nothing but unwanted clicks.
+
+    Warns:
+        PromptWarning: all coordinates lie in 0..1, as if they were shares of the photo's sides.
     """
     prompt = _read(width, height, point, points, labels, box)
     if prompt is not None and prompt.box is None and not prompt.positive.any():
@@ -134,38 +146,76 @@ def _read(
         if points is not None:
             raise PromptError("point and points are both given; give all clicks in points")
         points = np.asarray(_numbers(point, "point"))[None]
+    if points is not None and box is not None and _is_empty(points):
+        points = None  # as pages and tools say it that collect clicks and were given a box alone
     if points is None and labels is not None:
-        raise PromptError("labels are given without points; give points too")
+        if box is None or not _is_empty(labels):
+            raise PromptError("labels are given without points; give points too")
+        labels = None
     if points is None and box is None:
         return None
     clicks = np.zeros((0, 2)) if points is None else _check_points(points, width, height)
     positive = _check_labels(labels, len(clicks))
-    return Prompt(clicks, positive, None if box is None else _check_box(box, width, height))
+    corners = None if box is None else _check_box(box, width, height)
+    _warn_if_normalised(clicks, corners, width, height)
+    return Prompt(clicks, positive, corners)
+
+
+def _is_empty(values: Any) -> bool:
+    try:
+        return np.size(values) == 0
+    except Exception:  # of no one shape: what asks for numbers says so
+        return False
 
 
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+    """An array of its own, that nobody changes."""
     try:
-        numbers = np.asarray(values, np.float64)
+        given = np.asarray(values)
+        if given.dtype.kind == "c" or (given.dtype.kind == "b" and name != "labels"):
+            raise TypeError(f"of type {given.dtype}")
+        numbers = np.array(given, np.float64)
     except Exception as error:  # what an array of another library says: a tensor that requires grad, on a GPU
         raise PromptError(
             f"{name} {_shown(values)} are no numbers ({error}); give pixels of the photo"
         ) from error
     if not np.isfinite(numbers).all():
         raise PromptError(f"{name} holds NaN or infinity; give pixels of the photo")
+    numbers.flags.writeable = False
     return numbers
+
+
+def _warn_if_normalised(
+    clicks: NDArray[np.float64], corners: NDArray[np.float64] | None, width: int, height: int
+) -> None:
+    """Clicks on whole pixels are taken at their word; a box of one pixel is not."""
+    given = clicks.ravel() if corners is None else np.concatenate([clicks.ravel(), corners])
+    meant = corners is None and (given == np.round(given)).all()
+    if min(width, height) > 1 and given.max() <= 1 and not meant:
+        what = "box" if not len(clicks) else "points" if corners is None else "points and box"
+        warnings.warn(
+            f"all of the {what} lies in 0..1, but the photo has {width} x {height} pixels; "
+            f"if they are shares of its sides, multiply x by {width} and y by {height}",
+            PromptWarning,
+            stacklevel=5,
+        )
 
 
 def _shown(values: Any) -> str:
     try:
         return f"{values!r:.100}"
-    except ValueError:
-        return "with thousands of digits"  # which Python does not print
+    except Exception:  # Python does not print thousands of digits, and a tensor may not print itself
+        return "that cannot be shown"
 
 
 def _check_points(points: Any, width: int, height: int) -> NDArray[np.float64]:
     clicks = _numbers(points, "points")
-    if clicks.ndim != 2 or clicks.shape[1] != 2 or len(clicks) == 0:
-        raise PromptError(f"points have shape {clicks.shape}; give (N, 2): [(x, y), ...]")
+    if clicks.size == 0:
+        raise PromptError("points are empty; give (N, 2): [(x, y), ...], or a box, or leave them out")
+    if clicks.ndim != 2 or clicks.shape[1] != 2:
+        labelled = clicks.ndim == 2 and clicks.shape[1] == 3
+        hint = "; if the third column has labels, give them as labels" if labelled else ""
+        raise PromptError(f"points have shape {clicks.shape}; give (N, 2): [(x, y), ...]{hint}")
     outside = ((clicks < 0) | (clicks >= (width, height))).any(1)
     if outside.any():
         x, y = clicks[outside][0]
@@ -190,14 +240,22 @@ def _check_labels(labels: Any, count: int) -> NDArray[np.bool_]:
 def _check_box(box: Any, width: int, height: int) -> NDArray[np.float64]:
     corners = _numbers(box, "box")
     if corners.shape != (4,):
-        raise PromptError(f"box has shape {corners.shape}; give (x0, y0, x1, y1)")
+        several = ", one box at a time" if corners.ndim == 2 and corners.shape[1] == 4 else ""
+        raise PromptError(f"box has shape {corners.shape}; give (x0, y0, x1, y1){several}")
+    limits = np.array([width, height] * 2)
+    clipped = np.clip(corners, 0, limits)
+    near = (np.abs(corners - clipped) <= OUTSIDE).all()
+    if near and (clipped[:2] < clipped[2:]).all():
+        clipped.flags.writeable = False
+        return clipped
     x0, y0, x1, y1 = corners.tolist()
-    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise PromptError(
-            f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) does not fit the photo of {width} x {height} pixels; "
-            f"give 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}"
-        )
-    return corners
+    hint = ""
+    if min(x0, y0) >= 0 < min(x1, y1) and x0 + x1 <= width and y0 + y1 <= height:
+        hint = f"; if it is (x, y, width, height), give ({x0:g}, {y0:g}, {x0 + x1:g}, {y0 + y1:g})"
+    raise PromptError(
+        f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) does not fit the photo of {width} x {height} pixels; "
+        f"give 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}{hint}"
+    )
 
 
 def encode(prompt: Prompt, letterbox: Letterbox) -> NDArray[np.float32]:

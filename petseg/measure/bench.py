@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
@@ -162,18 +163,26 @@ def time_cold(
     Raises:
         DeviceError: the process failed.
     """
-    with tempfile.TemporaryDirectory(prefix="petseg-bench-") as folder:
+    with ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="petseg-bench-"))
         path = Path(folder) / "photo.jpg"
         path.write_bytes(photo)
         words = [sys.executable, "-c", _COLD, model or "", precision, device, str(threads), str(path)]
         started = perf_counter()
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        errors = opened.enter_context(
+            (Path(folder) / "errors.txt").open("w+", encoding="utf-8", errors="replace")
+        )
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
             seconds = perf_counter() - started
-            rest, errors = process.communicate()
+            # Not communicate, which does not know what readline left in the buffer; errors are in a file, so
+            # that no pipe fills up meanwhile.
+            rest = process.stdout.read()
         if process.returncode:
-            raise DeviceError(f"a process of its own did not get to its first mask: {errors.strip()[-500:]}")
+            errors.seek(0)
+            reason = errors.read().strip()[-500:]
+            raise DeviceError(f"a process of its own did not get to its first mask: {reason}")
     memory = None if rest.strip() == "None" else float(rest)
     return {"cold start": seconds, "import": float(line), "memory": memory}
 

@@ -138,12 +138,14 @@ def is_ours(path: Path) -> bool:
     return re.match(rb'\s*\{\s*"' + mark + rb'"\s*:', head) is not None
 
 
-def check_free(path: Path, *, force: bool) -> None:
-    """Raise `OutputError` where a file is that petseg did not write, unless `force`."""
-    if not force and path.exists() and path.is_file() and path.stat().st_size and not is_ours(path):
-        raise OutputError(
-            f"{str(path)!r} is there and no result of petseg's; give another name, or --force to replace it"
-        )
+def check_free(path: Path, fix: str = "give another name, or --force to replace it") -> None:
+    """Raise `OutputError`, which says the fix, where a file is that is not empty and not petseg's own."""
+    try:
+        free = not path.is_file() or path.stat().st_size == 0
+    except (OSError, ValueError):
+        return  # to write there will say so
+    if not free and not is_ours(path):
+        raise OutputError(f"{str(path)!r} is there and no result of petseg's; {fix}")
 
 
 def write_json(path: Path, document: object) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from PIL import Image
 
 from petseg.errors import ImageError
 from petseg.pixels.image import ImageInput, load, read_all
+from petseg.pixels.source import source_of
 
 _ADDRESS = re.compile(r"https?:/", re.ASCII)
 
@@ -78,9 +79,16 @@ def check_many(images: object) -> None:
         raise ImageError(f"map takes many photos and got {images!r}; give a list or a generator of photos")
 
 
-def take_each(images: Iterable[ImageInput], max_pixels: int) -> Iterator[Taken]:
+class Item(NamedTuple):
+    """A photo that was taken, and where it came from, see `petseg.pixels.source`."""
+
+    source: str | None
+    taken: Taken
+
+
+def take_each(images: Iterable[ImageInput], max_pixels: int) -> Iterator[Item]:
     """`take` for many, lazily."""
-    return (take(image, max_pixels) for image in images)
+    return (Item(source_of(image), take(image, max_pixels)) for image in images)
 
 
 def _file(image: "str | os.PathLike[Any]") -> PhotoFile:

@@ -1,3 +1,4 @@
+import io
 import itertools
 import json
 import threading
@@ -239,10 +240,50 @@ def test_bad_batch_size(batch_size: Any) -> None:
         Segmenter().map([], batch_size)
 
 
-@pytest.mark.parametrize("given", ["photo.jpg", Path("photo.jpg"), b"bytes", np.zeros((5, 5, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "photo.jpg",
+        Path("photo.jpg"),
+        b"bytes",
+        bytearray(b"bytes"),
+        np.zeros((5, 5, 3), np.uint8),
+        np.zeros((5, 5)),
+        Image.new("RGB", (5, 5)),
+        io.BytesIO(b"bytes"),
+    ],
+)
 def test_map_takes_no_single_photo(given: Any) -> None:
     with pytest.raises(ImageError, match="put it into a list"):
         Segmenter().map(given)
+
+
+@pytest.mark.parametrize("given", [None, 5, object()])
+def test_map_takes_what_is_iterable(given: Any) -> None:
+    with pytest.raises(ImageError, match="give a list"):
+        Segmenter().map(given)
+
+
+@pytest.mark.parametrize("keep_photos", [True, False])
+def test_a_result_knows_where_its_photo_came_from(photo: Pixels, tmp_path: Path, keep_photos: bool) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    data = path.read_bytes()
+    with path.open("rb") as file, Image.open(path) as image:
+        given = [path, str(path), file, image, data, io.BytesIO(data), photo]
+        expected = [str(path)] * 4 + [None] * 3
+        segmenter = Segmenter()
+        assert [segmenter(each).source for each in given] == expected
+        found = list(segmenter.map(given, 2, keep_photos=keep_photos))
+    assert [result.source for result in found] == expected
+    assert found[0].with_threshold(0.4).source == found[0].thumbnail(20).source == str(path)
+
+
+def test_an_answer_to_a_further_click_has_the_source_of_the_first(photo: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    segmenter = Segmenter("tiny-prompt")
+    assert segmenter.refine(segmenter(path, (25, 30)), (30, 30)).source == str(path)
 
 
 def test_map_needs_a_model_without_prompts() -> None:

@@ -129,7 +129,10 @@ def test_bad_photos_get_a_row_and_stop_nothing(batch: Batch, put, folder: Path, 
 
     put(folder / "b.jpg")
     again = batch()
-    assert (again.exit_code, again.stderr) == (0, "")
+    assert (again.exit_code, again.stderr) == (
+        1,
+        "petseg: error: 3 failed before; --retry tries them again\n",
+    )
     assert "0 done" in again.stdout
     assert "3 failed before" in again.stdout
     retried = batch("--retry")

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from petseg.clicks.prompts import BOX_EVIDENCE, REACH, SIGMA, SIGMA_SIZE, check, encode, extend
+from petseg.clicks.prompts import (
+    BOX_EVIDENCE,
+    REACH,
+    SIGMA,
+    SIGMA_SIZE,
+    PromptWarning,
+    check,
+    encode,
+    extend,
+)
 from petseg.errors import PromptError
 from petseg.pixels.geometry import FILL, Letterbox
 
@@ -39,7 +48,19 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"point": 5}, r"give \(N, 2\)"),
         ({"point": "here"}, "point 'here' are no numbers; give pixels"),
         ({"points": (1, 2)}, r"shape \(2,\); give \(N, 2\)"),
-        ({"points": []}, r"give \(N, 2\)"),
+        ({"points": []}, r"points are empty; give \(N, 2\).*or a box, or leave them out"),
+        ({"points": [(1, 2, 1)]}, r"shape \(1, 3\).*if the third column has labels, give them as labels"),
+        ({"point": (True, False)}, "are no numbers"),
+        ({"point": (1j, 2)}, "are no numbers"),
+        ({"box": (False, False, True, True)}, "are no numbers"),
+        ({"points": [], "labels": [1], "box": (0, 0, 9, 9)}, "give points too"),
+        ({"box": [(0, 0, 9, 9)]}, r"shape \(1, 4\); give \(x0, y0, x1, y1\), one box at a time"),
+        (
+            {"box": (60, 30, 20, 10)},
+            r"if it is \(x, y, width, height\), give \(60, 30, 80, 40\)",
+        ),
+        ({"box": (100, 0, 101, 10)}, "does not fit"),
+        ({"box": (-1, 0, 0, 10)}, "does not fit"),
         ({"points": [(1, 2), (3,)]}, "are no numbers"),
         ({"point": (1, 2), "points": [(1, 2)]}, "give all clicks in points"),
         ({"labels": [1]}, "give points too"),
@@ -51,7 +72,7 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"points": [(1, 2)], "labels": [float("nan")]}, "labels holds NaN"),
         ({"points": [(1, 2)], "labels": ["yes"]}, "labels .* are no numbers"),
         ({"points": [(1, 2), (3, 4)], "labels": [0, 0]}, "every click has label 0; .*or a box"),
-        ({"points": np.zeros((0, 2))}, r"give \(N, 2\)"),
+        ({"points": np.zeros((0, 2))}, "points are empty"),
         ({"points": np.zeros((2, 1, 2))}, r"shape \(2, 1, 2\)"),
         ({"points": [(1, None)]}, "points holds NaN"),
         ({"points": [(1, 2)], "box": (5, 5, 5, 5)}, "does not fit"),
@@ -68,8 +89,8 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"box": (5, 2, 5, 9)}, "does not fit.*x0 < x1 <= 100"),
         ({"box": (5, 9, 8, 2)}, "does not fit.*y0 < y1 <= 60"),
         ({"box": (5, 9, 8, 9)}, "does not fit.*y0 < y1 <= 60"),
-        ({"box": (0, 0, 101, 60)}, "does not fit the photo of 100 x 60"),
-        ({"box": (-1, 0, 10, 10)}, "does not fit"),
+        ({"box": (0, 0, 101.1, 60)}, "does not fit the photo of 100 x 60"),
+        ({"box": (-1.1, 0, 10, 10)}, "does not fit"),
         ({"box": (0, 0, float("nan"), 10)}, "box holds NaN"),
     ],
 )
@@ -78,8 +99,84 @@ def test_bad_prompts(given: dict[str, object], message: str) -> None:
         check(100, 60, **given)
 
 
-def test_the_whole_photo_is_a_box() -> None:
-    assert check(100, 60, box=(0, 0, 100, 60)) is not None
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((0, 0, 100, 60), [0, 0, 100, 60]),
+        ((-0.4, 10.2, 100.3, 59.8), [0, 10.2, 100, 59.8]),
+        ((-1, -1, 101, 61), [0, 0, 100, 60]),
+    ],
+)
+def test_a_box_up_to_a_pixel_outside_is_clipped(box: tuple[float, ...], expected: list[float]) -> None:
+    prompt = check(100, 60, box=box)
+    assert prompt is not None
+    assert prompt.box is not None
+    assert prompt.box.tolist() == expected
+
+
+@pytest.mark.parametrize("points", [[], np.empty((0, 2)), [[]]])
+@pytest.mark.parametrize("labels", [None, []])
+def test_no_points_beside_a_box_are_no_points(points: object, labels: object) -> None:
+    prompt = check(100, 60, points=points, labels=labels, box=(5, 5, 50, 50))
+    assert prompt is not None
+    assert prompt.kinds == ["box"]
+    assert extend(prompt, 100, 60, points=points, labels=labels, box=(1, 1, 9, 9)).kinds == ["box"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"point": (0.44, 0.5)},
+        {"points": [(0, 0.5), (1, 1)]},
+        {"box": (0.1, 0.1, 0.9, 0.9)},
+        {"box": (0, 0, 1, 1)},
+        {"box": (0, 0, 1, 1), "points": [(1, 1)]},
+    ],
+)
+def test_what_looks_normalised_is_pointed_out(given: dict[str, object]) -> None:
+    with pytest.warns(PromptWarning, match="has 100 x 60 pixels.*multiply x by 100 and y by 60"):
+        check(100, 60, **given)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("side", "given"),
+    [
+        (100, {"point": (0, 0)}),
+        (100, {"point": (1, 1)}),
+        (100, {"point": (0.5, 1.5)}),
+        (100, {"point": (0.5, 0.5), "box": (0, 0, 9, 9)}),
+        (1, {"point": (0.5, 0.5)}),
+    ],
+)
+def test_what_may_well_be_pixels_is_not(side: int, given: dict[str, object]) -> None:
+    assert check(side, side, **given) is not None
+
+
+def test_what_was_asked_stays_what_it_was() -> None:
+    points, box = np.array([[3.0, 4.0]]), np.array([1.0, 2.0, 30.0, 40.0])
+    prompt = check(100, 60, points=points, box=box)
+    assert prompt is not None
+    assert prompt.box is not None
+    points[:] = box[:] = 0
+    assert prompt.points.tolist() == [[3, 4]]
+    assert prompt.box.tolist() == [1, 2, 30, 40]
+    for array in (prompt.points, prompt.box):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+
+
+class Tracked:
+    """As a tensor that requires grad: no array can be made of it."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+@pytest.mark.parametrize("name", ["point", "points", "box"])
+def test_a_tensor_that_does_not_become_an_array(name: str) -> None:
+    with pytest.raises(PromptError, match=f"{name} .* are no numbers"):
+        check(100, 60, **{name: Tracked()})
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,15 @@ def test_a_cold_start(request: pytest.FixtureRequest, fixture: str) -> None:
 def test_a_cold_start_that_fails(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"did not get to its first mask: (?s:.*)missing.onnx"):
         time_cold(str(tmp_path / "missing.onnx"), "auto", "cpu", 1, draw_photo(64, 48))
+
+
+def test_both_lines_of_a_cold_start_are_read_however_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one may come with the first, and much may be said on standard error before."""
+    talk = "import sys; sys.stderr.write('x' * 300_000); sys.stdout.write('0.5\\n12345\\n')"
+    monkeypatch.setattr(bench, "_COLD", talk)
+    for _ in range(3):
+        times = bench.time_cold(None, "float32", "cpu", 1, b"")
+        assert (times["import"], times["memory"]) == (0.5, 12345)
+    monkeypatch.setattr(bench, "_COLD", "raise SystemExit('no such thing')")
+    with pytest.raises(DeviceError, match="first mask: no such thing"):
+        bench.time_cold(None, "float32", "cpu", 1, b"")

@@ -105,9 +105,9 @@ def test_what_petseg_did_not_write_is_known(answer: Segmentation, suffix: str, t
         Image.fromarray(answer.photo).save(theirs)
     assert not is_ours(theirs)
     with pytest.raises(OutputError, match=r"no result of petseg.s; give another name, or --force"):
-        check_free(theirs, force=False)
-    check_free(theirs, force=True)
-    check_free(tmp_path / "free", force=False)
+        check_free(theirs)
+    for name in ("free", "a" * 300, "a\0b"):
+        check_free(tmp_path / name)
 
 
 def test_a_document_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
