@@ -152,7 +152,7 @@ def test_a_name_that_is_no_text_gets_a_row(batch: Batch, put, folder: Path, out:
     put(folder / "a.jpg")
     os.link(folder / "a.jpg", os.fsencode(folder) + b"/\xff.jpg")
     assert batch().exit_code == 1
-    assert batch().exit_code == 0
+    assert batch().exit_code == 1
     assert statuses(out) == {"a.jpg": "ok", "\\udcff.jpg": "failed"}
     assert "not UTF-8" in rows(out)["\\udcff.jpg"]["error"]
 

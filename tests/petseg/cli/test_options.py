@@ -19,7 +19,7 @@ Run = Callable[..., Any]
     ("arguments", "message"),
     [
         ([], "-o"),
-        (["-o", "out", "--save", "masks"], "'masks' is none of mask, cutout, overlay, json"),
+        (["-o", "out", "--save", "masks"], "'masks' is none of mask, mask-gray, cutout, overlay, json"),
         (["-o", "out", "--save", ""], "'' is none of"),
         (["-o", "out", "--save", "mask,,json"], "'' is none of"),
         *(
