@@ -176,8 +176,9 @@ def _numbers(values: Any, name: str) -> NDArray[np.float64]:
             raise TypeError(f"of type {given.dtype}")
         numbers = np.array(given, np.float64)
     except Exception as error:  # what an array of another library says: a tensor that requires grad, on a GPU
+        reason = f" ({error})" if not isinstance(error, TypeError | ValueError | OverflowError) else ""
         raise PromptError(
-            f"{name} {_shown(values)} are no numbers ({error}); give pixels of the photo"
+            f"{name} {_shown(values)} are no numbers{reason}; give pixels of the photo"
         ) from error
     if not np.isfinite(numbers).all():
         raise PromptError(f"{name} holds NaN or infinity; give pixels of the photo")
