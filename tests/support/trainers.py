@@ -4,19 +4,19 @@ import torch
 from torch import Tensor
 
 from train.config import Config
-from train.loops.base import Trainer
+from train.loops.photos import PhotoTrainer
 
 
-def weights_of(trainer: Trainer) -> dict[str, Tensor]:
+def weights_of(trainer: PhotoTrainer) -> dict[str, Tensor]:
     own = trainer.accelerator.unwrap_model(trainer.model).state_dict()
     return {f"own.{k}": v for k, v in own.items()} | {
         f"average.{k}": v for k, v in trainer.average.state_dict().items()
     }
 
 
-def scripted(config: Config, scores: list[float]) -> Trainer:
+def scripted(config: Config, scores: list[float]) -> PhotoTrainer:
     """A trainer whose epochs only write their number into the head, and whose validation is `scores`."""
-    trainer = Trainer(config)
+    trainer = PhotoTrainer(config)
 
     def train_epoch(epoch: int) -> float:
         with torch.no_grad():

@@ -20,7 +20,8 @@ from tests.support.trainers import weights_of
 from tests.support.training import make_config, new_process, photos, surroundings, without_plots  # noqa: F401
 from train.checkpoint import HISTORY, load_checkpoint
 from train.config import Config
-from train.loops.base import BEST, Trainer, state_folder
+from train.loops.base import BEST, state_folder
+from train.loops.photos import PhotoTrainer
 
 MakeConfig = Callable[..., Config]
 pytestmark = [
@@ -41,7 +42,7 @@ def start(config: Config) -> int:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-        Trainer(config).fit(resume=state_folder(config.folder) is not None)
+        PhotoTrainer(config).fit(resume=state_folder(config.folder) is not None)
         os._exit(0)
     except BaseException:
         os._exit(1)
@@ -72,7 +73,7 @@ def check_whole(folder: Path) -> None:
 
 def result(config: Config) -> dict[str, Tensor]:
     """All weights that a finished run ends with."""
-    trainer = Trainer(config)
+    trainer = PhotoTrainer(config)
     trainer.fit(resume=True)
     best = load_file(config.folder / BEST / "model.safetensors")
     return weights_of(trainer) | {f"best.{name}": tensor for name, tensor in best.items()}

@@ -19,9 +19,9 @@ import json, sys
 sys.path.insert(0, {root!r})
 import torch
 from train.config import load_config
-from train.loops.base import Trainer
+from train.loops.photos import PhotoTrainer
 
-trainer = Trainer(load_config({config!r}))
+trainer = PhotoTrainer(load_config({config!r}))
 stop = {stop!r}
 if stop:
     save = trainer._save_state
@@ -29,9 +29,9 @@ if stop:
 seen = []
 step_loss = trainer.step_loss
 
-def record(image, labels):
-    seen.append(image.float().mean().item())
-    return step_loss(image, labels)
+def record(batch):
+    seen.append(batch[0].float().mean().item())
+    return step_loss(batch)
 
 trainer.step_loss = record
 history = trainer.fit(resume={resume!r})

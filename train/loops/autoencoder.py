@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -22,7 +21,8 @@ from petseg.pixels.geometry import FILL
 from petseg.pixels.image import load
 from train.config import Config
 from train.data.dataset import Sample
-from train.loops.base import BEST, OnEpoch, Trainer, state_folder, trains
+from train.loops.base import BEST, OnEpoch, state_folder, trains
+from train.loops.photos import PhotoBatch, PhotoTrainer
 from train.models.autoencoder import AutoencoderConfig
 from train.models.unet import normalise
 
@@ -68,8 +68,8 @@ def read_unlabelled(folder: Path, known: set[str]) -> list[Sample]:
     return [UnlabelledPhoto(path) for path in photos if path.stem not in known]
 
 
-class ReconstructionTrainer(Trainer):
-    """`Trainer` of stage one: mean squared error between photo and reconstruction, both in [-1, 1].
+class ReconstructionTrainer(PhotoTrainer):
+    """`PhotoTrainer` of stage one: mean squared error between photo and reconstruction, both in [-1, 1].
 
     What the encoder sees may be damaged by noise and hidden patches; what the decoder has to give back is
     always the whole photo (denoising autoencoder: Vincent et al., doi:10.1145/1390156.1390294).
@@ -96,17 +96,15 @@ class ReconstructionTrainer(Trainer):
         self.shown = torch.stack([validation[index][0] for index in range(count)])
         return training, validation
 
-    def step_loss(self, image: Tensor, labels: Tensor) -> Tensor:
-        """The loss of one batch: photos (B, 3, S, S) uint8; labels play no part."""
+    def step_loss(self, batch: PhotoBatch) -> Tensor:
+        """Mean squared error; labels play no part."""
+        image, labels, _names = batch
         options = self.config.reconstruction
         seen = damage(image, options.noise, options.hidden)
         return F.mse_loss(self.answer(self.model, seen, labels).float(), normalise(image))
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
+    def validate_batches(self, model: nn.Module) -> dict[str, float]:
         """Mean squared error on undamaged photos, and as a signal-to-noise ratio in dB."""
-        model = self.averaged_model.eval()
-        broadcast(list(model.buffers()))
         errors = []
         for image, labels, _names in self.valid_loader:
             with self.accelerator.autocast():
@@ -118,7 +116,6 @@ class ReconstructionTrainer(Trainer):
             "val_loss": error,
             # The range of -1..1 is 2.
             "val_psnr": 10 * math.log10(4 / max(error, 1e-12)),
-            "learning_rate": self.schedule.get_last_lr()[-1],
         }
 
     def _report(self, row: dict[str, float], improved: bool) -> None:
@@ -159,7 +156,7 @@ class AutoencoderTrainer:
         if first and not reached:
             history = ReconstructionTrainer(first).fit(resume, None if second else on_epoch)
         if second:
-            history = Trainer(second).fit(resume and (reached or not first), on_epoch)
+            history = PhotoTrainer(second).fit(resume and (reached or not first), on_epoch)
         return history
 
     def stages(self) -> tuple[Config | None, Config | None]:

@@ -5,11 +5,11 @@ import io
 import math
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import (
@@ -26,18 +26,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
-from petseg.measure.metrics import FALSE_ALARM, confusion_matrix, iou, mean, pixel_accuracy
 from petseg.pixels import saving
-from petseg.pixels.classes import BORDER
 from train.checkpoint import HISTORY, save_checkpoint, without_start
 from train.config import Config, OptimConfig
-from train.data.collage import CollageDataset
-from train.data.dataset import PhotoDataset, Sample, read_splits
-from train.losses import build_loss, presence_loss
+from train.data.dataset import Sample, read_splits
+from train.losses import build_loss
 from train.models import build
 from train.models.family import FamilyConfig
 from train.models.stored import load_weights
-from train.models.unet import Answer
 from train.report.plots import plot_history
 
 BEST = "best"
@@ -54,6 +50,8 @@ class Fits(Protocol):
 
 _TRAINERS: dict[type[FamilyConfig], Callable[[Config], Fits]] = {}
 
+Batch = TypeVar("Batch", bound=tuple[Any, ...])
+"""What the loader collates of items; the names of the photos come last."""
 Made = TypeVar("Made", bound=Callable[[Config], Fits])
 
 
@@ -72,12 +70,11 @@ def trainer_class(options: FamilyConfig) -> Callable[[Config], Fits]:
     return next(_TRAINERS[kind] for kind in type(options).__mro__ if kind in _TRAINERS)
 
 
-@trains(FamilyConfig)
-class Trainer:
-    """One run of one config. Everything it writes lies in `config.folder`:
+class Trainer(ABC, Generic[Batch]):
+    """One run of one config; what is trained on, and how it is scored, is said by the class derived from it.
 
-    `state/` (the last whole epoch, for `--resume`), `best/` (checkpoint with the best validation mIoU so
-    far, of the averaged weights), `history.csv` and `history.png`.
+    Everything it writes lies in `config.folder`: `state/` (the last whole epoch, for `--resume`), `best/`
+    (the averaged weights of the epoch with the best validation mIoU so far), `history.csv`, `history.png`.
 
     Attributes:
         score: figure of the history that the best epoch and patience go by; higher is better.
@@ -148,17 +145,21 @@ class Trainer:
             raise ValueError("no validation photos: set `validation` of at least one source")
         return training, validation
 
+    @abstractmethod
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
-        config, data = self.config, self.config.data
-        training, validation = self.splits()
-        options: dict[str, Any] = {"padding": data.padding, "cache_side": data.cache_side}
-        drawn = {"augment": config.augment, "seed": config.seed, **options}
-        if config.collage.probability:
-            train_set: PhotoDataset = CollageDataset(training, data.size, config.collage, **drawn)
-        else:
-            train_set = PhotoDataset(training, data.size, **drawn)
-        return train_set, PhotoDataset(validation, data.size, **options)
+
+    @abstractmethod
+    def step_loss(self, batch: Batch) -> Tensor:
+        """The loss of one batch of the first dataset, names included."""
+
+    @abstractmethod
+    def validate_batches(self, model: nn.Module) -> dict[str, float]:
+        """Figures of all batches of `valid_loader`, `score` among them.
+
+        Args:
+            model: the weights that are validated, in eval mode; no gradients are kept.
+        """
 
     def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
         """Train to the end, or until patience runs out; returns the history, one row an epoch.
@@ -196,12 +197,12 @@ class Trainer:
         total, count = torch.zeros((), device=self.accelerator.device), 0
         hidden = not self.accelerator.is_main_process
         with tqdm(self.train_loader, desc=f"epoch {epoch + 1}", disable=hidden, mininterval=5) as bar:
-            for *tensors, names in bar:
+            for batch in bar:
                 with self.accelerator.accumulate(self.model):
-                    loss = self.step_loss(*tensors)
+                    loss = self.step_loss(batch)
                     if not torch.isfinite(loss):
                         raise FloatingPointError(
-                            f"loss is {loss.item()} in epoch {epoch + 1} on the batch {', '.join(names)}"
+                            f"loss is {loss.item()} in epoch {epoch + 1} on the batch {', '.join(batch[-1])}"
                         )
                     self.accelerator.backward(loss)
                     if self.accelerator.sync_gradients:
@@ -215,18 +216,6 @@ class Trainer:
                 count += 1
                 bar.set_postfix(loss=f"{total.item() / count:.4f}", refresh=False)
         return float(self.accelerator.reduce(total / count, reduction="mean"))
-
-    def step_loss(self, image: Tensor, labels: Tensor) -> Tensor:
-        """The loss of one batch: photos (B, 3, S, S) uint8, labels (B, S, S) int64."""
-        answer = self.answer(self.model, image, labels)
-        if isinstance(answer, Answer):
-            weight = self.config.loss.presence
-            return self.loss(answer.logits, labels) + weight * presence_loss(answer.presence, labels)
-        return self.loss(answer, labels)
-
-    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor | Answer:
-        """What a model says about photos, (B, 3, S, S) logits; the labels are for those who are told them."""
-        return model(image.contiguous(memory_format=torch.channels_last))
 
     def _update_average(self) -> None:
         if self.config.optim.ema:
@@ -244,25 +233,7 @@ class Trainer:
         model = self.averaged_model.eval()
         # Each process has normalised its own photos; what is saved is the first one's.
         broadcast(list(model.buffers()))
-        counts = np.zeros((3, 3), np.int64)
-        alarms: list[bool] = []
-        losses: list[Tensor] = []
-        for image, labels, _names in self.valid_loader:
-            with self.accelerator.autocast():
-                logits = self.answer(model, image, labels)
-            losses.append(self.loss(logits, labels).reshape(1))
-            predicted, truth = self.accelerator.gather_for_metrics((logits.argmax(1), labels))
-            counts += confusion_matrix(truth.cpu().numpy(), predicted.cpu().numpy())
-            empty = ((truth == 0) | (truth == BORDER)).all((1, 2))
-            found = ((predicted > 0) & (truth != BORDER)).float().mean((1, 2))
-            alarms += (found[empty] > FALSE_ALARM).tolist()
-        return {
-            "val_loss": float(self.accelerator.reduce(torch.cat(losses).mean(), reduction="mean")),
-            "val_miou": mean(iou(counts)),
-            "val_accuracy": pixel_accuracy(counts),
-            **({"val_false_alarms": float(np.mean(alarms))} if alarms else {}),
-            "learning_rate": self.schedule.get_last_lr()[-1],
-        }
+        return {**self.validate_batches(model), "learning_rate": self.schedule.get_last_lr()[-1]}
 
     def _report(self, row: dict[str, float], improved: bool) -> None:
         folder = self.config.folder

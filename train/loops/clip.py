@@ -4,8 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from train.config import Config
-from train.loops.base import Trainer, trains
+from train.loops.base import trains
+from train.loops.photos import PhotoTrainer
 from train.models.clip import ClipConfig
+from train.models.unet import Answer
 from train.oracle import PREFIX
 
 LEAKED = ("val_miou", "val_accuracy")
@@ -13,8 +15,8 @@ LEAKED = ("val_miou", "val_accuracy")
 
 
 @trains(ClipConfig)
-class ClipTrainer(Trainer):
-    """`Trainer` for a `Clip`.
+class ClipTrainer(PhotoTrainer):
+    """`PhotoTrainer` for a `Clip`.
 
     Its checkpoint holds the frozen encoder too and its config the encoder's sizes, so that the folder alone
     gives the model back, with no Hub and no text tower.
@@ -30,17 +32,19 @@ class ClipTrainer(Trainer):
                 f"name {config.name!r} must contain 'oracle': with oracle_text the model is told the answer"
             )
         if self.told:
-            self.score = PREFIX + Trainer.score
+            self.score = PREFIX + PhotoTrainer.score
         super().__init__(config)
 
-    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor:
+    def answer(self, model: nn.Module, image: Tensor, labels: Tensor) -> Tensor | Answer:
         """Logits; the true species is told with `oracle_text` only."""
         if not self.told:
             return super().answer(model, image, labels)
-        return model(image.contiguous(memory_format=torch.channels_last), species_of(labels))
+        said: Tensor = model(image.contiguous(memory_format=torch.channels_last), species_of(labels))
+        return said
 
-    def _validate(self) -> dict[str, float]:
-        row = super()._validate()
+    def validate_batches(self, model: nn.Module) -> dict[str, float]:
+        """As every model's, under other names where the model is told the answer."""
+        row = super().validate_batches(model)
         if not self.told:
             return row
         return {PREFIX + name if name in LEAKED else name: value for name, value in row.items()}

@@ -1,10 +1,9 @@
 """Contrastive training of a dual encoder on captioned photos, by CLIP's recipe (arXiv:2103.00020)."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from accelerate.utils import broadcast
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
@@ -13,9 +12,12 @@ from train.data.captions import ANY, CaptionDataset, Captioner, fitting, read_ca
 from train.loops.base import Trainer, trains
 from train.models.contrastive import ContrastiveConfig, contrastive_loss
 
+CaptionBatch: TypeAlias = tuple[Tensor, Tensor, Tensor, list[str], list[str]]
+"""Photos (B, 3, S, S) uint8; (B, 2) int64, what is true of them, and what captions say; captions; names."""
+
 
 @trains(ContrastiveConfig)
-class ContrastiveTrainer(Trainer):
+class ContrastiveTrainer(Trainer[CaptionBatch]):
     """`Trainer` for a `DualEncoder`.
 
     Captions are compared with the photos of the same process and batch. Its checkpoint's config lists the
@@ -45,23 +47,15 @@ class ContrastiveTrainer(Trainer):
             CaptionDataset(self.validation, data.size, self.captioner, **options),
         )
 
-    def step_loss(self, image: Tensor, facts: Tensor, said: Tensor, captions: list[str]) -> Tensor:
-        """The contrastive loss of one batch.
-
-        Args:
-            image: (B, 3, S, S) uint8.
-            facts, said: (B, 2) int64, what is true of the photos and what their captions say.
-            captions: B texts.
-        """
+    def step_loss(self, batch: CaptionBatch) -> Tensor:
+        """The contrastive loss."""
+        image, facts, said, captions, _names = batch
         tokens = self.accelerator.unwrap_model(self.model).tokenize(captions).to(image.device)
         similarities = self.model(image.contiguous(memory_format=torch.channels_last), tokens)
         return contrastive_loss(similarities, fitting(facts, said))
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
+    def validate_batches(self, model: nn.Module) -> dict[str, float]:
         """Zero-shot accuracy: which class's captions are closest; `val_loss` is that of the breeds."""
-        model = self.averaged_model.eval()
-        broadcast(list(model.buffers()))
         captioner = self.captioner
         breeds = model.embed_classes([captioner.breed_captions(breed) for breed in captioner.breeds])
         species = model.embed_classes([captioner.class_captions(number) for number in (1, 2)])
@@ -80,5 +74,4 @@ class ContrastiveTrainer(Trainer):
             "val_breed_accuracy": right,
             "val_species_accuracy": right_species,
             "temperature": float(1 / model.logit_scale.exp()),
-            "learning_rate": self.schedule.get_last_lr()[-1],
         }

@@ -1,9 +1,8 @@
 """Training of promptable models: a photo is encoded once, several simulated people ask about it."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -16,9 +15,12 @@ from train.people.scene_dataset import CLOSE_UP, HeldOutScenes, SceneCache, Scen
 VALIDATION_CLICKS = (1, 3)
 VALIDATION_ANIMALS = 3
 
+SceneBatch: TypeAlias = tuple[Tensor, Tensor, Tensor, Asked, list[str]]
+"""Photos (B, 3, S, S), instances (B, S, S) and their species (B, 256), all uint8; what is asked; names."""
+
 
 @trains(PromptableConfig)
-class PromptTrainer(Trainer):
+class PromptTrainer(Trainer[SceneBatch]):
     """`Trainer` for a `Promptable` of any family."""
 
     def build_model(self) -> nn.Module:
@@ -45,15 +47,9 @@ class PromptTrainer(Trainer):
             HeldOutScenes(held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1),
         )
 
-    def step_loss(self, image: Tensor, instances: Tensor, species: Tensor, asked: Asked) -> Tensor:
-        """The mean loss over the rounds of several prompts for each photo, and that of its own logits.
-
-        Args:
-            image: (B, 3, S, S) uint8.
-            instances: (B, S, S) uint8.
-            species: (B, 256) uint8.
-            asked: what people ask.
-        """
+    def step_loss(self, batch: SceneBatch) -> Tensor:
+        """The mean loss over the rounds of several prompts for each photo, and that of its own logits."""
+        image, instances, species, asked, _names = batch
         rounds, weight = self.config.prompting.rounds, self.config.prompting.semantic
         talk = Conversation(instances, species, asked)
         image = image.contiguous(memory_format=torch.channels_last)
@@ -61,10 +57,9 @@ class PromptTrainer(Trainer):
         loss = torch.stack([self.loss(logits, talk.labels) for logits in answers.chunk(rounds)]).mean()
         return loss + weight * self.loss(semantic, talk.pets) if weight else loss
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        model = self.averaged_model.eval()
-        broadcast(list(model.buffers()))
+    def validate_batches(self, model: nn.Module) -> dict[str, float]:
+        """Overlap and species after some numbers of clicks, for each kind of photo."""
+        assert isinstance(model, Promptable)
         tally = Tally(self.accelerator.device)
         for image, instances, species, asked, names in self.valid_loader:
             talk = Conversation(instances, species, asked)
@@ -84,7 +79,7 @@ class PromptTrainer(Trainer):
                     prompt = talk.correct(logits)
         # With several processes a few photos count twice: Accelerate evens out the last batch.
         sums = self.accelerator.reduce(tally.sums, reduction="sum")
-        return {**tally.report(sums.cpu()), "learning_rate": self.schedule.get_last_lr()[-1]}
+        return tally.report(sums.cpu())
 
 
 class Tally:

@@ -23,7 +23,7 @@ from train.loops.autoencoder import (
     damage,
     read_unlabelled,
 )
-from train.loops.base import Trainer
+from train.loops.photos import PhotoTrainer
 from train.models import build, parameter_count
 from train.models.autoencoder import Autoencoder, AutoencoderConfig
 
@@ -208,7 +208,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.usefixtures("plotless")
-@pytest.mark.parametrize("stage", [ReconstructionTrainer, Trainer])
+@pytest.mark.parametrize("stage", [ReconstructionTrainer, PhotoTrainer])
 def test_resume_is_exact_in_either_stage(
     two_stages: Callable[[str], Config], new_process: Callable[[], None], stage: type
 ) -> None:

@@ -13,7 +13,8 @@ from petseg.measure.metrics import confusion_matrix, iou, mean
 from tests.support.trainers import scripted, weights_of
 from train.checkpoint import load_checkpoint
 from train.config import Config, OptimConfig
-from train.loops.base import Progress, Trainer, ema_with_warmup, parameter_groups, write_history
+from train.loops.base import Progress, ema_with_warmup, parameter_groups, write_history
+from train.loops.photos import PhotoTrainer
 from train.losses import cross_entropy
 from train.report.plots import plot_history
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("without_plots")
 
 def test_learns_the_drawn_photos(make_config: MakeConfig) -> None:
     config = make_config(optim={"epochs": 10, "learning_rate": 2e-2}, augment={"flip": 0})
-    history = Trainer(config).fit()
+    history = PhotoTrainer(config).fit()
     losses, scores = ([row[key] for row in history] for key in ("loss", "val_miou"))
     assert len(history) == 10
     assert losses[-1] < 0.6 * losses[0]
@@ -34,7 +35,7 @@ def test_learns_the_drawn_photos(make_config: MakeConfig) -> None:
 
 
 def test_validation_figures_are_those_of_the_averaged_model(make_config: MakeConfig) -> None:
-    trainer = Trainer(make_config(optim={"epochs": 1, "batch_size": 3}))
+    trainer = PhotoTrainer(make_config(optim={"epochs": 1, "batch_size": 3}))
     row = trainer.fit()[-1]
     model, config = load_checkpoint(trainer.config.folder / "best")
     assert config == trainer.config
@@ -53,7 +54,7 @@ def test_validation_figures_are_those_of_the_averaged_model(make_config: MakeCon
 def test_what_a_run_leaves_behind(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.loops.base.plot_history", plot_history)
     config = make_config()
-    history = Trainer(config).fit()
+    history = PhotoTrainer(config).fit()
     folder = config.folder
     assert sorted(path.name for path in folder.iterdir()) == ["best", "history.csv", "history.png", "state"]
     assert sorted(path.name for path in (folder / "best").iterdir()) == [
@@ -78,7 +79,7 @@ def test_accumulation_equals_the_larger_batch(
     results = []
     for batch_size, accumulate in ((4, 1), (2, 2), (1, 4)):
         new_process()
-        trainer = Trainer(
+        trainer = PhotoTrainer(
             make_config(
                 output=f"{make_config().output}{batch_size}",
                 model={"norm": "group"},
@@ -105,7 +106,7 @@ def test_schedule_warms_up_and_ends_at_zero(make_config: MakeConfig, accumulate:
     config = make_config(
         optim={"accumulate": accumulate, "epochs": 3, "learning_rate": 0.1, "warmup_epochs": 1}
     )
-    trainer = Trainer(config)
+    trainer = PhotoTrainer(config)
     rates: list[float] = []
     optimizer = trainer.optimizer.optimizer
     optimizer.register_step_pre_hook(lambda *_: rates.append(optimizer.param_groups[-1]["lr"]))
@@ -149,7 +150,7 @@ def test_best_checkpoint_is_that_of_the_best_epoch(make_config: MakeConfig, ema:
 
 
 def test_nan_names_the_photos_of_its_batch(make_config: MakeConfig) -> None:
-    trainer = Trainer(make_config())
+    trainer = PhotoTrainer(make_config())
     trainer.train_loader.set_epoch(0)
     batches = [names for _, _, names in trainer.train_loader]
     calls = 0
@@ -173,7 +174,7 @@ def test_nan_names_the_photos_of_its_batch(make_config: MakeConfig) -> None:
 
 def test_the_data_set_learns_its_epoch_from_the_loop(make_config: MakeConfig) -> None:
     """With several processes Accelerate tells the epoch to the sampler only."""
-    trainer = Trainer(make_config())
+    trainer = PhotoTrainer(make_config())
     trainer.train_loader.set_epoch = lambda epoch: None
     trainer._train_epoch(5)
     assert trainer.train_loader.dataset.epoch == 5
@@ -182,7 +183,7 @@ def test_the_data_set_learns_its_epoch_from_the_loop(make_config: MakeConfig) ->
 def test_seed_decides_about_start_and_order(make_config: MakeConfig, new_process: Callable[[], None]) -> None:
     def first(seed: int) -> tuple[list[list[str]], Tensor]:
         new_process()
-        trainer = Trainer(make_config(seed=seed))
+        trainer = PhotoTrainer(make_config(seed=seed))
         trainer.train_loader.set_epoch(0)
         return [names for _, _, names in trainer.train_loader], weights_of(trainer)["own.head.weight"]
 
@@ -197,11 +198,11 @@ def test_fine_tuning_starts_from_a_checkpoint(
     make_config: MakeConfig, new_process: Callable[[], None]
 ) -> None:
     first = make_config(optim={"epochs": 1})
-    Trainer(first).fit()
+    PhotoTrainer(first).fit()
     new_process()
     second = make_config(start=str(first.folder / "best"), output=f"{first.output}2", seed=9)
     start = load_file(first.folder / "best/model.safetensors")
-    for name, tensor in Trainer(second).model.state_dict().items():
+    for name, tensor in PhotoTrainer(second).model.state_dict().items():
         assert torch.equal(tensor, start[name]), name
 
 
@@ -211,16 +212,16 @@ def test_fine_tuning_needs_no_pretrained_encoder(
     seen = []
     monkeypatch.setattr("train.loops.base.load_weights", lambda model, folder: seen.append(folder))
     gone = {"encoder": "mobilenet_v2", "weights": "/nowhere/x.safetensors", "decoder": [8, 8, 8, 8]}
-    Trainer(make_config(model=gone, start="checkpoint"))
+    PhotoTrainer(make_config(model=gone, start="checkpoint"))
     assert seen == ["checkpoint"]
     new_process()
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        Trainer(make_config(model=gone))
+        PhotoTrainer(make_config(model=gone))
 
 
 def test_mixed_precision_keeps_the_averaged_model_apart(make_config: MakeConfig) -> None:
     """Accelerate wraps `forward`; the copy for the average must not go on calling the original."""
-    trainer = Trainer(make_config(optim={"mixed_precision": "bf16", "epochs": 1}))
+    trainer = PhotoTrainer(make_config(optim={"mixed_precision": "bf16", "epochs": 1}))
     trainer.fit()
     image = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
     average = trainer.averaged_model.eval()
@@ -235,7 +236,7 @@ def test_mixed_precision_keeps_the_averaged_model_apart(make_config: MakeConfig)
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_averaged_model(make_config: MakeConfig, ema: float) -> None:
-    trainer = Trainer(make_config(optim={"ema": ema, "epochs": 1}))
+    trainer = PhotoTrainer(make_config(optim={"ema": ema, "epochs": 1}))
     trainer.fit()
     own = trainer.accelerator.unwrap_model(trainer.model)
     assert (trainer.averaged_model is own) == (ema == 0)
@@ -299,17 +300,17 @@ def test_history_file(tmp_path: Path) -> None:
 
 def test_no_validation_photos(make_config: MakeConfig) -> None:
     with pytest.raises(ValueError, match="no validation photos: set `validation`"):
-        Trainer(make_config(data={"sources": [{"path": "pets"}]}))
+        PhotoTrainer(make_config(data={"sources": [{"path": "pets"}]}))
 
 
 def test_too_few_photos_for_a_batch(make_config: MakeConfig) -> None:
     with pytest.raises(ValueError, match="16 photos do not fill one batch of 17"):
-        Trainer(make_config(optim={"batch_size": 17}))
+        PhotoTrainer(make_config(optim={"batch_size": 17}))
 
 
 def test_loss_of_a_step_is_that_of_the_config(make_config: MakeConfig) -> None:
-    trainer = Trainer(make_config(loss={"name": "cross_entropy"}))
-    image, labels, _ = next(iter(trainer.train_loader))
+    trainer = PhotoTrainer(make_config(loss={"name": "cross_entropy"}))
+    batch = image, labels, _ = next(iter(trainer.train_loader))
     trainer.model.eval()
     expected = cross_entropy(trainer.model(image), labels)
-    torch.testing.assert_close(trainer.step_loss(image, labels), expected)
+    torch.testing.assert_close(trainer.step_loss(batch), expected)

@@ -113,10 +113,10 @@ def test_the_photo_stage_starts_from_the_checkpoint(
 
 def test_a_step_repeats_itself(prompt_config: Callable[..., Config]) -> None:
     trainer = PromptTrainer(prompt_config())
-    *tensors, names = next(iter(trainer.train_loader))
+    batch = next(iter(trainer.train_loader))
     trainer.model.eval()
-    assert torch.equal(trainer.step_loss(*tensors), trainer.step_loss(*tensors))
-    assert len(names) == 4
+    assert torch.equal(trainer.step_loss(batch), trainer.step_loss(batch))
+    assert len(batch[-1]) == 4
 
 
 def test_tally_weighs_one_and_several_animals_the_same() -> None:
@@ -154,10 +154,10 @@ def test_the_photo_stage_is_kept_semantic(prompt_config: Callable[..., Config]) 
     losses = []
     for weight in (0.0, 0.5):
         trainer = PromptTrainer(prompt_config(prompting={"semantic": weight}))
-        *tensors, _ = next(iter(trainer.train_loader))
+        batch = next(iter(trainer.train_loader))
         trainer.model.eval()
-        losses.append(float(trainer.step_loss(*tensors).detach()))
-    image, instances, species, asked = tensors
+        losses.append(float(trainer.step_loss(batch).detach()))
+    image, instances, species, asked, _ = batch
     talk = Conversation(instances, species, asked)
     with torch.no_grad():
         semantic = trainer.model(image, talk.prompt(), talk.correct, 1).semantic

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.support.trainers import scripted, weights_of
 from train.config import Config
-from train.loops.base import Trainer
+from train.loops.photos import PhotoBatch, PhotoTrainer
 
 MakeConfig = Callable[..., Config]
 pytestmark = pytest.mark.usefixtures("without_plots")
@@ -31,7 +31,7 @@ def unbroken() -> dict[str, Any]:
     return {}
 
 
-def break_trainer(trainer: Trainer, where: str, patch: pytest.MonkeyPatch) -> None:
+def break_trainer(trainer: PhotoTrainer, where: str, patch: pytest.MonkeyPatch) -> None:
     """Make `fit` end, as by a kill, at one of the places where a run may be killed."""
     save_state, step_loss, report = trainer._save_state, trainer.step_loss, trainer._report
     steps = 0
@@ -40,12 +40,12 @@ def break_trainer(trainer: Trainer, where: str, patch: pytest.MonkeyPatch) -> No
         save_state()
         raise Killed
 
-    def die_in_step(image: Tensor, labels: Tensor) -> Tensor:
+    def die_in_step(batch: PhotoBatch) -> Tensor:
         nonlocal steps
         steps += 1
         if steps == 4 + 3:  # the third batch of the second epoch
             raise Killed
-        return step_loss(image, labels)
+        return step_loss(batch)
 
     def report_and_die(row: dict[str, float], improved: bool) -> None:
         report(row, improved)
@@ -97,21 +97,21 @@ def test_resume_is_exact(
         )
 
     if not unbroken:
-        whole = Trainer(config("whole"))
+        whole = PhotoTrainer(config("whole"))
         unbroken["history"] = whole.fit()
         unbroken["weights"] = {k: v.clone() for k, v in weights_of(whole).items()}
         unbroken["best"] = load_file(tmp_path / "whole/best/model.safetensors")
         unbroken["csv"] = (tmp_path / "whole/history.csv").read_text()
         new_process()
 
-    broken = Trainer(config("broken"))
+    broken = PhotoTrainer(config("broken"))
     with pytest.MonkeyPatch.context() as patch:
         break_trainer(broken, where, patch)
         with pytest.raises(Killed):
             broken.fit()
     new_process()
 
-    resumed = Trainer(config("broken"))
+    resumed = PhotoTrainer(config("broken"))
     history = resumed.fit(resume=True)
     assert history == unbroken["history"]
     for name, tensor in weights_of(resumed).items():
@@ -127,10 +127,10 @@ def test_resume_of_a_finished_run_changes_nothing(
     make_config: MakeConfig, new_process: Callable[[], None]
 ) -> None:
     config = make_config(optim={"epochs": 2})
-    history = Trainer(config).fit()
+    history = PhotoTrainer(config).fit()
     before = (config.folder / "best/model.safetensors").read_bytes()
     new_process()
-    assert Trainer(config).fit(resume=True) == history
+    assert PhotoTrainer(config).fit(resume=True) == history
     assert (config.folder / "best/model.safetensors").read_bytes() == before
 
 
@@ -148,7 +148,7 @@ def test_an_existing_run_is_not_overwritten(make_config: MakeConfig, new_process
 def test_nothing_to_resume(make_config: MakeConfig) -> None:
     config = make_config()
     with pytest.raises(FileNotFoundError, match=r"nothing to resume in .*run: start without --resume"):
-        Trainer(config).fit(resume=True)
+        PhotoTrainer(config).fit(resume=True)
 
 
 def test_state_left_by_a_kill_during_clean_up(

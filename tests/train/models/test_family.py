@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from train.config import load_config
 from train.loops import trainer_class
 from train.loops.autoencoder import AutoencoderTrainer
-from train.loops.base import Trainer
 from train.loops.clip import ClipTrainer
 from train.loops.contrastive import ContrastiveTrainer
+from train.loops.photos import PhotoTrainer
 from train.loops.prompt import PromptTrainer
 from train.models import ModelConfig, build
 from train.models.autoencoder import AutoencoderConfig
@@ -55,7 +55,7 @@ def test_a_table_without_a_name_is_a_u_net() -> None:
 @pytest.mark.parametrize(
     ("options", "trainer"),
     [
-        (UNetConfig(), Trainer),
+        (UNetConfig(), PhotoTrainer),
         (AutoencoderConfig(), AutoencoderTrainer),
         (PromptConfig(), PromptTrainer),
         (ContrastiveConfig(), ContrastiveTrainer),
@@ -119,7 +119,7 @@ def test_a_family_is_registered_where_it_is_written() -> None:
 
     options = TypeAdapter(any_family()).validate_python({"family": "colour"})
     assert build(options)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8)).shape == (1, 3, 4, 4)
-    assert trainer_class(options) is Trainer
+    assert trainer_class(options) is PhotoTrainer
     with pytest.raises(ValueError, match="there is a family 'colour' already"):
         family(ColourConfig)
 
