@@ -75,6 +75,19 @@ def assemble(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise PublishError(f"{folder} is not empty; choose another folder")
+    try:
+        _fill(folder, name, graphs, quantised, checkpoint, text)
+    except BaseException:
+        for made in folder.iterdir():  # else the next try would find the folder in use
+            made.unlink()
+        raise
+    return folder
+
+
+def _fill(
+    folder: Path, name: str, graphs: list[Path], quantised: list[Path], checkpoint: Path, text: str
+) -> None:
+    """Put all files of a model into an empty folder; errors as for `assemble`."""
     targets = *bundle.GRAPHS[len(graphs) - 1], *bundle.QUANTISED[: len(quantised)]
     for target, source in zip(targets, (*graphs, *quantised), strict=True):
         shutil.copyfile(source, folder / target)
@@ -86,7 +99,6 @@ def assemble(
     (folder / publishing.CARD).write_text(text, encoding="utf-8")
     described = bundle.describe(folder, read_document(graphs[0]))
     saving.write_json(folder / bundle.FILE, described)
-    return folder
 
 
 def read_document(graph: Path) -> dict[str, Any]:
@@ -127,7 +139,12 @@ def publish_model(options: argparse.Namespace) -> None:
             checkpoint=options.checkpoint,
             readme=options.card,
         )
-        listed, files = hub.check(folder)
+        try:
+            listed, files = hub.check(folder)
+        except PetsegError:
+            for made in folder.iterdir():  # else the next try would find the folder in use
+                made.unlink()
+            raise
         list_files(files)
         if options.dry_run:
             print(f"{listed.name} {listed.version} would become {options.repo}, tagged v{listed.version}")

@@ -36,14 +36,17 @@ class CudaError(DeviceError):
     Attributes:
         problem: the cause.
         fix: what to do about it.
+        asked: what was asked for, "CUDA" or "TensorRT".
     """
+
+    asked = "CUDA"
 
     def __init__(self, problem: str, fix: str) -> None:
         super().__init__(problem, fix)
         self.problem, self.fix = problem, fix
 
     def __str__(self) -> str:
-        return f"CUDA cannot be used: {self.problem}; {self.fix}"
+        return f"{self.asked} cannot be used: {self.problem}; {self.fix}"
 
 
 def installed_packages() -> dict[str, str]:
@@ -86,6 +89,15 @@ def start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
     Raises:
         CudaError: it did not, with the cause and the fix. A damaged model ends here too.
     """
+    try:
+        return _start(onnxruntime, model, options, device)
+    except CudaError as error:
+        error.asked = _NAMES[_providers(device)[0][0]]
+        raise
+
+
+def _start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
+    """As `start`."""
     global _user
     if _user not in (None, os.getpid()):
         raise CudaError(

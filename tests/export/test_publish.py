@@ -162,6 +162,7 @@ def test_a_model_of_someone_elses(sources: list[str], trained: Path, tmp_path: P
             checkpoint=trained,
             readme=Path(sources[-1]),
         )
+    assert list((tmp_path / "out").iterdir()) == [], "the next try finds its folder free"
 
 
 def test_loading_is_strict(hub: HubServer, sources: list[str], trained: Path) -> None:

@@ -145,6 +145,12 @@ def test_a_run_that_fails_names_the_batch(model_path: Path, fake: Callable[..., 
         session.run({"image": np.zeros((2, 3, SIZE, SIZE), np.uint8)})
 
 
+def test_an_error_names_what_was_asked_for(fake: Callable[..., FakeRuntime], model_path: Path) -> None:
+    fake("works")
+    with pytest.raises(DeviceError, match=r"^TensorRT cannot be used: .* is built without TensorRT; "):
+        open_session(model_path, "tensorrt")
+
+
 def test_tensorrt(
     model_path: Path, tmp_path: Path, fake: Callable[..., FakeRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
