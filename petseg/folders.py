@@ -1,13 +1,14 @@
 """Which photos a command line means, and where their results go."""
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from petseg.errors import ImageError, OutputError, PetsegError
+from petseg.errors import ImageError, ImageWarning, OutputError, PetsegError
 from petseg.measure.datasets import IMAGE_SUFFIXES
 from petseg.pixels import saving
 from petseg.segmentation import Kind, Segmentation
@@ -23,6 +24,11 @@ ENDINGS: dict[Kind, str] = {
 
 FILE_SUFFIXES = IMAGE_SUFFIXES | {".json"}
 """An output that ends so is meant to be a file, not a folder."""
+
+UNREAD = frozenset(
+    {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".jxl", ".svg", ".eps"}
+)
+"""Pictures that petseg does not read: raw ones of cameras, and others."""
 
 _PICTURES = tuple(ending for kind, ending in ENDINGS.items() if kind != "json")
 
@@ -57,6 +63,7 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
 
     A file is always taken. Of a folder, the images in it and in its sub-folders are taken, except hidden
     ones, results of petseg (by their names) and everything in `out`; links to folders are not entered.
+    Pictures that petseg never reads (`UNREAD`) are counted in an `ImageWarning`.
 
     Results are named after the photo without its suffix. Where that would be ambiguous within the
     photo's folder (a.jpg beside a.png) the suffix stays, whichever of the two is asked for.
@@ -73,7 +80,15 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
     name_of = _namer()
     for path in given:
         folder = is_folder(path)
-        found = list(_walk(path, out, faults)) if folder else [path]
+        unread: Counter[str] = Counter()
+        found = list(_walk(path, out, faults, unread)) if folder else [path]
+        if unread:
+            counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
+            warnings.warn(
+                f"folder {str(path)!r} holds pictures that petseg does not read: {counts}; save them as JPEG",
+                ImageWarning,
+                stacklevel=2,
+            )
         for file in found:
             below = file.relative_to(path).parent if folder else Path()
             photos.setdefault(os.path.abspath(file), Photo(file, below / name_of(file)))  # noqa: PTH100 (resolve would follow links)
@@ -83,7 +98,7 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
     return list(photos.values()), faults
 
 
-def _walk(root: Path, out: Path | None, faults: list[PetsegError]) -> Iterator[Path]:
+def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Counter[str]) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
         faults.append(ImageError(f"folder {error.filename!r} cannot be read ({error.strerror})"))
 
@@ -95,7 +110,11 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError]) -> Iterator[P
             for name in folders
             if not name.startswith(".") and (skipped is None or _identity(here / name) != skipped)
         )
-        yield from (here / name for name in sorted(files) if is_photo(name))
+        for name in sorted(files):
+            if is_photo(name):
+                yield here / name
+            elif (suffix := Path(name).suffix.lower()) in UNREAD and not name.startswith("."):
+                unread[suffix] += 1
 
 
 def is_photo(name: str) -> bool:

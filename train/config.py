@@ -29,6 +29,8 @@ class SourceConfig(Section):
         split: list of names for the Oxford layout.
         masks: name of the mask folder in the "folder" layout; beginning with "./", a path from the working
             directory instead.
+        classes: what the masks of the "folder" layout hold, if not class numbers: grey values ("255"), or
+            colours ("#ff8c00", those of palettes too) -> "background", "cat", "dog" or "ignored".
         repeat: how often each photo comes in an epoch, whatever it shows; each time it is augmented anew.
         validation: share held out for validation, stratified by breed.
     """
@@ -37,6 +39,7 @@ class SourceConfig(Section):
     layout: Literal["oxford", "folder"] = "folder"
     split: str = "trainval"
     masks: str = "masks"
+    classes: dict[str, str] = Field(default_factory=dict)
     repeat: int = Field(default=1, ge=1)
     validation: float = Field(default=0.0, ge=0.0, lt=1.0)
 

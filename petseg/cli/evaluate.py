@@ -20,6 +20,10 @@ def evaluate_folder(
     folder: Annotated[Path, typer.Argument(help="images/ beside masks/, or the Oxford-IIIT Pet layout.")],
     split: Annotated[str | None, typer.Option(help="A list in annotations/; default: every mask.")] = None,
     masks: Annotated[str, typer.Option(help="Name of the folder with the masks.")] = "masks",
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="VALUE=CLASS,...", help="What masks hold: 0=background,255=cat or #ff0000=dog."),
+    ] = None,
     model: Model = None,
     device: Device = "auto",
     threads: Threads = 0,
@@ -43,7 +47,7 @@ def evaluate_folder(
     from petseg.measure.evaluation import count_false_alarms, evaluate, format_report
 
     outputs.check_writable(json_file, force=force)
-    pairs = read_pairs(folder, split, masks)
+    pairs = read_pairs(folder, split, masks, _parse_classes(classes))
     without_pets = _photos(no_pets or [])
     segmenter = open_segmenter(model, device, threads, precision)
 
@@ -67,6 +71,16 @@ def evaluate_folder(
         }
         per_photo = {score.name: score.miou for score in scores}
         outputs.write_json(json_file, asked | report | {"miou_per_photo": per_photo})
+
+
+def _parse_classes(text: str | None) -> dict[str, str] | None:
+    """VALUE=CLASS,... as a mapping."""
+    if text is None:
+        return None
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(value and name for value, _, name in parts):
+        raise typer.BadParameter(f"{text!r} is not VALUE=CLASS,...", param_hint="--classes")
+    return {value.strip(): name.strip() for value, _, name in parts}
 
 
 def _photos(given: Sequence[Path]) -> list[Path]:

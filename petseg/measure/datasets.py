@@ -2,12 +2,12 @@
 
 The Oxford-IIIT Pet layout: `images/NAME.jpg`, `annotations/trimaps/NAME.png` (1 pet, 2 background,
 3 border) and lists of names `annotations/{trainval,test}.txt`. The plain layout: `images/NAME.*` and
-`masks/NAME.png` (0 background, 1 cat, 2 dog, 255 ignored).
+`masks/NAME.png` (0 background, 1 cat, 2 dog, 255 ignored; or what `classes` says, see `labels`).
 """
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.errors import ImageError
+from petseg.measure.labels import WAY_OUT, LabelMap, check_known
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.image import load
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+    | {".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".mpo", ".heic", ".heif"}
+)
+"""File names that end so are photos; those of the second line may need a newer Pillow, or pillow-heif."""
 
 _TRIMAP_PET, _TRIMAP_BACKGROUND = 1, 2
 
@@ -32,12 +37,14 @@ class Pair:
         name: file name without suffix.
         image, mask: the files.
         trimap: whether `mask` is an Oxford trimap, whose species stands in the name.
+        labels: what the values of the mask mean, None if they are class numbers.
     """
 
     name: str
     image: Path
     mask: Path
     trimap: bool = False
+    labels: LabelMap | None = None
 
     @property
     def species(self) -> int:
@@ -54,12 +61,16 @@ class Pair:
         return load(self.image)
 
     def read_mask(self) -> NDArray[np.uint8]:
-        """The classes, (H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
-        return self.classes(read_labels(self.mask))
+        """The classes, (H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored.
+
+        Raises:
+            ImageError: it cannot be read, or holds a label that no class has.
+        """
+        return self.classes(read_labels(self.mask, self.labels))
 
     def classes(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class numbers from the labels in the mask's file."""
-        return trimap_classes(labels, self.species) if self.trimap else labels
+        return trimap_classes(labels, self.species) if self.trimap else check_known(labels, self.mask)
 
 
 def trimap_classes(trimap: NDArray[np.uint8], species: int) -> NDArray[np.uint8]:
@@ -70,17 +81,20 @@ def trimap_classes(trimap: NDArray[np.uint8], species: int) -> NDArray[np.uint8]
     return classes
 
 
-def read_labels(path: Path) -> NDArray[np.uint8]:
-    """A single-channel 8-bit label file, (H, W) uint8.
+def read_labels(path: Path, labels: LabelMap | None = None) -> NDArray[np.uint8]:
+    """A single-channel 8-bit label file, (H, W) uint8; or any that a mapping makes one of.
 
     Raises:
-        ImageError: unreadable, or not a single-channel image.
+        ImageError: unreadable, not a single-channel image, or with values that the mapping does not name.
     """
     try:
         with Image.open(path, formats=["PNG"]) as file:
+            if labels is not None:
+                return labels.apply(file, path)
             if file.mode not in {"L", "P", "1"}:
                 raise ImageError(
-                    f"mask {path} has mode {file.mode}; expected a single-channel 8-bit PNG of class numbers"
+                    f"mask {path} has mode {file.mode}; expected a single-channel 8-bit PNG of class "
+                    f"numbers; {WAY_OUT}"
                 )
             return np.array(file, np.uint8)
     except ImageError:
@@ -89,7 +103,12 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
         raise ImageError(f"mask {path} cannot be read: {error}") from error
 
 
-def read_pairs(folder: str | Path, split: str | None = None, masks: str | Path = "masks") -> list[Pair]:
+def read_pairs(
+    folder: str | Path,
+    split: str | None = None,
+    masks: str | Path = "masks",
+    classes: Mapping[str, str] | None = None,
+) -> list[Pair]:
     """All pairs of a folder in either layout, sorted by name.
 
     Args:
@@ -97,9 +116,11 @@ def read_pairs(folder: str | Path, split: str | None = None, masks: str | Path =
         split: a list in `annotations/` such as "trainval" or "test"; None takes every mask there is.
             The Oxford layout may be a subset: listed names without files are left out.
         masks: the mask folder in the plain layout: a name inside `folder`, or an absolute path.
+        classes: what the masks of the plain layout hold, see `LabelMap.parse`; None: class numbers.
 
     Raises:
-        ImageError: the folder has neither layout, or not a single whole pair.
+        ImageError: the folder has neither layout, or not a single whole pair; or its masks hold 255, which is
+            ignored, and no pet.
     """
     folder = Path(folder)
     trimaps = folder / "annotations" / "trimaps"
@@ -111,18 +132,55 @@ def read_pairs(folder: str | Path, split: str | None = None, masks: str | Path =
                 f"{folder} holds no photos with masks: {needed} is missing "
                 "(expected images/ beside masks/, or the Oxford-IIIT Pet layout)"
             )
+    labels = LabelMap.parse(classes) if classes and mask_folder != trimaps else None
     find = _image_finder(images)
     names = _split_names(folder, split) if split else sorted(p.stem for p in mask_folder.glob("*.png"))
     found = [
-        Pair(name, image, mask, trimap=mask_folder == trimaps)
+        Pair(name, image, mask, trimap=mask_folder == trimaps, labels=labels)
         for name in names
         if (image := find(name)) is not None and (mask := mask_folder / f"{name}.png").is_file()
     ]
     if not found:
+        others = {p.suffix for p in mask_folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES - {".png"}}
+        lossy = f"; masks must be PNG files, {', '.join(sorted(others))} blurs or renumbers labels"
         raise ImageError(
-            f"{folder} has no photo with a mask of the same name" + (f" in {split}" if split else "")
+            f"{folder} has no photo with a mask of the same name"
+            + (f" in {split}" if split else "")
+            + (lossy if others else "")
         )
+    if mask_folder != trimaps:
+        _check_pets(found)
     return found
+
+
+def _check_pets(pairs: Sequence[Pair]) -> None:
+    """Raise `ImageError` if what is ignored stands where pets should be: masks of 0 and 255."""
+    ignored: Path | None = None
+    for pair in pairs:
+        try:
+            read = read_labels(pair.mask, pair.labels)
+        except ImageError:
+            continue  # it is told of when it is needed
+        labels = pair.classes(read)
+        if ((labels == 1) | (labels == 2)).any():
+            return
+        if ignored is None and (labels == BORDER).any():
+            ignored = pair.mask
+    if ignored is not None:
+        raise ImageError(
+            f"no mask shows a cat (1) or a dog (2), and {ignored} holds 255, which is ignored, not a pet; "
+            f"{WAY_OUT}"
+        )
+
+
+def misfit(photo: tuple[int, ...], mask: tuple[int, ...]) -> str | None:
+    """What is wrong where a mask has another (height, width) than its upright photo; None if nothing is."""
+    if photo[:2] == mask[:2]:
+        return None
+    turned = "; the photo is turned by its EXIF orientation and the mask is not: turn the mask as well"
+    return f"the photo has {photo[1]} x {photo[0]} pixels, the mask {mask[1]} x {mask[0]}" + (
+        turned if photo[:2] == mask[1::-1] else ""
+    )
 
 
 def _image_finder(images: Path) -> Callable[[str], Path | None]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import Pair
+from petseg.measure.datasets import Pair, misfit
 from petseg.measure.metrics import Evaluation, mean, species_of
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.image import load
@@ -40,8 +40,11 @@ def evaluate(
     evaluation = Evaluation()
     scores = []
     for pair in tqdm(pairs, desc="evaluate", unit="photo", disable=not progress, mininterval=1):
+        truth, photo = pair.read_mask(), pair.read_image()
+        if (wrong := misfit(photo.shape, truth.shape)) is not None:
+            raise ImageError(f"mask {pair.mask} does not fit its photo: {wrong}")
         try:
-            score = evaluation.add(pair.read_mask(), predict(pair.read_image()))
+            score = evaluation.add(truth, predict(photo))
         except ValueError as error:
             raise ImageError(f"mask {pair.mask} does not fit its photo: {error}") from error
         scores.append(PhotoScore(pair.name, score))

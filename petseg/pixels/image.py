@@ -4,6 +4,7 @@
 with (H, W, 3) uint8, or with an `ImageError` that names the input and the fix.
 """
 
+import contextlib
 import io
 import os
 import stat
@@ -42,6 +43,9 @@ _UPRIGHT = {
 _ON_THE_SIDE = frozenset(_UPRIGHT[key] for key in (5, 6, 7, 8))
 _FROM_THE_END = frozenset(_UPRIGHT[key] for key in (3, 4, 6, 7))
 """Turns that make rows columns, and those that put the first of them last."""
+
+_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+"""Brands of HEIF files, less AVIF's, which Pillow reads itself."""
 
 _STRIP = 1 << 22
 """Pixels that are converted at a time: whole copies of a large photo would take gigabytes."""
@@ -252,6 +256,11 @@ def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
     thread, and it raises below a `max_pixels` that the caller may have chosen on purpose.
     """
     tried: set[str] = set()
+    if _is_heif(prefix) and "HEIF" not in Image.OPEN:
+        with contextlib.suppress(ImportError, OSError):  # a broken installation is as good as none
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
     for register in (Image.preinit, Image.init):  # the few common formats first: the rest load slowly
         register()
         for format_name, (factory, accept) in list(Image.OPEN.items()):
@@ -265,11 +274,16 @@ def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
                 return factory(file, "")
             except (SyntaxError, IndexError, TypeError, struct.error):
                 continue  # how a Pillow plugin says: not mine
-    if prefix[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        fix = "HEIF photos need `pip install pillow-heif` and `pillow_heif.register_heif_opener()`"
+    if _is_heif(prefix):
+        fix = "HEIF photos need `pip install pillow-heif`, nothing more"
     else:
         fix = "whatever its name says; convert it to JPEG or PNG"
     raise ImageError(f"{name} is in no image format that Pillow can read: it starts with {prefix!r}; {fix}")
+
+
+def _is_heif(prefix: bytes) -> bool:
+    """Whether a file begins as the HEIF photos of phones do. ISO/IEC 23008-12, annex B."""
+    return prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIF
 
 
 @contextmanager

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, features
 
 from petseg import Segmenter
+from petseg.errors import ImageWarning
 from petseg.folders import Saver, find_photos
 from tests.support.command_line import tree
 
@@ -28,6 +30,38 @@ def test_folders_are_searched_and_their_shape_is_kept(run: Run, put, folder: Pat
     assert result.stderr == ""
     assert tree(out) == ["A.mask.png", "b.mask.png", "sub/c.mask.png", "sub/deep/d.mask.png"]
     assert len(result.stdout.splitlines()) == 4
+
+
+def test_every_photo_that_can_be_read_is_taken_and_the_rest_is_counted(run: Run, put, folder: Path) -> None:
+    image = Image.new("RGB", (40, 30), (200, 30, 30))
+    for name, kind in {
+        "c.jfif": "JPEG",
+        "d.mpo": "MPO",
+        "e.jpe": "JPEG",
+        "f.avif": "AVIF",
+        "g.jp2": "JPEG2000",
+    }.items():
+        if kind not in ("AVIF", "JPEG2000") or features.check({"AVIF": "avif", "JPEG2000": "jpg_2000"}[kind]):
+            image.save(folder / name, kind)
+    for name in ("x.CR2", "y.cr2", "z.dng", ".w.dng"):
+        (folder / name).write_bytes(b"raw")
+    (folder / "broken.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.warns(ImageWarning, match=r"does not read: 2 .cr2, 1 .dng; save them as JPEG"):
+        found, faults = find_photos([folder], None)
+    assert faults == []
+    assert {photo.path.name for photo in found} == {path.name for path in folder.iterdir()} - {
+        "x.CR2",
+        "y.cr2",
+        "z.dng",
+        ".w.dng",
+    }
+    for name in ("x.CR2", "y.cr2", "z.dng"):
+        (folder / name).unlink()
+    out = folder.parent / "out"
+    result = run("segment", folder, "-o", out)
+    assert result.exit_code == 1
+    assert "broken.heic" in result.stderr
+    assert len(tree(out)) == len(found) - 1
 
 
 @pytest.mark.parametrize("name", [".hidden.jpg", "photo.dat", "photo", "old.mask.png"])

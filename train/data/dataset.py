@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets import OxfordIIITPet
 
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import Pair, misfit, read_pairs
 from petseg.pixels.classes import BORDER
 from train.config import AugmentConfig, Config, DataConfig, SourceConfig
 from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
@@ -95,7 +95,7 @@ def read_source(source: SourceConfig, root: Path, download: bool = False) -> lis
     folder = source.folder(root)
     if source.layout == "folder":
         masks = Path(source.masks).resolve() if source.masks.startswith("./") else source.masks
-        return list(read_pairs(folder, masks=masks))
+        return list(read_pairs(folder, masks=masks, classes=source.classes))
     if download:
         OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation", download=True)
     pairs = read_pairs(folder, source.split)
@@ -205,6 +205,10 @@ def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
     training, validation = split_sources(
         config, lambda source: read_source(source, Path(config.root), config.download)
     )
+    if not any(species_shown(sample.read_mask()) for sample in training):
+        raise ValueError(
+            "no training photo has a cat or a dog in its mask (1 or 2): there is nothing to learn"
+        )
     if config.balance:
         training = balance_species(training, config.seed)
     if config.labels == "trimap":
@@ -314,8 +318,8 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
     def _read(self, sample: Sample) -> Arrays:
         image, mask = sample.read_image(), sample.read_mask()
         height, width = mask.shape
-        if image.shape[:2] != mask.shape:
-            raise ValueError(f"{sample.name}: photo is {image.shape[:2]} but its mask {mask.shape}")
+        if (wrong := misfit(image.shape, mask.shape)) is not None:
+            raise ValueError(f"{sample.name}: {wrong}")
         scale = self._cache_side / max(height, width)
         if not 0 < scale < 1:
             return image, mask

@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -281,7 +282,6 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated bytes": (lambda _: JPEG[: len(JPEG) // 2], "cut short.*download it again"),
     "text": (written("text.jpg", b"these are no pixels, only words"), "convert it to JPEG or PNG"),
     "text bytes": (lambda _: b"these are no pixels", "convert it to JPEG or PNG"),
-    "heic": (written("heic.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), "pip install pillow-heif"),
     "zero bytes": (written("empty.jpg", b""), r"empty \(0 bytes\).*download it again"),
     "no bytes": (lambda _: b"", r"empty \(0 bytes\)"),
     "pipe": (pipe, "give the bytes"),
@@ -291,6 +291,28 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda _: None, "give a path, bytes"),
     "list": (lambda _: [[1, 2], [3, 4]], "give a path, bytes"),
 }
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"hevc"])
+def test_heif_where_nothing_reads_it(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    with pytest.raises(ImageError, match="pip install pillow-heif`, nothing more"):
+        load(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic")
+
+
+def test_heif_works_by_itself_where_pillow_heif_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra [heif]")
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 40))).save(buffer)
+    loaded = load(buffer.getvalue())
+    assert loaded.shape == (48, 64, 3)
+    assert np.abs(loaded[20, 20].astype(int) - (200, 40, 40)).max() <= 8
+    with pytest.raises(ImageTooLargeError):
+        load(buffer.getvalue(), max_pixels=64 * 48)  # half as many for HEIF
+    with pytest.raises(ImageError):
+        load(buffer.getvalue()[:200])
 
 
 @pytest.mark.parametrize("case", BAD_FILES)

@@ -312,5 +312,5 @@ def test_photo_and_mask_of_different_size(tmp_path: Path, cache_side: int) -> No
     write_plain(tmp_path / "pets", {"cat_1": draw_labels(0)})
     Image.new("L", (31, 32)).save(tmp_path / "pets/masks/cat_1.png")
     samples = read_source(SourceConfig(path="pets"), tmp_path)
-    with pytest.raises(ValueError, match=r"cat_1: photo is \(32, 32\) but its mask \(32, 31\)"):
+    with pytest.raises(ValueError, match=r"cat_1: the photo has 32 x 32 pixels, the mask 31 x 32"):
         PhotoDataset(samples, 32, cache_side=cache_side)[0]
