@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.errors import ImageError, PetsegError
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import Pair, misfit, read_pairs
 from petseg.pixels import saving
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.geometry import Letterbox
@@ -95,8 +95,8 @@ def measure(pair: Pair, size: int) -> Facts:
         petseg.ImageError: a file cannot be read, the two differ in size, or the mask has other labels.
     """
     image, mask = pair.read_image(), pair.read_mask()
-    if image.shape[:2] != mask.shape:
-        raise ImageError(f"photo is {image.shape[:2]} but its mask {mask.shape}")
+    if (wrong := misfit(image.shape, mask.shape)) is not None:
+        raise ImageError(wrong)
     height, width = mask.shape
     box = Letterbox.fit(width, height, size)
     padding = size * size - box.inner_width * box.inner_height

@@ -158,10 +158,9 @@ def _check_pets(pairs: Sequence[Pair]) -> None:
     ignored: Path | None = None
     for pair in pairs:
         try:
-            read = read_labels(pair.mask, pair.labels)
+            labels = pair.read_mask()
         except ImageError:
             continue  # it is told of when it is needed
-        labels = pair.classes(read)
         if ((labels == 1) | (labels == 2)).any():
             return
         if ignored is None and (labels == BORDER).any():

@@ -73,12 +73,12 @@ class LabelMap:
                 f"mask {path} has mode {image.mode}, but classes maps grey values; map its colours"
             )
         if self.grey:
-            values = np.array(image, np.uint8).astype(np.uint32)
+            values = np.array(image, np.uint8).astype(np.int64)
             if image.mode == "1":
                 values *= 255
             table = dict(self.grey)
         else:
-            rgb = np.array(image.convert("RGB"), np.uint32)
+            rgb = np.array(image.convert("RGB"), np.int64)
             values = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
             table = {red << 16 | green << 8 | blue: number for (red, green, blue), number in self.colours}
         classes = np.empty(values.shape, np.uint8)

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -62,10 +62,10 @@ def check_alpha(strips: Iterable[Image.Image], name: str) -> None:
         strips: the parts of an image with transparency.
         name: how messages name it.
     """
-    colours: set[tuple[tuple[int, int], ...]] = set()
+    colours: set[tuple[tuple[Any, Any], ...]] = set()
     for part in strips:
         rgba = (part.convert("LA") if part.mode == "La" else part).convert("RGBA")
-        *ends, (_, highest) = rgba.getextrema()
+        *ends, (_, highest) = cast("tuple[tuple[Any, Any], ...]", rgba.getextrema())
         if highest > _CLEAR:
             return
         colours.add(tuple(ends))

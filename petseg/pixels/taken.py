@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def take(image: ImageInput, max_pixels: int) -> Taken:
         if isinstance(image, bytes | bytearray | memoryview):
             return bytes(image)
         if hasattr(image, "read") and not isinstance(image, Image.Image):
-            return read_all(image)
+            return read_all(cast("IO[bytes]", image))
         return load(image, max_pixels=max_pixels)
     except ImageError as error:
         return error

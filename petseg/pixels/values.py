@@ -15,7 +15,7 @@ from petseg.errors import ImageError
 
 _WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}
 """Pillow's wide modes -> what their white may be, the smallest first."""
-_SLACK = {("F", 1): 0.25, ("F", 255): 64}
+_SLACK: dict[tuple[str, float], float] = {("F", 1): 0.25, ("F", 255): 64}
 """How far resampling may overshoot black and white of floats; integers and others do not."""
 _BLACK = 16
 """Values that all lie below a part of white so small would be a black sheet; 12 bits in 16 are just that."""

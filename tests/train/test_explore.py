@@ -122,8 +122,8 @@ def broken(folder: Path) -> dict[str, str]:
     Image.new("L", (19, 40)).save(folder / "masks/beagle_7.png")
     (folder / "images/pug_1.png").write_bytes(b"no photo")
     return {
-        "Bombay_1": "mask has the labels [7]; expected 0, 1, 2 and 255",
-        "beagle_7": "photo is (40, 20) but its mask (40, 19)",
+        "Bombay_1": "Bombay_1.png holds the label 7, which no class has",
+        "beagle_7": "the photo has 20 x 40 pixels, the mask 19 x 40",
         "pug_1": "pug_1.png",
     }
 
@@ -145,7 +145,7 @@ def test_nothing_to_explore(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     folder = write_plain(tmp_path / "pets", drawn())
     broken(folder)
     (folder / "masks/pug_2.png").unlink()
-    with pytest.raises(ImageError, match=r"no photo can be used; Bombay_1: mask has the labels \[7\]"):
+    with pytest.raises(ImageError, match=r"no photo can be used; Bombay_1: .* holds the label 7"):
         measure_all(read_pairs(folder), 16)
     with pytest.raises(SystemExit) as exit_:
         main([str(tmp_path / "nowhere"), "--output", str(tmp_path / "seen")])

@@ -314,8 +314,14 @@ def test_eval_of_the_oxford_layout(run: Run, put, folder: Path, tmp_path: Path) 
         (lambda folder: shutil.rmtree(folder / "images"), "is missing"),
         (lambda folder: (folder / "images" / "good.jpg").write_bytes(b""), "0 bytes"),
         (lambda folder: (folder / "masks" / "good.png").write_bytes(b"x"), "good.png cannot be read"),
-        (lambda folder: Image.new("L", (9, 9)).save(folder / "masks" / "good.png"), "shape"),
-        (lambda folder: Image.new("L", (100, 60), 7).save(folder / "masks" / "good.png"), "outside 0..2"),
+        (
+            lambda folder: Image.new("L", (9, 9)).save(folder / "masks" / "good.png"),
+            "the photo has 100 x 60",
+        ),
+        (
+            lambda folder: Image.new("L", (100, 60), 7).save(folder / "masks" / "good.png"),
+            "holds the label 7",
+        ),
     ],
     ids=["layout", "photo", "mask", "size", "label"],
 )
