@@ -21,8 +21,8 @@ from petseg.pixels.polygons import regions
 Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Photos (B, 3, S, S) uint8 -> logits (B, 3, S, S) float32."""
 
-MAYBE = -1.4
-"""By how much a pet exceeds background where a second look may be worth it: a probability of 0.2."""
+MAYBE = -4.0
+"""By how much a pet exceeds background where a second look may be worth it: a probability of 0.02."""
 SMALL = 0.5
 """Largest side of a close-up over the longer side of the photo: above, the first look was as good."""
 SPREAD = 0.06

@@ -8,7 +8,7 @@ from petseg.pixels.geometry import Letterbox
 OUTSIDE = -1e4
 """By how much a pet exceeds background where it is ruled out (`closeup` and `animal` of `petseg.clicks`)."""
 
-SURE = 0.8
+SURE = 0.95
 """How probable a pet must be at a pixel for that to count as sure."""
 ENOUGH = 0.001
 """Share of the pixels that show the photo that must be sure: with fewer there is no pet.
