@@ -13,8 +13,6 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 OUTSIDE_DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "model_cards").glob("*.md")])
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-RETIRED = {"train/configs/unet_selftrain.toml", "train/configs/unet_robust.toml"}
-"""Of the rounds of earlier models, whose cards still tell how they were made."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -92,5 +90,5 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     rooms = "petseg|train|export|benchmarks|tests|docs|model_cards"
     named = re.findall(rf"[` ]((?:{rooms})/[\w./-]*\w)", page.read_text(encoding="utf-8"))
     ours = {path for path in named if not re.search(r"NAME|\.\.\.|^petseg/\w+$", path)}
-    missing = sorted(path for path in ours - RETIRED if not (ROOT / path).exists())
+    missing = sorted(path for path in ours if not (ROOT / path).exists())
     assert missing == []
