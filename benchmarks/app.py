@@ -20,9 +20,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import Browser
 
+from benchmarks import scenes
 from benchmarks.visitor import Visitor, browsing, find_chromium
 from export.space.trial import SpaceError, running
-from petseg.app import scenes
 from petseg.pixels import saving
 
 ROOT = Path(__file__).parents[1]

@@ -191,6 +191,8 @@ class Segmentation:
 
     @lazy
     def _shows_pet(self) -> bool:
+        if self.state is not None:  # whoever points says that there is something
+            return True
         return decision.shows_pet(self._letterbox, *self._seen, self.threshold)
 
     @lazy

@@ -1,4 +1,4 @@
-"""Photos to try: a real one that anybody may use, and drawn scenes whose true mask is known exactly."""
+"""Photos to try: a real one that anybody may use, and one of two pets."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from petseg.app import scenes
 from petseg.app.state import Pixels
 from petseg.pixels.image import load
 
@@ -41,7 +40,5 @@ def all_examples() -> tuple[Example, ...]:
     """Every example, in the order of the page."""
     return (
         Example("chelsea.jpg", "Chelsea, a cat", load(CHELSEA)),
-        Example("drawn-cat.png", "A drawn cat", *scenes.cat()),
-        Example("drawn-dog.png", "A drawn dog", *scenes.dog()),
         Example("twins.png", "Two: click on one", twins()),
     )

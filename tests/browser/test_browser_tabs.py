@@ -83,13 +83,6 @@ def test_all_models_and_the_sweep(visitor: Visitor, two_pets: Path) -> None:
     assert max(lines) > 50, "a curve falls"
 
 
-def test_examples_are_compared_with_the_truth(visitor: Visitor) -> None:
-    with visitor.new_picture():
-        visitor.page.locator("#examples button").nth(1).click()
-    visitor.tab("Robustness")
-    expect(visitor.page.locator("#robustness-figures-tiny")).to_contain_text("IoU with the truth")
-
-
 def test_models_are_compared(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
     visitor.tab("Compare")

@@ -243,7 +243,7 @@ def test_too_much_embedded_weight_is_refused(exported: Path, tmp_path: Path) -> 
 
     put("tiny", EMBEDDED_LIMIT - 1000)
     before = (tmp_path / "index.json").read_bytes()
-    with pytest.raises(ExportError, match="more than 24,000,000"):
+    with pytest.raises(ExportError, match="more than 40,000,000"):
         put("drop", 1001)
     assert not (tmp_path / "drop.onnx").exists()
     assert (tmp_path / "index.json").read_bytes() == before

@@ -365,6 +365,6 @@ def test_a_reduced_decode_gives_the_same_mask(
     assert max(decoded[1][0].shape) == reduced
     assert quick.size == whole.size == (size if orientation == 1 else size[::-1])
     assert quick.mask.shape == whole.mask.shape == whole.photo.shape[:2]
-    assert (quick.mask == whole.mask).mean() >= 0.995
+    assert (quick.mask == whole.mask).mean() >= 0.99
     assert quick.label == whole.label
     assert quick.score == pytest.approx(whole.score, abs=0.005)

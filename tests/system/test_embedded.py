@@ -47,7 +47,7 @@ def test_int8_agrees_with_float32() -> None:
     float32, int8 = (petseg.segment(photo, device="cpu", precision=each) for each in ("float32", "int8"))
     assert (float32.precision, int8.precision) == ("float32", "int8")
     assert (float32.mask == int8.mask).mean() > 0.99
-    assert int8.score == pytest.approx(float32.score, abs=0.01)
+    assert int8.score == pytest.approx(float32.score, abs=0.02)
     assert not (float32.probabilities == int8.probabilities).all(), "they are not the same graph"
 
 

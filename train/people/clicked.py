@@ -9,7 +9,7 @@ from torch import nn
 
 from petseg import Segmenter
 from petseg.clicks.prompts import Prompt, encode
-from petseg.segmentation import Segmentation
+from petseg.pixels import decision
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.report.inference import check_species, is_checkpoint, letterboxed
@@ -120,7 +120,8 @@ class ClickedCheckpoint:
     def _answer(self, prompt: Prompt) -> Classes:
         fed = torch.from_numpy(encode(prompt, self._letterbox))[None]
         logits = self._model.decode(self._features, fed)[0].float().numpy()
-        return Segmentation(logits, self._letterbox, self._photo, self.name).mask
+        background, cat, dog = logits
+        return decision.mask(self._letterbox, cat - background, dog - background, None)
 
 
 def open_clicked(model: str, size: int | None = None) -> tuple[Clicked, Config | None]:

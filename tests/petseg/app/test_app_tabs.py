@@ -113,8 +113,8 @@ def test_the_same_answer_in_another_view(tab: SegmentTab, upload: Path, view: st
 def test_an_example(tab: SegmentTab) -> None:
     chosen: Any = SimpleNamespace(index=1)
     visit, *_ = tab.begin_example(*LOOK, chosen, REQUEST)
-    assert visit.name == "drawn-cat.png"
-    assert visit.truth is not None
+    assert visit.name == "twins.png"
+    assert visit.truth is None
     assert visit.key is not None
     assert visit.key.model == "tiny"
 

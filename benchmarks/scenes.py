@@ -34,21 +34,6 @@ CAT: tuple[Shape, ...] = (
     ("ellipse", (196, 326, 250, 366)),
     ("ellipse", (252, 326, 306, 366)),
 )
-DOG: tuple[Shape, ...] = (
-    ("line", (22, 372, 210, 420, 160, 426, 130)),
-    ("ellipse", (186, 150, 394, 272)),
-    ("line", (40, 212, 230, 206, 350)),
-    ("line", (38, 248, 240, 250, 352)),
-    ("line", (44, 350, 230, 368, 290, 356, 350)),
-    ("line", (40, 322, 240, 326, 350)),
-    ("polygon", (176, 130, 240, 150, 262, 236, 200, 236)),
-    ("ellipse", (120, 62, 232, 168)),
-    ("ellipse", (76, 104, 172, 164)),
-    ("ellipse", (200, 70, 248, 172)),
-    ("ellipse", (184, 334, 232, 362)),
-    ("ellipse", (228, 336, 274, 364)),
-    ("ellipse", (334, 336, 384, 362)),
-)
 WALL, FLOOR, FLOOR_FROM = (196, 200, 190), (150, 118, 88), 0.72
 """Colours (RGB), and where the floor begins, as a share of the height."""
 
@@ -56,11 +41,6 @@ WALL, FLOOR, FLOOR_FROM = (196, 200, 190), (150, 118, 88), 0.72
 def cat() -> tuple[Pixels, Pixels]:
     """A ginger cat that sits: photo (384, 512, 3) and true mask (384, 512), both uint8."""
     return _scene(CAT, (244, 190, 120), (120, 66, 26), 0.05, _cat_face, seed=1, label=1)
-
-
-def dog() -> tuple[Pixels, Pixels]:
-    """A cream dog that stands: photo (384, 512, 3) and true mask (384, 512), both uint8."""
-    return _scene(DOG, (250, 232, 200), (150, 116, 80), 0.02, _dog_face, seed=2, label=2)
 
 
 def _scene(
@@ -191,15 +171,3 @@ def _cat_face(draw: ImageDraw.ImageDraw) -> None:
             stroke(whisker, (245, 240, 230), 2)
     for x in (214, 223, 232, 270, 279, 288):
         stroke((x, 350, x, 364), (90, 60, 40), 4)
-
-
-def _dog_face(draw: ImageDraw.ImageDraw) -> None:
-    disc, stroke = partial(_disc, draw), partial(_stroke, draw)
-    disc(84, 120, 12, 10, (20, 18, 18))
-    disc(81, 116, 3, 2.4, (150, 150, 150))
-    disc(158, 98, 8, 8, (30, 20, 14))
-    disc(160, 95, 2.2, 2.2, (255, 255, 255))
-    stroke((84, 132, 96, 146, 130, 150, 150, 142), (50, 32, 24), 6)
-    disc(224, 122, 22, 48, (96, 60, 34))
-    for x in (196, 208, 220, 240, 252, 262):
-        stroke((x, 350, x, 361), (70, 46, 26), 4)
