@@ -141,7 +141,8 @@ class Dialogue:
         image, encoded = planes([view.square]), prompts.encode(prompt, view.letterbox)[None]
         outputs = self._run(image, encoded)
         if self.network.manifest.mirror:
-            mirrored = self._run(*(np.ascontiguousarray(plane[..., ::-1]) for plane in (image, encoded)))
+            flipped = np.ascontiguousarray(image[..., ::-1]), np.ascontiguousarray(encoded[..., ::-1])
+            mirrored = self._run(*flipped)
             outputs = [
                 (one + other[..., ::-1]) / np.float32(2) for one, other in zip(outputs, mirrored, strict=True)
             ]

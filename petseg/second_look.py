@@ -177,7 +177,7 @@ def _tent(box: Letterbox) -> NDArray[np.float32]:
 
     def slope(length: int) -> NDArray[np.float32]:
         from_edge = np.minimum(np.arange(length) + 0.5, length - np.arange(length) - 0.5)
-        return np.clip(from_edge / (0.15 * length), _EDGE, 1).astype(np.float32)
+        return np.asarray(np.clip(from_edge / (0.15 * length), _EDGE, 1), np.float32)
 
     weight = np.zeros((box.size, box.size), np.float32)
     weight[box.inner] = slope(box.inner_height)[:, None] * slope(box.inner_width)

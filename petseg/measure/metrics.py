@@ -172,8 +172,8 @@ class Evaluation:
             if self.animals
             else float("nan"),
             "photos_without_pets": len(self.alarms),
-            "false_alarms": mean(np.array(self.alarms) > FALSE_ALARM),
-            "large_false_alarms": mean(np.array(self.alarms) > LARGE_FALSE_ALARM),
+            "false_alarms": mean(np.greater(self.alarms, FALSE_ALARM).astype(np.float64)),
+            "large_false_alarms": mean(np.greater(self.alarms, LARGE_FALSE_ALARM).astype(np.float64)),
             "confusion_matrix": self.matrix.tolist(),
         }
 

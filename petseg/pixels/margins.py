@@ -82,7 +82,7 @@ class Margins:
         for part, cat, dog in self.strips(None if everywhere else mask):
             inside = np.full(cat.shape, True) if everywhere else mask[part] != 0
             total += softmax(cat[inside], dog[inside]).sum(1, dtype=np.float64)
-            count += np.count_nonzero(inside)
+            count += int(np.count_nonzero(inside))
         if everywhere:
             total[0] += mask.size - count  # what the square does not show
             count = mask.size
