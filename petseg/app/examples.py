@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 
 from petseg.app.state import Pixels
 from petseg.pixels.image import load
 
-CHELSEA = Path(__file__).parent / "examples" / "chelsea.jpg"
+CHELSEA = files("petseg.app") / "examples" / "chelsea.jpg"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Example:
 
 def twins() -> Pixels:
     """Chelsea beside her mirror image: two cats, to click on one of them."""
-    photo = load(CHELSEA)
+    photo = load(CHELSEA.read_bytes())
     return np.concatenate([photo, photo[:, ::-1]], axis=1)
 
 
@@ -39,6 +39,6 @@ def twins() -> Pixels:
 def all_examples() -> tuple[Example, ...]:
     """Every example, in the order of the page."""
     return (
-        Example("chelsea.jpg", "Chelsea, a cat", load(CHELSEA)),
+        Example("chelsea.jpg", "Chelsea, a cat", load(CHELSEA.read_bytes())),
         Example("twins.png", "Two: click on one", twins()),
     )

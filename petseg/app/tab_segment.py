@@ -1,7 +1,7 @@
 """The Segment tab: a photo in, its pets outlined; clicks to correct, files to keep."""
 
 from collections.abc import Callable
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -27,7 +27,7 @@ COPY_CODE = """element.addEventListener("click", (event) => {
   document.execCommand("copy");  // works where navigator.clipboard is missing: without HTTPS
   event.target.textContent = "Copied";
 });"""
-DRAW_BOX = (Path(__file__).parent / "box.js").read_text(encoding="utf-8")
+DRAW_BOX = (files("petseg.app") / "box.js").read_text(encoding="utf-8")
 PRESS_DOWNLOAD = "() => setTimeout(() => document.getElementById('download-file').click(), 150)"
 
 

@@ -1,11 +1,11 @@
 """How the page looks: fonts that every system has, so that nothing is fetched from elsewhere."""
 
-from pathlib import Path
+from importlib.resources import files
 
 import gradio as gr
 
-STYLE = Path(__file__).parent / "style.css"
-SCRIPT = Path(__file__).parent / "script.html"
+STYLE = (files("petseg.app") / "style.css").read_text(encoding="utf-8")
+SCRIPT = (files("petseg.app") / "script.html").read_text(encoding="utf-8")
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

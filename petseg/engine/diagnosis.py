@@ -10,7 +10,7 @@ from petseg.engine import session
 from petseg.engine.precision import int8_is_fast
 from petseg.engine.session import Diagnosis, Fault
 from petseg.errors import ModelError
-from petseg.models import catalog
+from petseg.models import catalog, resources
 from petseg.models.catalog import ModelFile, ModelInfo
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -115,7 +115,7 @@ def _examine_weights(info: ModelInfo) -> Weights:
 
 def _examine_file(name: str, file: ModelFile) -> Fault | None:
     try:
-        sha256 = hashlib.sha256(file.path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(resources.read_bytes(file.path)).hexdigest()
     except OSError as error:
         return Fault(f"the weights of {name!r} cannot be read: {file.path} ({error.strerror})", _REINSTALL)
     if file.sha256 not in (None, sha256):

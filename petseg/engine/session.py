@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from petseg.engine import cuda
 from petseg.errors import DeviceError, ModelError
-from petseg.models import onnxfile
+from petseg.models import onnxfile, resources
 from petseg.models.manifest import EXPORT_AGAIN, FEATURES, Manifest, check_contract
 from petseg.version import version
 
@@ -217,7 +217,7 @@ def _identify(path: str | os.PathLike[str]) -> tuple[Path, tuple[int, int, int]]
     """The file's one true path, and what changes when the file does."""
     try:
         true_path = Path(os.path.realpath(path))
-        status = true_path.stat()
+        status = resources.status(true_path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"model file {str(path)!r} cannot be read ({reason}); check the path") from error
@@ -251,9 +251,9 @@ def _warn_once(error: cuda.CudaError) -> None:
 def _read(path: Path, sha256: str | None) -> tuple[bytes, str]:
     """The file's bytes, verified, and their hash. All is loaded from them: nothing can change in between."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if resources.status(path).st_size > MAX_BYTES:
             raise ModelError(f"{path} is larger than any ONNX file; {EXPORT_AGAIN}")
-        model = path.read_bytes()
+        model = resources.read_bytes(path)
     except OSError as error:
         raise ModelError(f"model file {str(path)!r} cannot be read ({error.strerror})") from error
     digest = hashlib.sha256(model).hexdigest()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from petseg.errors import HubContentError, ModelError
-from petseg.models import onnxfile
+from petseg.models import onnxfile, resources
 from petseg.models.manifest import PARTS, Manifest
 
 FILE = "petseg.json"
@@ -185,7 +185,7 @@ def has_metrics(manifest: Manifest) -> bool:
 
 def stamp(path: Path) -> tuple[int, int, int]:
     """What changes when a file does."""
-    status = path.stat()
+    status = resources.status(path)
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -196,7 +196,7 @@ def digest(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _digest(path: Path, stamp: tuple[int, int, int]) -> str:
-    with path.open("rb") as file:
+    with resources.open_binary(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

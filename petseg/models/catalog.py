@@ -16,8 +16,9 @@ from petseg.models.bundle import GRAPHS, QUANTISED, Bundle
 from petseg.models.cache import Reference, Snapshot
 from petseg.models.index import REINSTALL, Embedded, Index, Published, Weights
 from petseg.models.manifest import Manifest
+from petseg.models.resources import PACKAGE
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = PACKAGE / "weights"
 
 _UNPUBLISHED = {"clip": "accelerate launch train/train.py --config train/configs/clip.toml"}
 """Models whose weights nobody has published yet -> the command that trains them, in a clone of petseg."""

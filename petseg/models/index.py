@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from petseg.errors import ModelError
+from petseg.models import resources
 from petseg.pixels import saving
 
 FILE = "index.json"
@@ -92,7 +93,7 @@ class Index:
         """
         path = folder / FILE
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(resources.read_bytes(path))
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, RecursionError) as error:
