@@ -83,6 +83,8 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
     if page == "README.md":
         written = {path.name for path in tmp_path.glob("*.png")}
         assert written == {"chelsea-cutout.png", "again-cutout.png"}
+        beside = {path.name for path in (tmp_path / "photos").glob("*.png")}
+        assert beside == {"chelsea.jpg.mask.png", "again.jpg.mask.png"}, "the loop keeps results apart"
 
 
 @pytest.mark.parametrize("page", [*OUTSIDE_DOCS, *DOCS], ids=lambda path: path.name)
