@@ -17,6 +17,7 @@ from petseg.clicks.state import ClickState
 from petseg.errors import OutputError
 from petseg.lazy import lazy
 from petseg.measure.metrics import species_of
+from petseg.pets import Pet, components
 from petseg.pixels import decision, pictures, polygons, saving
 from petseg.pixels.classes import CLASSES, COLORS, Color
 from petseg.pixels.geometry import Letterbox
@@ -206,6 +207,18 @@ class Segmentation:
         if self._resize == "nearest":
             return _frozen(self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)))
         return _frozen(decision.mask(self._letterbox, *self._seen, self.threshold))
+
+    @lazy
+    def pets(self) -> tuple[Pet, ...]:
+        """Every animal by itself, largest first; none where the mask has no pet.
+
+        What was pointed at is one animal, in however many pieces. Without a point or a box the network does
+        not tell animals apart yet: they are the regions of the mask that hang together
+        (`petseg.pets.components`), so two cats that touch are one.
+        """
+        if self.state is not None:
+            return (Pet.of(self.mask != 0, self.label, self.score),) if self.mask.any() else ()
+        return components(self.mask, self._margins)
 
     @lazy
     def probabilities(self) -> NDArray[np.float32]:
