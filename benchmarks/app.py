@@ -20,9 +20,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import Browser
 
-from benchmarks import scenes
 from benchmarks.visitor import Visitor, browsing, find_chromium
 from export.space.trial import SpaceError, running
+from petseg.app.examples import CHELSEA
 from petseg.pixels import saving
 
 ROOT = Path(__file__).parents[1]
@@ -32,12 +32,12 @@ AIMS = {"start": 5.0, "upload": 1.5, "click": 0.4}
 """Seconds from the start to a page that takes a photo; from choosing a photo of 12 megapixels to seeing its
 pets; and from a click to a new mask."""
 CLICKS = ((0.45, 0.6), (0.5, 0.75), (0.45, 0.3))
-"""Places on the drawn cat, as parts of the photo's width and height."""
+"""Places on the two cats of the second example, as parts of the photo's width and height."""
 
 
 def draw(path: Path, size: tuple[int, int], seed: int) -> Path:
-    """Write a JPEG of the drawn cat with grain, which no other seed gives; returns `path`."""
-    photo = Image.fromarray(scenes.cat()[0]).resize(size, Image.Resampling.BICUBIC)
+    """Write a JPEG of Chelsea with grain, which no other seed gives; returns `path`."""
+    photo = Image.open(CHELSEA).convert("RGB").resize(size, Image.Resampling.BICUBIC)
     grain = np.random.default_rng(seed).integers(0, 24, (size[1], size[0], 1), np.uint8)
     Image.fromarray(np.asarray(photo) // 8 * 7 + grain).save(path, quality=90)
     return path
