@@ -11,7 +11,8 @@ from pathlib import Path
 from petseg.errors import ImageError, ImageWarning, OutputError, PetsegError
 from petseg.measure.datasets import IMAGE_SUFFIXES
 from petseg.pixels import saving
-from petseg.segmentation import Kind, Segmentation
+from petseg.pixels.saving import Kind
+from petseg.segmentation import Segmentation
 
 ENDINGS: dict[Kind, str] = {
     "mask": ".mask.png",

@@ -1,21 +1,36 @@
 """Every animal of a photo by itself."""
 
-from dataclasses import dataclass
-from typing import Self
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from petseg.errors import OutputError
+from petseg.pixels import saving
+from petseg.pixels.checks import is_number
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.geometry import Region, bounds
 from petseg.pixels.margins import Margins
-from petseg.pixels.polygons import Runs
+from petseg.pixels.opacity import OfOne
+from petseg.pixels.polygons import Runs, trace
+from petseg.rendered import Rendered
+from petseg.version import version
+
+if TYPE_CHECKING:
+    from petseg.segmentation import Segmentation
+
+CRUMB = 0.02
+"""Share of the largest region of a mask below which another one is no animal."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Pet:
-    """One animal. A large photo has many pixels: what is kept is the part of the mask in the box.
+class Pet(Rendered):
+    """One animal, which can be shown, cut out and saved as the whole answer can.
+
+    A large photo has many pixels: what is kept of the mask is the part in the box.
 
     Attributes:
         label: "cat" or "dog".
@@ -23,6 +38,7 @@ class Pet:
         box: (x0, y0, x1, y1) around its mask, in pixels of the upright photo, ends exclusive.
         size: (width, height) of the upright photo, in pixels.
         inside: (y1 - y0, x1 - x0) bool, read-only: the mask within the box.
+        whole: the answer that it is part of, which knows the photo.
     """
 
     label: str
@@ -30,6 +46,7 @@ class Pet:
     box: Region
     size: tuple[int, int]
     inside: NDArray[np.bool_]
+    whole: "Segmentation | None" = None
 
     def __post_init__(self) -> None:
         """Keep the mask from being written to."""
@@ -46,6 +63,10 @@ class Pet:
         """
         x0, y0, x1, y1 = box = bounds(mask)
         return cls(label, score, box, (mask.shape[1], mask.shape[0]), mask[y0:y1, x0:x1].copy())
+
+    def within(self, whole: "Segmentation") -> Self:
+        """The same animal, as part of an answer."""
+        return replace(self, whole=whole)
 
     def __repr__(self) -> str:
         """Label, score, place and area on one line."""
@@ -65,6 +86,61 @@ class Pet:
         """Pixels of the mask."""
         return int(np.count_nonzero(self.inside))
 
+    @property
+    def source(self) -> str | None:  # type: ignore[override]
+        """Path or name that the photo came from, None for pixels and bytes."""
+        return None if self.whole is None else self.whole.source
+
+    @property
+    def photo(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, upright, read-only.
+
+        Raises:
+            OutputError: the animal is of no answer.
+            ImageError: see `Segmentation.photo`.
+        """
+        return self._answer.photo
+
+    def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
+        """The outlines of its pieces, largest first; see `Segmentation.polygons`."""
+        if not is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
+            raise OutputError(f"tolerance is {tolerance!r}; give a number of pixels, 0 or more")
+        runs = Runs.of(self.inside.view(np.uint8))
+        outlines, corner = trace(runs, tolerance), self.box[:2]
+        return [
+            {
+                "label": self.label,
+                "score": self.score,
+                "exterior": (outlines[i].exterior + corner).tolist(),
+                "holes": [(hole + corner).tolist() for hole in outlines[i].holes],
+            }
+            for i in np.argsort(-runs.sizes, kind="stable").tolist()
+        ]
+
+    @property
+    def _answer(self) -> "Segmentation":
+        if self.whole is None:
+            raise OutputError("this animal is of no answer, its photo is unknown; take it from result.pets")
+        return self.whole
+
+    def _classes(self) -> NDArray[np.uint8]:
+        return self.mask.view(np.uint8) * np.uint8(CLASSES.index(self.label))
+
+    def _opacity(self) -> OfOne | None:
+        pets = self._answer._opacity()
+        return pets and OfOne(pets, self._answer.mask, self.box, self.inside)
+
+    def _bounds(self) -> Region:
+        return self.box
+
+    def _document(self) -> dict[str, Any]:
+        return {saving.MARK: version(), **self.facts(), "size": list(self.size), "model": self._answer.model}
+
+    def facts(self) -> dict[str, Any]:
+        """Label, score, box, area and polygons, ready for JSON."""
+        about = {"label": self.label, "score": self.score, "box": list(self.box), "area": self.area}
+        return about | {"polygons": self.polygons()}
+
 
 def components(mask: NDArray[np.uint8], margins: Margins) -> tuple[Pet, ...]:
     """The regions of a mask as animals, largest first: animals that touch are one, unless species differ.
@@ -74,15 +150,17 @@ def components(mask: NDArray[np.uint8], margins: Margins) -> tuple[Pet, ...]:
         margins: what the network said, for the scores.
 
     Returns:
-        One for each region of at least the share `petseg.pixels.decision.ENOUGH` of the photo: a few stray
-        pixels are nobody. The largest region counts whatever its size, so only an empty mask has none.
+        One for each region of at least the share `petseg.pixels.decision.ENOUGH` of the photo, and `CRUMB` of
+        the largest: a few stray pixels are nobody. The largest itself counts whatever its size, so only an
+        empty mask has none.
     """
     runs = Runs.of(mask)
     if not runs.count:
         return ()
     scores = margins.means_by_region(mask, runs)
     order = np.argsort(-runs.sizes, kind="stable").tolist()
-    chosen = [number for number in order if number == order[0] or runs.sizes[number] >= ENOUGH * mask.size]
+    least = max(ENOUGH * mask.size, CRUMB * int(runs.sizes[order[0]]))
+    chosen = [number for number in order if number == order[0] or runs.sizes[number] >= least]
     return tuple(_component(runs, number, float(scores[number])) for number in chosen)
 
 

@@ -1,16 +1,11 @@
 """The answer for one photo, and what one does with it."""
 
-import json
 import math
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias, get_args
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
@@ -18,21 +13,23 @@ from petseg.errors import OutputError
 from petseg.lazy import lazy
 from petseg.measure.metrics import species_of
 from petseg.pets import Pet, components
-from petseg.pixels import decision, pictures, polygons, saving
-from petseg.pixels.classes import CLASSES, COLORS, Color
-from petseg.pixels.geometry import Letterbox
+from petseg.pixels import decision, polygons, saving
+from petseg.pixels.checks import is_number
+from petseg.pixels.classes import CLASSES
+from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.image import shrink
 from petseg.pixels.margins import Margins, softmax
+from petseg.pixels.opacity import OfPets
+from petseg.rendered import Rendered
 from petseg.version import version
 
 Resize: TypeAlias = Literal["smooth", "nearest"]
-Kind: TypeAlias = Literal["mask", "mask-gray", "cutout", "overlay", "json"]
 
 Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 """A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
 
 
-class Segmentation:
+class Segmentation(Rendered):
     """Where the cats and dogs of one photo are.
 
     Everything is worked out when it is first asked for, and kept. All arrays are read-only, so that what is
@@ -78,7 +75,7 @@ class Segmentation:
             OutputError: `resize` is neither, or a threshold outside 0..1.
         """
         check_resize(resize)
-        if threshold is not None and not _is_number(threshold, lambda value: 0 < value < 1):
+        if threshold is not None and not is_number(threshold, lambda value: 0 < value < 1):
             raise OutputError(f"threshold is {threshold!r}; give a number between 0 and 1, or None")
         self.size = letterbox.width, letterbox.height
         self.source = source
@@ -146,7 +143,7 @@ class Segmentation:
             OutputError: a side below 1, or an array that is no smaller copy of a photo.
         """
         if not isinstance(copy, np.ndarray):
-            if not _is_number(copy, lambda value: value >= 1):
+            if not is_number(copy, lambda value: value >= 1):
                 raise OutputError(f"side is {copy!r}; give a number of pixels, 1 or more")
             copy = shrink(self.photo, copy)
         if copy.ndim != 3 or copy.shape[0] > self.size[1] or copy.shape[1] > self.size[0]:
@@ -154,10 +151,7 @@ class Segmentation:
         height, width = copy.shape[:2]
         if (width, height) == self.size:
             return self
-        scale = (width / self.size[0], height / self.size[1]) * 2
-        x0, y0, x1, y1 = (round(edge * by) for edge, by in zip(self._letterbox.region, scale, strict=True))
-        region = (min(x0, width - 1), min(y0, height - 1), max(x1, x0 + 1), max(y1, y0 + 1))
-        letterbox = replace(self._letterbox, width=width, height=height, region=region)
+        letterbox = self._letterbox.resized(width, height)
         return self._copy(letterbox, copy, None, self.threshold)
 
     def _copy(
@@ -216,9 +210,11 @@ class Segmentation:
         not tell animals apart yet: they are the regions of the mask that hang together
         (`petseg.pets.components`), so two cats that touch are one.
         """
-        if self.state is not None:
-            return (Pet.of(self.mask != 0, self.label, self.score),) if self.mask.any() else ()
-        return components(self.mask, self._margins)
+        if self.state is None:
+            found = components(self.mask, self._margins)
+        else:
+            found = (Pet.of(self.mask != 0, self.label, self.score),) if self.mask.any() else ()
+        return tuple(pet.within(self) for pet in found)
 
     @lazy
     def probabilities(self) -> NDArray[np.float32]:
@@ -267,33 +263,6 @@ class Segmentation:
         """Mean probability of `label` over the pet area (of the background: over the whole photo), 0..1."""
         return self.scores[self.label]
 
-    def overlay(self, opacity: float = 0.5, colors: Mapping[str, Color] = COLORS) -> Image.Image:
-        """The photo with its pets tinted, as an RGB image.
-
-        Args:
-            opacity: of the tint, 0..1.
-            colors: class -> RGB 0..255, for those that shall differ from `COLORS`.
-
-        Raises:
-            OutputError: an opacity outside 0..1, an unknown class, or something that is no colour.
-        """
-        if not _is_number(opacity, lambda value: 0 <= value <= 1):
-            raise OutputError(f"opacity is {opacity!r}; give a number from 0 to 1")
-        return pictures.overlay(self.photo, self.mask, opacity, colors)
-
-    def cutout(self) -> Image.Image:
-        """The pets on a transparent ground, as an RGBA image with a soft edge.
-
-        Opacity follows the probability of a pet, stretched so that up to 1/4 is clear and from 3/4 on
-        is solid: a network that is only fairly sure shall leave no ghosts and no holes. A threshold t moves
-        the middle of that from 1/2 to t, by dividing the odds of a pet by those of t.
-
-        What is clear holds no colour: nothing of the photo is left there.
-        """
-        if not self._shows_pet:
-            return Image.new("RGBA", self.size)
-        return pictures.cutout(self.photo, self._margins, self.threshold)
-
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
         """The outlines of the mask's regions, largest first.
 
@@ -309,7 +278,7 @@ class Segmentation:
         Raises:
             OutputError: a negative or infinite tolerance.
         """
-        if not _is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
+        if not is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
             raise OutputError(f"tolerance is {tolerance!r}; give a number of pixels, 0 or more")
         runs = polygons.Runs.of(self.mask)
         outlines = polygons.trace(runs, tolerance)
@@ -324,67 +293,14 @@ class Segmentation:
             for i in np.argsort(-runs.sizes, kind="stable").tolist()
         ]
 
-    def save(
-        self,
-        path: str | os.PathLike[str] | IO[bytes],
-        kind: Kind | None = None,
-        *,
-        format: str | None = None,
-        opacity: float = 0.5,
-    ) -> None:
-        """Write the result to a file, whole or not at all.
+    def _classes(self) -> NDArray[np.uint8]:
+        return self.mask
 
-        Args:
-            path: where to; folders are made, a file that is there is replaced, but never the photo itself.
-                Or a binary file, which is written to and left open.
-            kind: "mask" (PNG whose pixels are the indices 0, 1, 2 of a palette, 8 bits each), "mask-gray"
-                (the same values as a grey PNG, for what reads palettes as colours), "cutout", "overlay" or
-                "json" (label, score, scores, size, model, threshold, polygons). By default .png is the mask
-                and .json the JSON.
-            format: "png", "jpg", "webp" or "json", whatever the path ends in; of a binary file by default
-                PNG, or JSON.
-            opacity: of an overlay, 0..1.
+    def _opacity(self) -> OfPets | None:
+        return OfPets(self._margins, self.threshold) if self._shows_pet else None
 
-        Raises:
-            OutputError: the format cannot hold it, or the file cannot be written.
-            ImageError: see `photo`.
-        """
-        if hasattr(path, "write"):
-            data = self.encode(None, kind, format=format, opacity=opacity)
-            try:
-                path.write(data)
-            except (OSError, ValueError, TypeError) as error:
-                raise OutputError(f"the file cannot be written to ({error}); open it with 'wb'") from error
-            return
-        try:
-            path = Path(os.fsdecode(path))
-        except TypeError as error:
-            raise OutputError(f"{path!r} is no path; give one, or a file opened with 'wb'") from error
-        data = self.encode(path, kind, format=format, opacity=opacity)
-        if self.source is not None and _is_same(path, self.source):
-            raise OutputError(f"{str(path)!r} is the photo itself and is not overwritten; give another name")
-        saving.write(path, data)
-
-    def encode(
-        self,
-        path: Path | None = None,
-        kind: Kind | None = None,
-        *,
-        format: str | None = None,
-        opacity: float = 0.5,
-    ) -> bytes:
-        """What `save` would write to `path`, or to a binary file; raises as that does."""
-        suffix = saving.suffix_of(path, kind, format)
-        chosen = saving.kind_of(str(path or f"a {suffix[1:]} file"), suffix, kind)
-        if chosen == "json":
-            return json.dumps(self._document(), allow_nan=False).encode()
-        if chosen == "overlay":
-            image = self.overlay(opacity)
-        elif chosen == "cutout":
-            image = self.cutout()
-        else:
-            image = pictures.mask(self.mask, gray=chosen == "mask-gray")
-        return saving.encode(image, suffix)
+    def _bounds(self) -> Region | None:
+        return bounds(self.mask != 0) if self.mask.any() else None
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -411,18 +327,3 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _is_number(value: Any, fits: Callable[[float], bool]) -> bool:
-    """Whether this is a number that fits, whatever it is."""
-    try:
-        return not isinstance(value, str | bytes) and bool(fits(value))
-    except (TypeError, ValueError):
-        return False
-
-
-def _is_same(path: Path, source: str) -> bool:
-    try:
-        return path.samefile(source)
-    except (OSError, ValueError):
-        return False

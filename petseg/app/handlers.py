@@ -14,7 +14,7 @@ from petseg.app import drawing
 from petseg.app.models import AUTO, Models
 from petseg.app.state import PREVIEW, Key, Photos, Pixels, Visit
 from petseg.pixels.image import shrink
-from petseg.segmentation import Kind
+from petseg.pixels.saving import Kind
 
 ALL_NEGATIVE = "These clicks say what is not the pet; click on the pet too, or draw a box around it."
 

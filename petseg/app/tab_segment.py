@@ -11,7 +11,7 @@ from petseg.app.handlers import VIEWS, Studio
 from petseg.app.models import AUTO, Models
 from petseg.app.parts import LIGHT, RUNS_MODELS, address, as_path, photo_input, private
 from petseg.app.state import Kind, Visit
-from petseg.segmentation import Kind as FileKind
+from petseg.pixels.saving import Kind as FileKind
 
 MODES = [("Pet", "pet"), ("Not pet", "not pet"), ("Box: drag, or two corners", "corner")]
 THRESHOLD_HINT = "Threshold 0: the likeliest class decides. Higher keeps only what is surer to be pet."

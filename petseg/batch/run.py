@@ -15,7 +15,8 @@ from petseg.batch.worker import Job, Row, failed, model_sha256
 from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
 from petseg.models import catalog
-from petseg.segmentation import Kind, Resize
+from petseg.pixels.saving import Kind
+from petseg.segmentation import Resize
 from petseg.segmenter import Segmenter
 
 if TYPE_CHECKING:

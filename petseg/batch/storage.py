@@ -13,7 +13,7 @@ from petseg.errors import ImageError, OutputError, PetsegError
 from petseg.folders import Photo, find_photos, is_folder, is_photo
 from petseg.pixels import saving
 from petseg.pixels.image import ImageInput
-from petseg.segmentation import Kind
+from petseg.pixels.saving import Kind
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
 """Protocols where a file appears whole or not at all; anywhere else it is written beside and renamed."""

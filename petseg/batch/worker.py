@@ -13,7 +13,9 @@ from petseg.batch.storage import open_folder, target_of
 from petseg.engine.precision import Precision
 from petseg.errors import ModelError, PetsegError
 from petseg.models import bundle, catalog
-from petseg.segmentation import Kind, Resize, Segmentation
+from petseg.pixels import saving
+from petseg.pixels.saving import Kind
+from petseg.segmentation import Resize, Segmentation
 from petseg.segmenter import Segmenter
 
 T = TypeVar("T")
@@ -128,7 +130,7 @@ class Worker:
             DeviceError, ModelError: the device gave up, or the network is broken: no photo's fault.
         """
         images = in_order(self._io, self._in.fetch, paths, _IO)
-        shows_photo = not {"overlay", "cutout"}.isdisjoint(self._job.kinds)
+        shows_photo = not saving.SHOWS_PHOTO.isdisjoint(self._job.kinds)
         results = self.segmenter.each(
             images,
             self._encode,

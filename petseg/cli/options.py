@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from petseg.segmentation import Kind
+    from petseg.pixels.saving import Kind
 
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*")
 
@@ -82,7 +82,7 @@ def parse_kinds(save: Sequence[str] | None) -> list["Kind"]:
     """What --save asks for, each once; nothing if it was not given."""
     from typing import get_args
 
-    from petseg.segmentation import Kind
+    from petseg.pixels.saving import Kind
 
     known: tuple[Kind, ...] = get_args(Kind)
     asked = [kind.strip() for option in save or [] for kind in option.split(",")]

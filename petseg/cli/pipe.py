@@ -11,7 +11,7 @@ from petseg.cli.options import is_one_file
 from petseg.errors import OutputError
 
 if TYPE_CHECKING:
-    from petseg.segmentation import Kind
+    from petseg.pixels.saving import Kind
     from petseg.segmenter import Segmenter
 
 PIPE = Path("-")

@@ -4,7 +4,7 @@ Coordinates are continuous: `(x, y)`, x to the right, y down, and pixel (i, j) c
 from (i, j) to (i + 1, j + 1), so its centre is at (i + 0.5, j + 0.5).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -87,6 +87,19 @@ class Letterbox:
         """Whether `restore` makes what the square shows no smaller, in either direction."""
         x0, y0, x1, y1 = self.region
         return x1 - x0 >= self.inner_width and y1 - y0 >= self.inner_height
+
+    @property
+    def pixel(self) -> float:
+        """Side of one of the square's pixels, in pixels of the photo."""
+        x0, y0, x1, y1 = self.region
+        return max((x1 - x0) / self.inner_width, (y1 - y0) / self.inner_height)
+
+    def resized(self, width: int, height: int) -> "Letterbox":
+        """The same square, of a copy of the photo that is `width` x `height`, no larger than the photo."""
+        scale = (width / self.width, height / self.height) * 2
+        x0, y0, x1, y1 = (round(edge * by) for edge, by in zip(self.region, scale, strict=True))
+        region = (min(x0, width - 1), min(y0, height - 1), max(x1, x0 + 1), max(y1, y0 + 1))
+        return replace(self, width=width, height=height, region=region)
 
     def contains(self, points: NDArray[np.float64]) -> bool:
         """Whether all of these (N, 2) points of the photo lie in the region."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.pixels.geometry import Letterbox
+from petseg.pixels.geometry import Letterbox, Region
 from petseg.pixels.polygons import Runs
 
 _STRIP = 1 << 20
@@ -56,9 +56,11 @@ class Margins:
             lower = min(bottom, upper + step)
             part = slice(upper, lower), slice(left, right)
             if wanted is None or wanted[part].any():
-                box = left, upper, right, lower
-                cat, dog = (self.letterbox.restore_part(plane, box) for plane in (self.cat, self.dog))
-                yield Strip(part, cat, dog)
+                yield Strip(part, *self.part((left, upper, right, lower)))
+
+    def part(self, box: Region) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """By how much cat and dog exceed background, (h, w) each, in a box that the square shows."""
+        return self.letterbox.restore_part(self.cat, box), self.letterbox.restore_part(self.dog, box)
 
     def probabilities(self) -> NDArray[np.float32]:
         """(3, H, W) float32: background, cat, dog."""

@@ -1,13 +1,14 @@
 """Pictures of a result, made a strip at a time: Pillow's own copies are all that a large photo takes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.pixels.classes import COLORS, Color, palette
-from petseg.pixels.margins import Margins, softmax
+from petseg.pixels.geometry import Region
+from petseg.pixels.opacity import Opacity
 
 _STRIP = 1 << 20
 """Pixels that are painted at a time."""
@@ -33,22 +34,48 @@ def overlay(
     return image
 
 
-def cutout(photo: NDArray[np.uint8], margins: Margins, threshold: float | None) -> Image.Image:
-    """The pets of a photo (H, W, 3) as an RGBA image; see `petseg.segmentation.Segmentation.cutout`."""
-    image = Image.new("RGBA", (photo.shape[1], photo.shape[0]))
-    for part, cat, dog in margins.strips():
-        alpha = 1 - softmax(cat, dog)[0]
-        if threshold is not None:
-            pet, other = alpha * np.float32(1 - threshold), (1 - alpha) * np.float32(threshold)
-            np.divide(pet, pet + other, out=alpha)
-        opacity = (np.clip(alpha * 2 - 0.5, 0, 1) * 255 + 0.5).astype(np.uint8)
-        shown = opacity != 0
+def cutout(photo: NDArray[np.uint8], opacity: Opacity, box: Region, smaller: int = 1) -> Image.Image:
+    """What is in a box of a photo (H, W, 3) as an RGBA image.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        opacity: of its pixels.
+        box: what is shown of it.
+        smaller: by this factor in both directions, on the way: there is no room for all of a large photo.
+    """
+    width, height = box[2] - box[0], box[3] - box[1]
+    image = Image.new("RGBA", (-(-width // smaller), -(-height // smaller)))
+    for band in bands(box, smaller):
+        opaque = opacity.part(band)
+        shown = opaque != 0
         if shown.any():
             # What is clear is black, since who takes the opacity away would see it. The half-clear edge keeps
             # the photo's own colour: darkened by its opacity, it would be a halo on any ground.
-            colour = photo[part] * shown[..., None]
-            image.paste(Image.fromarray(np.dstack([colour, opacity])), (part[1].start, part[0].start))
+            x0, y0, x1, y1 = band
+            colour = photo[y0:y1, x0:x1] * shown[..., None]
+            part = Image.fromarray(np.dstack([colour, opaque]))
+            image.paste(part.reduce(smaller) if smaller > 1 else part, (0, (y0 - box[1]) // smaller))
     return image
+
+
+def lay_on(ground: Image.Image, photo: NDArray[np.uint8], opacity: Opacity, box: Region) -> Image.Image:
+    """What is in a box of a photo (H, W, 3), laid on an RGB image of the box's size, which is changed."""
+    for band in bands(box):
+        opaque = opacity.part(band)
+        if opaque.any():
+            x0, y0, x1, y1 = band
+            place = x0 - box[0], y0 - box[1]
+            part = Image.fromarray(np.ascontiguousarray(photo[y0:y1, x0:x1]))
+            ground.paste(part, place, Image.fromarray(opaque))
+    return ground
+
+
+def bands(box: Region, multiple: int = 1) -> Iterator[Region]:
+    """A box in stripes from top to bottom, as high as there is room for; all but the last a multiple."""
+    x0, y0, x1, y1 = box
+    rows = max(1, _STRIP // ((x1 - x0) * multiple)) * multiple
+    for top in range(y0, y1, rows):
+        yield x0, top, x1, min(y1, top + rows)
 
 
 def mask(classes: NDArray[np.uint8], *, gray: bool) -> Image.Image:

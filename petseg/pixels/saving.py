@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -29,14 +29,27 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 _MASK: dict[str, Any] = {"bits": 8, "compress_level": 6}
 """Of a mask's PNG: Pillow packs few values into fewer bits, which torchvision and others cannot read."""
 
+Kind: TypeAlias = Literal["mask", "mask-gray", "cutout", "overlay", "on", "crop", "sticker", "json"]
+"""What a result can be saved as."""
+
+_ANY = (".png", ".jpg", ".jpeg", ".webp")
+
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "mask": (".png",),
     "mask-gray": (".png",),
     "cutout": (".png", ".webp"),
-    "overlay": (".png", ".jpg", ".jpeg", ".webp"),
+    "overlay": _ANY,
+    "on": _ANY,
+    "crop": _ANY,
+    "sticker": (".png", ".webp"),
     "json": (".json",),
 }
-"""What can be saved as what: a mask suffers no lossy format, a cutout needs transparency."""
+"""What can be saved as what: a mask suffers no lossy format, cutout and sticker need transparency."""
+
+SHOWS_PHOTO = frozenset({"cutout", "overlay", "on", "crop", "sticker"})
+"""What shows pixels of the photo itself."""
+NEEDS_PET = frozenset({"crop", "sticker"})
+"""What there is not without a pet."""
 
 _HEAD = 1 << 16
 """Bytes of a file in which its mark is, if it has one."""

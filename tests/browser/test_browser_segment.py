@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
 from petseg.app.examples import all_examples
-from petseg.segmentation import COLORS
+from petseg.pixels.classes import COLORS
 
 pytestmark = pytest.mark.browser
 

@@ -74,6 +74,8 @@ def test_stray_pixels_are_nobody_unless_there_is_nothing_else() -> None:
     assert [(pet.area, pet.label) for pet in components(mask, margins)] == [(10, "dog")]
     mask[51, 50:59] = 1
     assert [pet.area for pet in components(mask, margins)] == [18, 10]
+    mask[20:30] = 1  # 1,000 pixels: ten are a crumb of that
+    assert [pet.area for pet in components(mask, margins)] == [1000]
 
 
 def test_one_pixel_is_an_animal_of_one_pixel() -> None:

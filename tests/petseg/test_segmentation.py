@@ -13,9 +13,10 @@ from skimage.draw import polygon2mask
 
 from petseg.errors import OutputError
 from petseg.pixels import decision
+from petseg.pixels.classes import COLORS
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import shrink
-from petseg.segmentation import COLORS, Segmentation
+from petseg.segmentation import Segmentation
 
 WIDTH, HEIGHT, SIDE = 100, 60, 32
 PHOTO = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.measure.perturbations import PERTURBATIONS
-from petseg.pixels.classes import CLASSES
-from petseg.segmentation import COLORS
+from petseg.pixels.classes import CLASSES, COLORS
 from train.report.inference import Photo
 from train.report.plots import save_figure
 from train.report.roc import Roc

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from petseg.errors import OutputError
+from petseg.pixels.classes import COLORS
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.saving import check_free, is_ours
-from petseg.segmentation import COLORS, Segmentation
+from petseg.segmentation import Segmentation
 from petseg.version import version
 
 
@@ -158,7 +159,7 @@ def test_kinds(answer: Segmentation, kind: str, name: str, mode: str, tmp_path: 
         ("a.jpg", "cutout", r"cannot hold a cutout; use \.png"),
         ("a.png", "json", r"use \.json"),
         ("a.gif", "overlay", r"use \.png or \.jpg"),
-        ("a.png", "outline", "give one of mask, mask-gray, cutout, overlay, json"),
+        ("a.png", "outline", "give one of mask, mask-gray, cutout, overlay, on, crop, sticker, json"),
         ("a.png", ["mask"], "is unknown"),
     ],
 )
