@@ -19,6 +19,9 @@ ENDINGS: dict[Kind, str] = {
     "mask-gray": ".mask-gray.png",
     "cutout": ".cutout.png",
     "overlay": ".overlay.jpg",
+    "on": ".on.jpg",
+    "crop": ".crop.jpg",
+    "sticker": ".sticker.png",
     "json": ".json",
 }
 """Kind of result -> what its file name ends in."""

@@ -50,9 +50,15 @@ class Pet(Rendered):
 
     def __post_init__(self) -> None:
         """Keep the mask from being written to."""
-        view = self.inside.view()
-        view.flags.writeable = False
-        object.__setattr__(self, "inside", view)
+        if self.inside.flags.writeable:
+            view = self.inside.view()
+            view.flags.writeable = False
+            object.__setattr__(self, "inside", view)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be unpickled or copied, which makes arrays that can be written to."""
+        self.__dict__.update(state)
+        self.__post_init__()
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_], label: str, score: float) -> Self:

@@ -202,7 +202,7 @@ class Segmentation(Rendered):
             return _frozen(self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)))
         return _frozen(decision.mask(self._letterbox, *self._seen, self.threshold))
 
-    @lazy
+    @property
     def pets(self) -> tuple[Pet, ...]:
         """Every animal by itself, largest first; none where the mask has no pet.
 
@@ -210,11 +210,15 @@ class Segmentation(Rendered):
         not tell animals apart yet: they are the regions of the mask that hang together
         (`petseg.pets.components`), so two cats that touch are one.
         """
+        # Made anew: kept, they and the answer would hold each other, and its photo, beyond its last use.
+        return tuple(pet.within(self) for pet in self._animals)
+
+    @lazy
+    def _animals(self) -> tuple[Pet, ...]:
+        """The same, kept, before they know the answer that they are part of."""
         if self.state is None:
-            found = components(self.mask, self._margins)
-        else:
-            found = (Pet.of(self.mask != 0, self.label, self.score),) if self.mask.any() else ()
-        return tuple(pet.within(self) for pet in found)
+            return components(self.mask, self._margins)
+        return (Pet.of(self.mask != 0, self.label, self.score),) if self.mask.any() else ()
 
     @lazy
     def probabilities(self) -> NDArray[np.float32]:

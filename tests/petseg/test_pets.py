@@ -1,6 +1,8 @@
 """Every animal by itself."""
 
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -52,15 +54,31 @@ def test_what_an_animal_is_cannot_be_changed() -> None:
         pet.label = "cat"  # type: ignore[misc]
 
 
+def test_they_do_not_keep_the_answer_alive() -> None:
+    result = answer()
+    alive = weakref.ref(result)
+    gc.disable()
+    try:
+        pets = result.pets
+        assert pets[0].whole is result
+        del result, pets
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 def test_no_pet_no_animals() -> None:
     assert answer(places=[]).pets == ()
 
 
 def test_they_are_worked_out_once_and_survive_pickling() -> None:
     result = answer()
-    assert result.pets is result.pets
+    assert all(one.inside is other.inside for one, other in zip(result.pets, result.pets, strict=True))
     again = pickle.loads(pickle.dumps(result)).pets
     assert [pet.box for pet in again] == [pet.box for pet in result.pets]
+    alone = pickle.loads(pickle.dumps(result.pets[0]))
+    assert alone.sticker(64).tobytes() == result.pets[0].sticker(64).tobytes()
+    assert not alone.inside.flags.writeable
 
 
 def test_stray_pixels_are_nobody_unless_there_is_nothing_else() -> None:
