@@ -23,6 +23,7 @@ from playwright.sync_api import Browser
 from benchmarks.visitor import Visitor, browsing, find_chromium
 from export.space.trial import SpaceError, running
 from petseg.app.examples import CHELSEA
+from petseg.measure.bench import machine
 from petseg.pixels import saving
 
 ROOT = Path(__file__).parents[1]
@@ -206,8 +207,6 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args()
-    from benchmarks.peer import machine  # needs LiteRT, which the functions above do not
-
     if (program := find_chromium()) is None:
         print("cannot measure: no Chromium here", file=sys.stderr)
         return 1

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer import PEER, Peer, machine
+from benchmarks.peer import PEER, Peer
 from petseg.errors import PetsegError
+from petseg.measure.bench import machine
 from petseg.measure.evaluation import Predictor
 from petseg.pixels import saving
 from train.data.arguments import add_photos
@@ -107,11 +108,19 @@ class GrabCut:
         pet = np.isin(self._labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
         if pet.any() and not pet.all():  # else it has no samples of one of the two, and refuses
             cv2.setRNGSeed(self._seed)
-            models = np.zeros((1, 65)), np.zeros((1, 65))
-            cv2.grabCut(self._small, self._labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+            background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # models that it makes
+            cv2.grabCut(
+                self._small,
+                self._labels,
+                (0, 0, 0, 0),  # no rectangle: the mask says it all
+                background,
+                foreground,
+                ITERATIONS,
+                cv2.GC_INIT_WITH_MASK,
+            )
             pet = np.isin(self._labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
         size = self._width, self._height
-        return cv2.resize(pet.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        return np.asarray(cv2.resize(pet.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def open_peers(names: list[str], path: Path, threads: int, seed: int) -> list[Clicked]:

@@ -207,7 +207,8 @@ def find_handlers(config: dict[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     for handler in config["dependencies"]:
         for element, _ in handler["targets"]:
-            found.setdefault(names.get(element), handler["id"])
+            if (name := names.get(element)) is not None:
+                found.setdefault(name, handler["id"])
     return found
 
 

@@ -99,6 +99,8 @@ def time_large(photo: Path, out: Path, rounds: int, threads: int) -> dict[str, f
     def once() -> None:
         saver = Saver(out, ["mask"], [target], one_file=False, opacity=0.5)
         for encoded in segmenter.each([photo], saver.encode, workers=1, keep_photos=False):
+            if isinstance(encoded, PetsegError):
+                raise encoded
             saver.write(target, encoded)
 
     for _ in range(3):

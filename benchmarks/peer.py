@@ -65,7 +65,8 @@ class Peer:
         self.run()
         table = np.zeros(256, np.uint8)
         table[list(VOC_CLASSES)] = list(VOC_CLASSES.values())
-        return table[self._interpreter.get_tensor(self._output)[0]]
+        classes: NDArray[np.uint8] = table[self._interpreter.get_tensor(self._output)[0]]
+        return classes
 
     def letterboxed(self, photo: Photo) -> NDArray[np.uint8]:
         """Mask at the photo's size, its aspect ratio kept on the way."""

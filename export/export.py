@@ -89,6 +89,7 @@ def to_onnx(part: Part, *, half: bool = True) -> onnx.ModelProto:
         external_data=False,
         verbose=False,
     )
+    assert program is not None  # which only an export without dynamo gives
     graph = program.model_proto
     strip_origin(graph)
     del graph.graph.value_info[:]  # shapes in between, which every runtime infers by itself

@@ -30,7 +30,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ValueError(f"the model's metadata have no key {METADATA_KEY!r}: it is no petseg model")
     model = onnx.ModelProto.FromString(model.SerializeToString())
     restore_single(model)
-    half = convert_float_to_float16(model, keep_io_types=True)
+    half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
     document = json.loads(documents[0].value) | {"precision": "float16"}
     for entry in half.metadata_props:
         if entry.key == METADATA_KEY:

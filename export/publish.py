@@ -20,6 +20,7 @@ import onnx
 from huggingface_hub import HfApi
 
 from export import card, space
+from export.card.facts import ROOT, CardError
 from export.space.trial import SpaceError
 from petseg import hub
 from petseg.errors import PetsegError
@@ -65,7 +66,7 @@ def assemble(
         CardError: the card cannot be made.
         PetsegError: there is no such model, or it is none of petseg's.
     """
-    checkpoint = checkpoint or card.ROOT / "train" / "checkpoints" / name
+    checkpoint = checkpoint or ROOT / "train" / "checkpoints" / name
     for needed in (WEIGHTS, CONFIG, publishing.PARITY):
         if not (checkpoint / needed).is_file():
             raise PublishError(f"{checkpoint / needed} is missing; model_cards/README.md says what makes it")
@@ -230,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.publish(options)
-    except (PublishError, card.CardError, SpaceError, PetsegError, OSError, ValueError) as error:
+    except (PublishError, CardError, SpaceError, PetsegError, OSError, ValueError) as error:
         print(f"not published: {error}", file=sys.stderr)
         return 1
     return 0

@@ -187,7 +187,7 @@ def compare(original: Exported, quantised: Exported, samples: Sequence[Sample], 
         masks = [segmenter(photo).mask for segmenter in segmenters]
         for evaluation, mask in zip(evaluations, masks, strict=True):
             evaluation.add(truth, mask)
-        same += np.count_nonzero(masks[0] == masks[1])
+        same += int(np.count_nonzero(masks[0] == masks[1]))
         pixels += truth.size
     float32, int8 = (figures(evaluation.report()) for evaluation in evaluations)
     return Comparison(len(samples), float32, int8, same / pixels, time_both(segmenters), threads)

@@ -4,13 +4,20 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from petseg.measure.perturbations import PERTURBATIONS
 from train.losses import LossConfig
 from train.models import ModelConfig
 
-PerturbationKind = Literal[tuple(PERTURBATIONS)]
+
+def _check_kind(kind: str) -> str:
+    if kind not in PERTURBATIONS:
+        raise ValueError(f"there is no perturbation {kind!r}; give one of {', '.join(PERTURBATIONS)}")
+    return kind
+
+
+PerturbationKind = Annotated[str, AfterValidator(_check_kind)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -90,7 +90,7 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
         count_false_alarms(results, [sample.read_image() for sample in unseen])
     reports = {result.model.name: result.report(options.threads) for result in results}
     for model in models if options.named else ():
-        answers = count_named(read_named(options.named), lambda photo, m=model: m(photo).segmentation.mask)
+        answers = count_named(read_named(options.named), model.mask)
         reports[model.name]["species_alone"] = answers
         print(f"{model.name}, {options.named}: {answers}")
     if len(results) == 1:

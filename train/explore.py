@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -195,7 +196,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def shares(labels: Sequence[str], counts: Sequence[tuple[int, ...]]) -> dict[str, dict[str, float]]:
     """Pixels of each label over all photos, and as a share of all pixels."""
-    sums = np.sum(counts, axis=0, dtype=np.int64)
+    sums = np.array(counts, np.int64).sum(0)
     return {
         label: {"pixels": int(count), "share": float(count / sums.sum())}
         for label, count in zip(labels, sums, strict=True)
@@ -322,7 +323,7 @@ def _draw_oddity(panel: Axes, fact: Facts) -> None:
     panel.set_title(f"{fact.pair.name}\n{why}", fontsize=8)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     save_figure(figure, path, dpi=100)
     plt.close(figure)
 

@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -37,7 +38,7 @@ DATABASE = "study.db"
 IDENTITY, ERROR = "space", "error"
 """User attributes of the study and of a failed trial."""
 
-PLOTS: dict[str, Callable] = {
+PLOTS: dict[str, Callable[..., Any]] = {
     "history": optuna.visualization.matplotlib.plot_optimization_history,
     "importance": optuna.visualization.matplotlib.plot_param_importances,
     "parallel": optuna.visualization.matplotlib.plot_parallel_coordinate,

@@ -42,7 +42,9 @@ class Categorical(Section):
 
     def suggest(self, trial: optuna.Trial, key: str) -> Value:
         """The trial's value of `key`."""
-        return trial.suggest_categorical(key, self.choices)
+        chosen = trial.suggest_categorical(key, self.choices)
+        assert chosen is not None  # which none of the choices is
+        return chosen
 
     def values(self) -> list[Value]:
         """All of them."""

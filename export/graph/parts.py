@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from petseg.models.manifest import FEATURES, PARTS
+from train.models.promptable import Promptable
 
 WHOLE = "model"
 """Name of the only part of a model in one graph."""
@@ -41,7 +42,7 @@ class Part:
 class Encoder(nn.Module):
     """What a promptable model does for a photo: (B, 3, S, S) uint8 to features."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Promptable) -> None:
         super().__init__()
         self.model = model
 
@@ -53,7 +54,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """What a promptable model does for a prompt: features and (B, 2, S, S) to logits (B, 3, S, S)."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Promptable) -> None:
         super().__init__()
         self.model = model
 
@@ -68,8 +69,7 @@ def split(model: nn.Module, size: int) -> list[Part]:
 
     Args:
         model: uint8 photos (B, 3, S, S), and prompts (B, 2, S, S) if its class attribute `prompts` names
-            any, to logits (B, 3, S, S). A promptable one with `encode(image)`, a tuple of tensors that
-            do not depend on the prompt, and `decode(features, prompt)` makes two parts.
+            any, to logits (B, 3, S, S). A `Promptable` makes two parts.
         size: S.
 
     Raises:
@@ -78,7 +78,7 @@ def split(model: nn.Module, size: int) -> list[Part]:
     """
     image = {"image": torch.zeros(2, 3, size, size, dtype=torch.uint8)}
     prompt = {"prompt": torch.zeros(2, 2, size, size)} if getattr(model, "prompts", ()) else {}
-    if prompt and hasattr(model, "encode") and hasattr(model, "decode"):
+    if isinstance(model, Promptable):
         encoder, decoder = Encoder(model).eval(), Decoder(model).eval()
         features = {f"{FEATURES}{i}": values for i, values in enumerate(encoder(**image))}
         logits = decoder(tuple(features.values()), **prompt)

@@ -46,7 +46,7 @@ def fold(model: onnx.ModelProto) -> None:
     by_channel = values.sum((2, 3))
     store(weight, values * slope[:, None, None])
     store(bias, numpy_helper.to_array(bias) + by_channel @ (first + GREY * slope))
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(GREY), "grey"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(GREY, np.float32), "grey"))
     for node in before:
         model.graph.node.remove(node)
     to_float = helper.make_node("Cast", ["image"], ["photo_float"], NODES[0], to=TensorProto.FLOAT)
@@ -84,8 +84,8 @@ def connect(model: onnx.ModelProto) -> None:
     graph = model.graph
     (rounded,) = (node for node in graph.node if _CENTRED in node.input)
     (restored,) = (node for node in graph.node if rounded.output[0] in node.input)
-    graph.initializer.append(numpy_helper.from_array(np.float32(1), "photo_scale"))
-    graph.initializer.append(numpy_helper.from_array(np.uint8(GREY), "photo_zero"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "photo_scale"))
+    graph.initializer.append(numpy_helper.from_array(np.array(GREY, np.uint8), "photo_zero"))
     restored.input[:] = ["image", "photo_scale", "photo_zero"]
     for node in [node for node in graph.node if node.name in NODES or node == rounded]:
         graph.node.remove(node)

@@ -21,7 +21,7 @@ from typing import Any
 from huggingface_hub import SpaceCard, SpaceCardData, constants
 from packaging.requirements import InvalidRequirement, Requirement
 
-from export.card import ROOT
+from export.card.facts import ROOT
 from export.space.trial import SpaceError, try_out
 from petseg.errors import PetsegError
 from petseg.models import bundle
@@ -216,9 +216,9 @@ def prove(folder: Path) -> None:
     Raises:
         SpaceError: what does not work.
     """
-    card = SpaceCard((folder / README).read_text(encoding="utf-8")).data
+    card = SpaceCard((folder / README).read_text(encoding="utf-8")).data.to_dict()
     index = Index.read(folder / PACKAGE / WEIGHTS)
-    try_out(folder, card.sdk_version, sorted(index.models), ROOT / "docs" / "chelsea.jpg", "cat")
+    try_out(folder, card["sdk_version"], sorted(index.models), ROOT / "docs" / "chelsea.jpg", "cat")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

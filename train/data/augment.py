@@ -4,6 +4,7 @@ Sizes and strengths stand here; the probabilities come from the config.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,11 +71,11 @@ class RandomPerturbation(v2.Transform):
             "seed": int(torch.randint(2**31, ())),
         }
 
-    def transform(self, inpt: object, params: dict[str, object]) -> object:
+    def transform(self, inpt: object, params: dict[str, Any]) -> object:
         """Damage images, leave masks alone."""
         if not isinstance(inpt, tv_tensors.Image):
             return inpt
-        damaged = perturb(np.ascontiguousarray(inpt.permute(1, 2, 0).numpy()), **params)  # type: ignore[arg-type]
+        damaged = perturb(np.ascontiguousarray(inpt.permute(1, 2, 0).numpy()), **params)
         return tv_tensors.Image(torch.from_numpy(damaged).permute(2, 0, 1))
 
 
@@ -87,7 +88,8 @@ class RandomTurn(v2.Transform):
 
     def transform(self, inpt: Tensor, params: dict[str, int]) -> Tensor:
         """Turn photo and mask alike."""
-        return tv_tensors.wrap(torch.rot90(inpt, params["quarters"], (-2, -1)), like=inpt)
+        turned: Tensor = tv_tensors.wrap(torch.rot90(inpt, params["quarters"], (-2, -1)), like=inpt)
+        return turned
 
 
 def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") -> v2.Transform:

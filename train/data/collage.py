@@ -73,7 +73,7 @@ def collage(
         generator: what is drawn comes from it.
     """
     flat = generator.random() < FLAT
-    image = sheet(generator) if flat else grounds[generator.integers(len(grounds))][0]
+    image = sheet(generator) if flat else grounds[int(generator.integers(len(grounds)))][0]
     scene = Scene(image, np.zeros(image.shape[:2], np.uint8), _species(0))
     if generator.random() < config.distractor:
         scene = paste_anywhere(scene, _disguised(grounds, donors, generator), generator)
@@ -99,7 +99,7 @@ def sheet(generator: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _one(donors: Sequence[Arrays], generator: np.random.Generator) -> Scene:
-    image, mask = donors[generator.integers(len(donors))]
+    image, mask = donors[int(generator.integers(len(donors)))]
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=3)[1:3]) + 1
     species = int(generator.choice(present))
     instances = np.where(mask == species, np.uint8(1), np.where(mask == BORDER, mask, np.uint8(0)))
@@ -109,9 +109,9 @@ def _one(donors: Sequence[Arrays], generator: np.random.Generator) -> Scene:
 def _disguised(grounds: Sequence[Arrays], donors: Sequence[Arrays], generator: np.random.Generator) -> Scene:
     """A pet's outline filled with a photo that shows none."""
     outline = _one(donors, generator)
-    other = grounds[generator.integers(len(grounds))][0]
+    other = grounds[int(generator.integers(len(grounds)))][0]
     height, width = outline.instances.shape
-    filled = cv2.resize(other, (width, height), interpolation=cv2.INTER_AREA)
+    filled = np.asarray(cv2.resize(other, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return Scene(filled, outline.instances, outline.species)
 
 

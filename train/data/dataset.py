@@ -109,17 +109,19 @@ def read_source(source: SourceConfig, root: Path, download: bool = False) -> lis
     return [TorchvisionSample(dataset, position[pair.name], pair) for pair in pairs]
 
 
-def split_validation(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+def split_validation(
+    samples: Sequence[AnySample], share: float, seed: int
+) -> tuple[list[AnySample], list[AnySample]]:
     """Hold out `share` of every breed, by seed and whatever the order of the samples.
 
     Breeds too small to give one photo give none.
     """
-    groups: dict[str, list[Sample]] = defaultdict(list)
+    groups: dict[str, list[AnySample]] = defaultdict(list)
     for sample in samples:
         groups[sample.breed].append(sample)
     generator = np.random.default_rng(seed)
-    training: list[Sample] = []
-    validation: list[Sample] = []
+    training: list[AnySample] = []
+    validation: list[AnySample] = []
     for breed in sorted(groups):
         ordered = sorted(groups[breed], key=lambda sample: sample.name)
         members = [ordered[i] for i in generator.permutation(len(ordered))]

@@ -48,7 +48,8 @@ class Scene:
     def numbers(self) -> NDArray[np.uint8]:
         """The animals that have pixels, ascending."""
         present = np.flatnonzero(np.bincount(self.instances.ravel(), minlength=256))
-        return present[(present != 0) & (present != BORDER)].astype(np.uint8)
+        numbers: NDArray[np.uint8] = present[(present != 0) & (present != BORDER)].astype(np.uint8)
+        return numbers
 
 
 def has_instances(sample: Sample) -> bool:
@@ -197,8 +198,10 @@ def _paste(
     """The scene's image and instances with `cut` over them where `layer` is not 0, scaled to `box`."""
     x0, y0, x1, y1 = box
     size = (x1 - x0, y1 - y0)
-    cut = cv2.resize(np.ascontiguousarray(cut), size, interpolation=cv2.INTER_AREA)
-    layer = cv2.resize(np.ascontiguousarray(layer), size, interpolation=cv2.INTER_NEAREST)
+    cut, layer = (
+        np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=how), np.uint8)
+        for plane, how in ((cut, cv2.INTER_AREA), (layer, cv2.INTER_NEAREST))
+    )
     solid = ((layer != 0) & (layer != BORDER)).astype(np.float32)
     alpha = cv2.GaussianBlur(solid, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE)[..., None]
     height, width = scene.instances.shape

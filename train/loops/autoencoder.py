@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from petseg.errors import ImageError
 from petseg.measure.datasets import IMAGE_SUFFIXES
@@ -20,7 +18,7 @@ from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import FILL
 from petseg.pixels.image import load
 from train.config import Config
-from train.data.dataset import Sample
+from train.data.dataset import PhotoDataset, Sample
 from train.loops.base import BEST, OnEpoch, state_folder, trains
 from train.loops.photos import PhotoBatch, PhotoTrainer
 from train.models.autoencoder import AutoencoderConfig
@@ -89,33 +87,38 @@ class ReconstructionTrainer(PhotoTrainer):
         ]
         return [*{id(sample): sample for sample in training}.values(), *unlabelled], validation
 
-    def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+    def build_datasets(self) -> tuple[PhotoDataset, PhotoDataset]:
         """As every model's, and a few photos to show."""
         training, validation = super().build_datasets()
-        count = min(self.config.reconstruction.samples, len(validation))  # type: ignore[arg-type]
+        count = min(self.config.reconstruction.samples, len(validation))
         self.shown = torch.stack([validation[index][0] for index in range(count)])
         return training, validation
 
     def step_loss(self, batch: PhotoBatch) -> Tensor:
         """Mean squared error; labels play no part."""
-        image, labels, _names = batch
+        image, _labels, _names = batch
         options = self.config.reconstruction
         seen = damage(image, options.noise, options.hidden)
-        return F.mse_loss(self.answer(self.model, seen, labels).float(), normalise(image))
+        return F.mse_loss(self.reconstruct(self.model, seen), normalise(image))
+
+    def reconstruct(self, model: nn.Module, image: Tensor) -> Tensor:
+        """Photos as a model gives them back, (B, 3, S, S) float32 in [-1, 1]."""
+        result: Tensor = model(image.contiguous(memory_format=torch.channels_last))
+        return result.float()
 
     def validate_batches(self, model: nn.Module) -> dict[str, float]:
         """Mean squared error on undamaged photos, and as a signal-to-noise ratio in dB."""
         errors = []
-        for image, labels, _names in self.valid_loader:
+        for image, _labels, _names in self.valid_loader:
             with self.accelerator.autocast():
-                result = self.answer(model, image, labels)
-            error = (result.float() - normalise(image)).square().mean((1, 2, 3))
+                result = self.reconstruct(model, image)
+            error = (result - normalise(image)).square().mean((1, 2, 3))
             errors.append(self.accelerator.gather_for_metrics(error))
-        error = torch.cat(errors).mean().item()
+        mean = float(torch.cat(errors).mean())
         return {
-            "val_loss": error,
+            "val_loss": mean,
             # The range of -1..1 is 2.
-            "val_psnr": 10 * math.log10(4 / max(error, 1e-12)),
+            "val_psnr": 10 * math.log10(4 / max(mean, 1e-12)),
         }
 
     def _report(self, row: dict[str, float], improved: bool) -> None:

@@ -113,7 +113,7 @@ class Trainer(ABC, Generic[Batch]):
         processes = self.accelerator.num_processes
         if not len(self.train_loader):
             raise ValueError(
-                f"{len(train_set)} photos do not fill one batch of {optim.batch_size} "
+                f"{len(self.train_loader.dataset)} photos do not fill one batch of {optim.batch_size} "
                 f"on each of {processes} processes"
             )
         # Accelerate moves the schedule on once for each process at every step.
@@ -298,7 +298,10 @@ class Gathered(nn.Module):
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Whole ones, in the model's order; all processes must ask for them."""
-        return (p.full_tensor() if isinstance(p, DTensor) else p for p in self.sharded.parameters(recurse))
+        return (
+            nn.Parameter(p.full_tensor(), requires_grad=False) if isinstance(p, DTensor) else p
+            for p in self.sharded.parameters(recurse)
+        )
 
 
 class Progress:

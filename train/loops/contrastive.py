@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from train.config import Config
 from train.data.captions import ANY, CaptionDataset, Captioner, fitting, read_captioned_splits
 from train.loops.base import Trainer, trains
-from train.models.contrastive import ContrastiveConfig, contrastive_loss
+from train.models.contrastive import ContrastiveConfig, DualEncoder, contrastive_loss
 
 CaptionBatch: TypeAlias = tuple[Tensor, Tensor, Tensor, list[str], list[str]]
 """Photos (B, 3, S, S) uint8; (B, 2) int64, what is true of them, and what captions say; captions; names."""
@@ -56,6 +56,7 @@ class ContrastiveTrainer(Trainer[CaptionBatch]):
 
     def validate_batches(self, model: nn.Module) -> dict[str, float]:
         """Zero-shot accuracy: which class's captions are closest; `val_loss` is that of the breeds."""
+        assert isinstance(model, DualEncoder)
         captioner = self.captioner
         breeds = model.embed_classes([captioner.breed_captions(breed) for breed in captioner.breeds])
         species = model.embed_classes([captioner.class_captions(number) for number in (1, 2)])

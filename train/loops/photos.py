@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from petseg.measure.metrics import FALSE_ALARM, confusion_matrix, iou, mean, pixel_accuracy
 from petseg.pixels.classes import BORDER
@@ -24,7 +23,7 @@ PhotoBatch: TypeAlias = tuple[Tensor, Tensor, list[str]]
 class PhotoTrainer(Trainer[PhotoBatch]):
     """`Trainer` on photos with masks, for every model that has no other."""
 
-    def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+    def build_datasets(self) -> tuple[PhotoDataset, PhotoDataset]:
         """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
         config, data = self.config, self.config.data
         training, validation = self.splits()

@@ -71,7 +71,7 @@ def shape_of(batch: Tensor) -> str:
 
 def table(rows: Sequence[Summary]) -> str:
     """Aligned columns under a heading, and below them the notes."""
-    cells = [("config", "family", "weights", "trainable", "input", "output")]
+    cells: list[Sequence[str]] = [("config", "family", "weights", "trainable", "input", "output")]
     for row in rows:
         counts = ("-" if count is None else f"{count:,}" for count in (row.total, row.trainable))
         cells.append((row.config, row.family, *counts, row.inputs, row.output))

@@ -270,4 +270,5 @@ class Autoencoder(nn.Module):
         if self.side and tuple(image.shape[-2:]) != (self.side, self.side):
             height, width = image.shape[-2:]
             raise ValueError(f"photo of {height} x {width}: the code takes {self.side} x {self.side} only")
-        return self.decoder(*self.encoder(normalise(image)))
+        result: Tensor = self.decoder(*self.encoder(normalise(image)))
+        return result

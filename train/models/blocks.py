@@ -125,7 +125,8 @@ class ResidualConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return self.activation(features + self.layers(features))
+        result: Tensor = self.activation(features + self.layers(features))
+        return result
 
 
 class GlobalContext(nn.Module):
@@ -143,7 +144,8 @@ class GlobalContext(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return features + self.project(features)
+        result: Tensor = features + self.project(features)
+        return result
 
 
 class PresenceHead(nn.Module):
@@ -205,7 +207,8 @@ class UpBlock(nn.Module):
         features = self.transposed(features) if self.transposed is not None else upsample(features, 2)
         if skip is not None:
             features = torch.cat([features, skip], dim=1)
-        return self.convolutions(features)
+        result: Tensor = self.convolutions(features)
+        return result
 
 
 def upsample(features: Tensor, factor: int) -> Tensor:

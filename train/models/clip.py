@@ -1,6 +1,6 @@
 """The CLIP family: a frozen image encoder and a small decoder that scores each class by its text."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from petseg.pixels.classes import CLASSES
 from train.models.clip_decoders import AttentionDecoder, FilmDecoder, PlainDecoder, enlarge
-from train.models.clip_encoders import EncoderConfig, open_encoder
+from train.models.clip_encoders import EncoderConfig, ImageEncoder, open_encoder
 from train.models.family import Need, family
 
 
@@ -56,7 +56,7 @@ class ClipConfig(EncoderConfig):
         """Whether the decoder is conditioned on text."""
         return self.decoder in ("film", "attention")
 
-    def around(self, encoder: nn.Module) -> nn.Module:
+    def around(self, encoder: ImageEncoder) -> ImageEncoder:
         """What the model has of its frozen encoder: that itself, or something around it."""
         return encoder
 
@@ -67,15 +67,17 @@ class ClipConfig(EncoderConfig):
         return self
 
 
-@family(ClipConfig)
-class Clip(nn.Module):
-    """uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S), without any label.
+class TextConditioned(nn.Module):
+    """What the models of the family are made of: a frozen encoder, a decoder, the texts about each class.
 
     The encoder is frozen, its parameters and its mode. The texts' embeddings are a buffer: neither a
     checkpoint nor an export needs a text tower or a tokenizer. S must be a multiple of the encoder's stride.
     """
 
     classes = len(CLASSES)
+    encoder: ImageEncoder
+    texts: Tensor | None
+    """(3, D); None for a decoder that reads no text."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
@@ -83,17 +85,23 @@ class Clip(nn.Module):
         encoder, texts = open_encoder(config)
         self.encoder = config.around(encoder)
         self.decoder = self._build_decoder(config)
-        if config.reads_text:
-            blank = torch.zeros(self.classes, self.encoder.embedding)
-            self.register_buffer("texts", blank if texts is None else texts)
+        if texts is None:
+            texts = torch.zeros(self.classes, self.encoder.embedding)
+        self.register_buffer("texts", texts if config.reads_text else None)
 
     def _build_decoder(self, config: ClipConfig) -> nn.Module:
-        encoder: Any = self.encoder
+        encoder = self.encoder
         # Told the species, it answers with all classes at once; else with one for each text.
         outputs = self.classes if config.oracle_text or not config.reads_text else 1
         if config.decoder == "film":
-            shape = {"blocks": config.blocks, "kernels": config.kernels}
-            return FilmDecoder(encoder.channels, encoder.embedding, config.widths, **shape, outputs=outputs)
+            return FilmDecoder(
+                encoder.channels,
+                encoder.embedding,
+                config.widths,
+                blocks=config.blocks,
+                kernels=config.kernels,
+                outputs=outputs,
+            )
         if config.decoder == "attention":
             return AttentionDecoder(encoder.channels, encoder.embedding, config.widths, outputs=outputs)
         return PlainDecoder(
@@ -106,11 +114,22 @@ class Clip(nn.Module):
             bias=config.bias,
         )
 
-    def train(self, mode: bool = True) -> "Clip":
+    def train(self, mode: bool = True) -> Self:
         """Training mode for all but the encoder."""
         super().train(mode)
         self.encoder.eval()
         return self
+
+    def texts_for(self, species: Tensor | None) -> Tensor | None:
+        """(1, 3, D) for all photos, (B, 1, D) where the species is told, None for a decoder without text."""
+        if self.texts is None:
+            return None
+        return self.texts[None] if species is None else self.texts[species][:, None]
+
+
+@family(ClipConfig)
+class Clip(TextConditioned):
+    """uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S), without any label."""
 
     def forward(self, image: Tensor, species: Tensor | None = None) -> Tensor:
         """Logits of background, cat and dog at the resolution of the input.
@@ -129,14 +148,7 @@ class Clip(nn.Module):
                 if self.oracle_text
                 else "this model takes no label: it was trained without oracle_text"
             )
-        logits = self.decoder(self.encoder(image), self._texts_for(species))
+        logits = self.decoder(self.encoder(image), self.texts_for(species))
         if self.mask_size:
             logits = enlarge(logits, (self.mask_size, self.mask_size))
         return enlarge(logits, (int(image.shape[-2]), int(image.shape[-1])))
-
-    def _texts_for(self, species: Tensor | None) -> Tensor | None:
-        """(1, 3, D) for all photos, (B, 1, D) where the species is told, None for a decoder without text."""
-        texts = getattr(self, "texts", None)
-        if texts is None:
-            return None
-        return texts[None] if species is None else texts[species][:, None]

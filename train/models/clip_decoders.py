@@ -26,7 +26,8 @@ class Film(nn.Module):
     def forward(self, features: Tensor, texts: Tensor) -> Tensor:
         """(B, K or 1, C, h, w), (B or 1, K, D) -> (B, K, C, h, w)."""
         scale, shift = self.project(texts)[..., None, None].chunk(2, dim=2)
-        return features * (1 + scale) + shift
+        modulated: Tensor = features * (1 + scale) + shift
+        return modulated
 
 
 class FilmBlock(nn.Module):
@@ -68,7 +69,8 @@ class FilmBlock(nn.Module):
         if self.below is not None and below is not None:
             # A pointwise convolution and an enlargement commute: the cheaper order.
             joined = joined + enlarge(self.below(below), side).unflatten(0, (-1, texts.shape[1]))
-        return self.blocks(self.film(joined, texts).flatten(0, 1))
+        result: Tensor = self.blocks(self.film(joined, texts).flatten(0, 1))
+        return result
 
 
 class FilmDecoder(nn.Module):
@@ -130,7 +132,8 @@ class ChannelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return features * self.weigh(features)
+        weighed: Tensor = features * self.weigh(features)
+        return weighed
 
 
 class AttentionDecoder(nn.Module):
@@ -208,7 +211,8 @@ class PlainDecoder(nn.Module):
         features = self.start(maps[0])
         for level in self.levels:
             features = level(features, None)
-        return self.head(features)
+        logits: Tensor = self.head(features)
+        return logits
 
 
 def up_blocks(
@@ -221,7 +225,8 @@ def up_blocks(
 
 def by_photo(logits: Tensor, texts: Tensor) -> Tensor:
     """What was worked out for each text beside each other: (B * K, C, h, w) -> (B, K * C, h, w)."""
-    return logits.unflatten(0, (-1, texts.shape[1])).flatten(1, 2)
+    of_texts: Tensor = logits.unflatten(0, (-1, texts.shape[1]))
+    return of_texts.flatten(1, 2)
 
 
 def enlarge(features: Tensor, side: tuple[int, int]) -> Tensor:

@@ -1,7 +1,5 @@
 """Frozen image encoders of CLIP's kind, with the text tower that belongs to each.
 
-An encoder maps uint8 photos (B, 3, S, S) to feature maps (B, C, h, w), deepest first, and has the attributes
-`channels` (C of each map), `embedding` (numbers of a text vector) and `stride` (S must be a multiple of it).
 The text tower is asked once, when the encoder is opened, and is not part of it.
 """
 
@@ -51,7 +49,9 @@ class VisionTransformer(BaseModel):
         except (OSError, ValueError) as error:
             raise FileNotFoundError(describe_missing(encoder, error)) from error
         # The text embeddings lie in the space of the whole model, whatever the vision part's default says.
-        sizes = config.vision_config.to_dict() | {"projection_dim": config.projection_dim}
+        vision = config.vision_config
+        assert isinstance(vision, CLIPVisionConfig)  # whatever it was made from
+        sizes = vision.to_dict() | {"projection_dim": config.projection_dim}
         return cls.model_validate({name: sizes[name] for name in cls.model_fields})
 
 
@@ -191,6 +191,9 @@ class EncoderConfig(FamilyConfig):
 class OpenAINorm(nn.Module):
     """0..255 -> the mean and spread that CLIP was trained with."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         for name, values in (("mean", OPENAI_CLIP_MEAN), ("std", OPENAI_CLIP_STD)):
@@ -201,7 +204,21 @@ class OpenAINorm(nn.Module):
         return (image.float() - self.mean) / self.std
 
 
-class TransformerEncoder(nn.Module):
+class ImageEncoder(nn.Module):
+    """uint8 photos (B, 3, S, S) -> feature maps (B, C, h, w), deepest first.
+
+    Attributes:
+        channels: C of each map.
+        embedding: numbers of a text vector.
+        stride: S must be a multiple of it.
+    """
+
+    channels: list[int]
+    embedding: int
+    stride: int
+
+
+class TransformerEncoder(ImageEncoder):
     """Hidden layers of transformers' CLIP vision transformer, as maps of stride `patch_size`.
 
     Position embeddings are interpolated, so that any multiple of the patch size fits.
@@ -225,7 +242,8 @@ class TransformerEncoder(nn.Module):
         self.layers = sorted(layers, reverse=True)
         self.channels = [config.hidden_size] * len(layers)
         self.embedding = embedding
-        self.stride: int = config.patch_size
+        assert isinstance(config.patch_size, int)  # CLIP's patches are squares
+        self.stride = config.patch_size
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """One (B, C, S / patch, S / patch) map for each layer, deepest first."""
@@ -239,7 +257,7 @@ class TransformerEncoder(nn.Module):
         return [state.transpose(1, 2).unflatten(2, (rows, -1)) for state in states]
 
 
-class ResNetEncoder(nn.Module):
+class ResNetEncoder(ImageEncoder):
     """The four stages of open_clip's ResNet (CLIP RN50), without its attention pooling.
 
     Args:
@@ -269,7 +287,7 @@ class ResNetEncoder(nn.Module):
         return maps
 
 
-class MiniEncoder(nn.Module):
+class MiniEncoder(ImageEncoder):
     """The photo side of a `DualEncoder` up to its last feature maps."""
 
     stride = 32
@@ -283,10 +301,11 @@ class MiniEncoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Maps of strides 32, 16, 8 and 4."""
         check_size(image, self.stride)
-        return self.mobilenet(normalise(image))[:0:-1]
+        maps: list[Tensor] = self.mobilenet(normalise(image))
+        return maps[:0:-1]
 
 
-def open_encoder(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+def open_encoder(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
     """The image encoder, and what its text tower says about each class, (3, D) of length 1.
 
     Without a pretrained encoder there is no text tower either: the texts are None.
@@ -302,7 +321,7 @@ def open_encoder(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
     return encoder.eval(), texts
 
 
-def _transformers(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+def _transformers(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
     if config.encoder is None:
         sizes = config.architecture
         assert isinstance(sizes, VisionTransformer)
@@ -317,13 +336,14 @@ def _transformers(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
     def embed(texts: Sequence[str]) -> Tensor:
         output = model.get_text_features(**tokenizer(list(texts), padding=True, return_tensors="pt"))
         # Before transformers 5 it was the tensor itself.
-        return output if isinstance(output, Tensor) else output.pooler_output
+        vectors: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+        return vectors
 
     texts = embed_prompts(embed, config.prompts)
-    return TransformerEncoder(model.vision_model, model.config.projection_dim, config.layers), texts
+    return TransformerEncoder(model.vision_model, texts.shape[1], config.layers), texts
 
 
-def _open_clip(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+def _open_clip(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
     try:
         open_clip = import_module("open_clip")
     except ModuleNotFoundError as error:
@@ -347,7 +367,7 @@ def _open_clip(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
     return encoder, embed_prompts(lambda texts: model.encode_text(tokenize(list(texts))), config.prompts)
 
 
-def _dual(config: EncoderConfig) -> tuple[nn.Module, Tensor | None]:
+def _dual(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
     if config.encoder is None:
         assert isinstance(config.architecture, ContrastiveConfig)
         return MiniEncoder(MobileNetV2Encoder(), config.architecture.embedding), None

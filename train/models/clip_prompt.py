@@ -3,17 +3,18 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import cv2
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from petseg.clicks.prompts import SIGMA, SIGMA_SIZE
-from train.models.clip import Clip, ClipConfig
+from train.models.clip import ClipConfig, TextConditioned
 from train.models.clip_decoders import enlarge
+from train.models.clip_encoders import ImageEncoder
 from train.models.family import family
 from train.models.promptable import Features, HeatEncoder, Promptable, PromptableConfig
 from train.models.unet import check_size
@@ -52,19 +53,15 @@ class ClipPromptConfig(PromptableConfig, ClipConfig):
             raise ValueError(f"blur must be odd, got {self.blur}")
         return self
 
-    def around(self, encoder: nn.Module) -> nn.Module:
+    def around(self, encoder: ImageEncoder) -> "PromptedEncoder":
         """The encoder that `heat` names around a frozen one."""
         if self.heat == "dot":
             return DotEncoder(encoder, radius=self.radius, blur=self.blur, alpha=self.alpha)
         return PointerEncoder(encoder, self.pointer) if self.heat == "pointer" else PictureEncoder(encoder)
 
 
-class PromptedEncoder(nn.Module, ABC):
-    """A frozen encoder that is shown the prompt as well.
-
-    Attributes:
-        channels, embedding, stride: as those of `clip`, see `clip_encoders`; channels are of what `forward`
-            gives.
+class PromptedEncoder(ImageEncoder, ABC):
+    """A frozen encoder that is shown the prompt as well; `channels` are of what `forward` gives.
 
     Args:
         clip: the frozen encoder.
@@ -72,12 +69,11 @@ class PromptedEncoder(nn.Module, ABC):
 
     prompts: tuple[str, ...] = ("point", "box")
 
-    def __init__(self, clip: nn.Module) -> None:
+    def __init__(self, clip: ImageEncoder) -> None:
         super().__init__()
-        self.clip: Any = clip
-        self.channels: list[int] = list(self.clip.channels)
-        self.embedding: int = self.clip.embedding
-        self.stride: int = self.clip.stride
+        self.clip = clip
+        self.channels = list(clip.channels)
+        self.embedding, self.stride = clip.embedding, clip.stride
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but the frozen encoder."""
@@ -101,8 +97,10 @@ class DotEncoder(PromptedEncoder):
     """
 
     prompts = ("point",)
+    kernel: Tensor
+    colours: Tensor
 
-    def __init__(self, clip: nn.Module, *, radius: float, blur: int, alpha: float) -> None:
+    def __init__(self, clip: ImageEncoder, *, radius: float, blur: int, alpha: float) -> None:
         super().__init__(clip)
         self.radius, self.alpha = radius, alpha
         line = torch.tensor(cv2.getGaussianKernel(blur, 0), dtype=torch.float32)
@@ -117,7 +115,8 @@ class DotEncoder(PromptedEncoder):
 
     def forward(self, features: Features, prompt: Tensor) -> Sequence[Tensor]:
         """CLIP's maps of the photo with dots."""
-        return self.clip(self.draw(features[0], prompt))
+        maps: Sequence[Tensor] = self.clip(self.draw(features[0], prompt))
+        return maps
 
     def draw(self, photo: Tensor, prompt: Tensor) -> Tensor:
         """(B, 3, S, S) 0..255 and (B, 2, S, S) -> (B, 3, S, S) 0..255."""
@@ -133,7 +132,7 @@ class DotEncoder(PromptedEncoder):
 class PointerEncoder(PromptedEncoder):
     """The photo's maps, with the prompt beside the deepest, read by an encoder that is trained."""
 
-    def __init__(self, clip: nn.Module, widths: Sequence[int]) -> None:
+    def __init__(self, clip: ImageEncoder, widths: Sequence[int]) -> None:
         super().__init__(clip)
         self.channels[0] += widths[-1]
         self.pointer = HeatEncoder(widths)
@@ -148,7 +147,7 @@ class PointerEncoder(PromptedEncoder):
 class PictureEncoder(PromptedEncoder):
     """The photo's maps, each beside CLIP's own of the prompt: red evidence for, blue evidence against."""
 
-    def __init__(self, clip: nn.Module) -> None:
+    def __init__(self, clip: ImageEncoder) -> None:
         super().__init__(clip)
         self.channels = [2 * channels for channels in self.channels]
 
@@ -160,20 +159,22 @@ class PictureEncoder(PromptedEncoder):
 
 
 @family(ClipPromptConfig)
-class ClipPrompt(Promptable, Clip):
-    """A `Clip` that answers for the clicked thing; see `Promptable` for what goes in and comes out.
+class ClipPrompt(Promptable, TextConditioned):
+    """A CLIP that answers for the clicked thing; see `Promptable` for what goes in and comes out.
 
     With `binary` the decoder says of each pixel whether it belongs to the clicked cat, by the text of
     "cat", and whether to the clicked dog, by that of "dog": two yes-or-no questions in place of one about the
     pet, whose class would stay open. They become the logits of cat and dog; the background's are 0.
     """
 
+    encoder: PromptedEncoder
+
     def __init__(self, config: ClipPromptConfig) -> None:
         super().__init__(config)
         self.binary = config.binary
         self.prompts, self.stride = self.encoder.prompts, self.encoder.stride
 
-    def train(self, mode: bool = True) -> "ClipPrompt":
+    def train(self, mode: bool = True) -> Self:
         """Training mode for all but the frozen encoder."""
         super().train(mode)
         self.encoder.train(mode)
@@ -185,7 +186,7 @@ class ClipPrompt(Promptable, Clip):
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:
         """See `Promptable`."""
-        texts = self._texts_for(None)
+        texts = self.texts_for(None)
         if self.binary and texts is not None:
             texts = texts[:, 1:]
         logits = self.decoder(self.encoder(features, prompt), texts)

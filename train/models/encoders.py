@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import Unpack
+from typing import Any, Unpack, cast
 
 import timm
 import torch
@@ -121,6 +121,10 @@ class TimmEncoder(nn.Module):
         FileNotFoundError: the file does not exist.
     """
 
+    network: Any  # of which torch's types know no feature maps
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, name: str, weights: str | None = None, *, head: bool = False) -> None:
         super().__init__()
         file = weights if weights is not None and weights.endswith(".safetensors") else None
@@ -132,7 +136,7 @@ class TimmEncoder(nn.Module):
         tagged = f"{name}.{weights}" if weights and not file else name
         options = {"num_classes": 0} if head else {"features_only": True}
         try:
-            self.network = timm.create_model(tagged, pretrained=tagged != name, **options)
+            self.network = cast(Any, timm.create_model(tagged, pretrained=tagged != name, **options))
         except (RuntimeError, AttributeError) as error:
             raise ValueError(f"timm does not give {tagged!r} as an encoder: {error}") from error
         if file is not None:
@@ -146,8 +150,10 @@ class TimmEncoder(nn.Module):
         self.channels: list[int] = [level["num_chs"] for level in described]
         self.head_channels = int(self.network.num_features) if head else 0
         self.finest_stride = int(described[0]["reduction"])
-        pretrained = self.network.pretrained_cfg if head else timm.get_pretrained_cfg(name).to_dict()
-        mean, std = (torch.tensor(pretrained[key])[:, None, None] for key in ("mean", "std"))
+        # Those of the network, not of the weights' tag: a checkpoint is opened without the tag.
+        if (normalised := timm.get_pretrained_cfg(name)) is None:
+            raise ValueError(f"timm does not say how {name!r} wants its photos normalised")
+        mean, std = (torch.tensor(values)[:, None, None] for values in (normalised.mean, normalised.std))
         self.register_buffer("scale", 0.5 / std, persistent=False)
         self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
 
@@ -157,8 +163,8 @@ class TimmEncoder(nn.Module):
         if not self.head_channels:
             maps: list[Tensor] = self.network(image)
             return maps
-        last, maps = self.network.forward_intermediates(image)
-        return [*maps, last]
+        last, intermediate = self.network.forward_intermediates(image)
+        return [*intermediate, last]
 
 
 TRAINED_ON = {

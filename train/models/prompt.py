@@ -1,5 +1,6 @@
 """The promptable family: a U-Net looks at the photo once, a light head answers each prompt."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
@@ -71,7 +72,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return features + self.layers(features)
+        result: Tensor = features + self.layers(features)
+        return result
 
 
 class PromptLevel(nn.Module):
@@ -123,10 +125,11 @@ class PromptLevel(nn.Module):
         if self.below is not None and below is not None:
             # A pointwise convolution and an enlargement commute: the cheaper order.
             result = result + upsample(self.below(below), 2)
-        return self.blocks(self.start(result))
+        convolved: Tensor = self.blocks(self.start(result))
+        return convolved
 
 
-def pyramid(prompt: Tensor, maps: Features) -> tuple[list[Tensor], list[Tensor]]:
+def pyramid(prompt: Tensor, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """The prompt at the resolution of each map, coarsest first.
 
     Returns:
@@ -208,7 +211,7 @@ class PromptNet(Promptable):
         self.freeze = config.freeze
         self.unet = UNet(config.unet)
         self.stride = self.unet.stride
-        channels = [block.out_channels for block in self.unet.decoder]
+        channels = self.unet.widths
         widths = config.widths
         for name, values in (("widths", widths), ("blocks", config.blocks), ("kernels", config.kernels)):
             if len(values) != len(channels):

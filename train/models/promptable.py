@@ -125,4 +125,5 @@ class HeatEncoder(nn.Module):
         """(B, 2, S, S) -> (B, widths[-1], *side), whatever S."""
         height, width = (length << len(self.levels) for length in side)
         prompt = F.interpolate(prompt, size=(height, width), mode="bilinear", align_corners=False)
-        return self.levels(prompt)
+        read: Tensor = self.levels(prompt)
+        return read

@@ -80,7 +80,11 @@ class Answer(NamedTuple):
 class UNet(nn.Module):
     """U-Net (arXiv:1505.04597): uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S).
 
-    Normalisation to [-1, 1] is part of the model. S must be a multiple of `stride`.
+    Normalisation to [-1, 1] is part of the model.
+
+    Attributes:
+        stride: S must be a multiple of it.
+        widths: channels of the decoder's levels, coarsest first.
     """
 
     classes = 3
@@ -107,7 +111,7 @@ class UNet(nn.Module):
             self.encoder = TimmEncoder(name, config.weights, head=config.presence)
         channels = self.encoder.channels
         self.stride = self.encoder.finest_stride * 2 ** (len(channels) - 1)
-        widths = config.decoder or channels[-2::-1]
+        self.widths = widths = config.decoder or channels[-2::-1]
         if len(widths) != len(channels) - 1:
             raise ValueError(f"decoder needs {len(channels) - 1} widths for this encoder, got {widths}")
         self.context = GlobalContext(channels[-1]) if config.context else nn.Identity()

@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from petseg import Segmenter
+from petseg import Segmentation, Segmenter
 from petseg.clicks.prompts import Prompt, encode
 from petseg.pixels import decision
 from train.checkpoint import load_checkpoint
 from train.config import Config
+from train.models.promptable import Promptable
 from train.report.inference import check_species, is_checkpoint, letterboxed
 
 Photo = NDArray[np.uint8]
@@ -19,19 +20,23 @@ Classes = NDArray[np.uint8]
 
 
 class Clicked(Protocol):
-    """What can be pointed at: it is asked about one animal after the other.
+    """What can be pointed at: it is asked about one animal after the other."""
 
-    Attributes:
-        name: for people.
-        most: clicks that it takes for an animal, None for any number.
-        boxes: whether it takes a box.
-        species: whether its answers tell cats from dogs.
-    """
+    @property
+    def name(self) -> str:
+        """For people."""
 
-    name: str
-    most: int | None
-    boxes: bool
-    species: bool
+    @property
+    def most(self) -> int | None:
+        """Clicks that it takes for an animal, None for any number."""
+
+    @property
+    def boxes(self) -> bool:
+        """Whether it takes a box."""
+
+    @property
+    def species(self) -> bool:
+        """Whether its answers tell cats from dogs."""
 
     def start(self, photo: Photo) -> None:
         """Turn to an animal of this (H, W, 3) uint8 photo, often that of the last one; forget its clicks."""
@@ -56,6 +61,7 @@ class ClickedSegmenter:
         segmenter.check_takes(["point"])
         self.name, self.boxes = segmenter.name, "box" in segmenter.manifest.prompts
         self._segmenter = segmenter
+        self._last: Segmentation | None = None
 
     def start(self, photo: Photo) -> None:
         """See `Clicked`."""
@@ -89,10 +95,9 @@ class ClickedCheckpoint:
     most, species = None, True
 
     def __init__(self, name: str, model: nn.Module, size: int) -> None:
-        takes = getattr(model, "prompts", ())
-        if "point" not in takes:
+        if not (isinstance(model, Promptable) and "point" in model.prompts):
             raise ValueError(f"{name} takes no clicks; give a promptable model")
-        self.name, self.boxes = f"{name}, whole photo", "box" in takes
+        self.name, self.boxes = f"{name}, whole photo", "box" in model.prompts
         self._model, self._size = model, size
         self._photo: Photo | None = None
 

@@ -82,7 +82,8 @@ def depth(mask: Mask, *, exact: bool = False) -> NDArray[np.float32]:
     Unless `exact` it is the 5 x 5 approximation, good to about 2 % and twice as fast.
     """
     padded = np.pad(mask.astype(np.uint8), 1)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE if exact else 5)[1:-1, 1:-1]
+    distances = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE if exact else 5)
+    return np.asarray(distances, np.float32)[1:-1, 1:-1]
 
 
 def deepest(mask: Mask) -> tuple[float, float]:

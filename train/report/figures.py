@@ -145,9 +145,8 @@ def plot_robustness(
         published: perturbation -> strength and that model's Dice there, drawn as a star.
     """
     figure = Figure(figsize=(13, 11), layout="constrained")
-    for part, (figures, title) in zip(
-        figure.subfigures(2, 1), (("miou", "mIoU"), ("mean_dice", "mean Dice")), strict=True
-    ):
+    parts = figure.subfigures(2, 1, squeeze=False).flat
+    for part, (figures, title) in zip(parts, (("miou", "mIoU"), ("mean_dice", "mean Dice")), strict=True):
         panels = part.subplots(2, 4, sharey=True)
         for panel, (kind, perturbation) in zip(panels.flat, PERTURBATIONS.items(), strict=True):
             for number, (model, rows) in enumerate(curves.items()):

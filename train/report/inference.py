@@ -68,7 +68,8 @@ class Answer:
     def classes(self) -> NDArray[np.uint8]:
         """(h, w) uint8, in the model's pixels: the classes of the part of the square that shows the photo."""
         rows, columns = self.letterbox.inner
-        return self.logits[:, rows, columns].argmax(0).astype(np.uint8)
+        classes: NDArray[np.uint8] = self.logits[:, rows, columns].argmax(0).astype(np.uint8)
+        return classes
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class Model:
         look = first if self.fill == "mean" else look_again(first, photo, self.fill, self._run_all)
         return Answer(*look, Segmentation(*look, photo, self.name))
 
+    def mask(self, photo: Photo) -> NDArray[np.uint8]:
+        """(H, W) uint8 of an (H, W, 3) uint8 photo."""
+        return self(photo).segmentation.mask
+
     def _run_all(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.stack([self.run(torch.from_numpy(image)[None]) for image in images])
 
@@ -110,7 +115,8 @@ class Model:
 
         @torch.inference_mode()
         def run(batch: Tensor) -> NDArray[np.float32]:
-            return network(batch)[0].float().numpy()
+            logits: NDArray[np.float32] = network(batch)[0].float().numpy()
+            return logits
 
         return cls(name, size, parameter_count(network), bytes, run, fill)
 
@@ -149,7 +155,8 @@ def open_model(name: str, size: int | None = None, threads: int = 0) -> Model:
     weight = sum(file.path.stat().st_size for file in files)
 
     def run(batch: Tensor) -> NDArray[np.float32]:
-        return network.run(np.ascontiguousarray(batch.numpy()))[0]
+        logits: NDArray[np.float32] = network.run(np.ascontiguousarray(batch.numpy()))[0]
+        return logits
 
     return Model(name, manifest.size, manifest.parameters, weight, run, manifest.fill)
 

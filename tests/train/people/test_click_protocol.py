@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from petseg.measure.datasets import read_pairs
 from tests.support.drawing import draw_labels, paint, write_oxford
@@ -18,6 +18,7 @@ from train.checkpoint import save_checkpoint
 from train.config import Config
 from train.data.dataset import read_splits
 from train.models import build
+from train.models.promptable import Promptable
 from train.people import clicks
 from train.people.clicked import ClickedCheckpoint
 from train.people.clicks import Animal, choose, click_through, find_animals, measure, next_click, read_sets
@@ -308,10 +309,10 @@ def test_main_evaluates_a_checkpoint_on_what_it_held_out(
 def test_a_checkpoint_answers_as_its_export_would(make_config: Callable[..., Config]) -> None:
     """The photo is encoded once for all its animals, clicks add up, and `start` forgets them."""
 
-    class Near(nn.Module):
+    class Near(Promptable):
         """A dog where the evidence for is strong."""
 
-        prompts, encoded = ("point",), 0
+        prompts, stride, encoded = ("point",), 1, 0
 
         def encode(self, image: Tensor) -> tuple[Tensor]:
             assert (image.shape, image.dtype) == ((1, 3, 40, 40), torch.uint8)
