@@ -26,6 +26,7 @@ from petseg.pixels import saving
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
+from train.data.arguments import split_of
 from train.data.dataset import kept_aside
 
 ROOT = Path(__file__).parents[1]
@@ -195,7 +196,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="for each of the two")
     parser.add_argument("--rounds", type=int, default=100, help="measurements of each")
     parser.add_argument("--data", type=Path, help="also evaluate both on this folder of photos with masks")
-    parser.add_argument("--split", default="test", help="list of names, for the Oxford layout")
+    parser.add_argument("--split", help="list of names, for the Oxford layout; default there: test")
+    parser.set_defaults(default_split="test")
     parser.add_argument(
         "--no-pets", type=Path, metavar="FOLDER", help="and on this one of photos without, for false alarms"
     )
@@ -211,7 +213,7 @@ def main() -> int:
             options.model, device="cpu", threads=options.threads, precision=options.precision
         )
         peer = Peer(options.peer, options.threads)
-        pairs = read_pairs(options.data, options.split) if options.data else []
+        pairs = read_pairs(options.data, split_of(options)) if options.data else []
         without_pets = unseen_by(segmenter.name, options.no_pets) if options.no_pets else []
         isnet = IsNet(options.isnet, options.threads) if options.isnet else None
     except (PetsegError, OSError, ValueError) as error:

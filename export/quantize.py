@@ -47,7 +47,7 @@ from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 from train.config import Config
-from train.data.arguments import OXFORD, add_photos
+from train.data.arguments import OXFORD, add_photos, split_of
 from train.data.dataset import Sample, read_source, split_validation
 
 PHOTOS, SEED = 48, 0
@@ -239,7 +239,7 @@ def run(options: argparse.Namespace) -> None:
     chosen = np.random.default_rng(SEED).permutation(len(training))[:PHOTOS]
     original = export(options.checkpoint, name=options.name, half=False)
     quantised = quantise(original, [training[index].read_image() for index in chosen])
-    samples = held_out if options.held_out else read_pairs(options.data, options.split)
+    samples = held_out if options.held_out else read_pairs(options.data, split_of(options))
     comparison = compare(original, quantised, samples, options.threads)
     print_comparison(comparison)
     comparison.check()

@@ -43,7 +43,7 @@ from petseg.models.manifest import METADATA_KEY, Manifest
 from petseg.pixels import saving
 from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256, load_checkpoint
-from train.data.arguments import add_photos
+from train.data.arguments import add_photos, split_of
 from train.models import parameter_count
 
 BATCH_SIZES = (1, 2, 5, 16)
@@ -350,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the report here")
     options = parser.parse_args(arguments)
     try:
-        photos = read_photos(options.data, options.split, options.photos)
+        photos = read_photos(options.data, split_of(options), options.photos)
         asked = {"tolerance": options.tolerance, "precision": options.precision}
         report = asdict(verify(options.checkpoint, options.path, photos, **asked))
     except (VerificationError, ExportError, PetsegError, OSError, ValueError, RuntimeError) as error:

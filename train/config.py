@@ -10,6 +10,8 @@ from petseg.measure.perturbations import PERTURBATIONS
 from train.losses import LossConfig
 from train.models import ModelConfig
 
+CONFIGS = Path(__file__).with_name("configs")
+
 
 def _check_kind(kind: str) -> str:
     if kind not in PERTURBATIONS:
@@ -293,6 +295,21 @@ class Config(Section):
         return Path(self.multiply.output or f"runs/{self.name}-copies")
 
 
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """A TOML file.
+
+    Raises:
+        FileNotFoundError: there is none; the message says which there are.
+        ValueError: it is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no config {str(path)!r}; {_neighbours(Path(path))}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"config {str(path)!r} is no TOML: {error}") from error
+
+
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Read a TOML config.
 
@@ -301,10 +318,10 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         overrides: "section.key=value" strings, the value in TOML syntax (bare words are strings).
 
     Raises:
+        FileNotFoundError, ValueError: as `read_toml`; or an override has no "=", or goes into no table.
         pydantic.ValidationError: a key is unknown or a value does not fit.
-        ValueError: an override has no "=", or goes into something that is no table.
     """
-    document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    document = read_toml(path)
     for override in overrides or []:
         key, separator, text = override.partition("=")
         if not separator:
@@ -317,6 +334,12 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
                 raise ValueError(f"override {override!r}: {parent} is no table")
         table[last] = _toml_value(text)
     return Config.model_validate(document)
+
+
+def _neighbours(path: Path) -> str:
+    """Which configs there are where one was looked for, or else in the repository."""
+    folder = path.parent if any(path.parent.glob("*.toml")) else CONFIGS
+    return f"in {folder} are {', '.join(sorted(found.name for found in folder.glob('*.toml')))}"
 
 
 def _toml_value(text: str) -> Any:

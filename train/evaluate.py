@@ -20,7 +20,7 @@ from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
 from train.config import Config
-from train.data.arguments import add_photos
+from train.data.arguments import add_photos, split_of
 from train.data.dataset import kept_aside
 from train.models.stored import CONFIG
 from train.people import clicks
@@ -83,7 +83,7 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate all models on whole photos, print the figures, and draw what is asked for."""
     torch.set_num_threads(options.threads)
     models = open_models(options.models, options.size, options.threads)
-    pairs = read_pairs(options.data, options.split)
+    pairs = read_pairs(options.data, split_of(options))
     results = compare(models, pairs)
     if options.no_pets:
         unseen = kept_aside(options.no_pets, known_configs(options.models))

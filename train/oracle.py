@@ -18,7 +18,7 @@ from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
-from train.data.arguments import add_photos
+from train.data.arguments import add_photos, split_of
 from train.report.inference import letterboxed
 
 PREFIX = "oracle_"
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model, config = load_checkpoint(options.checkpoint)
     if "true species" not in config.model.needs:
         parser.error(f"{options.checkpoint} was trained without oracle_text: use python -m train.evaluate")
-    report = measure(model, read_pairs(options.data, options.split), config.data.size)
+    report = measure(model, read_pairs(options.data, split_of(options)), config.data.size)
     figures = {name: value for name, value in report.items() if isinstance(value, int | float)}
     print("\n".join(f"{name:<34}{value:.4g}" for name, value in figures.items()))
     if options.json:

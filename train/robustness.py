@@ -20,7 +20,7 @@ from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
 from petseg.pixels import saving
-from train.data.arguments import add_photos
+from train.data.arguments import add_photos, split_of
 from train.report.comparison import read_checked
 from train.report.figures import Panel, file_name, plot_panels, plot_robustness
 from train.report.inference import Model, open_models
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         models = open_models(options.models)
-        pairs = read_pairs(options.data, options.split)
+        pairs = read_pairs(options.data, split_of(options))
         curves = measure(models, pairs, options.levels)
         print(format_curves(curves))
         if options.json:

@@ -3,16 +3,15 @@
 import itertools
 import json
 import math
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import optuna
-from pydantic import Discriminator, Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, field_validator, model_validator
 
-from train.config import Config, Section, load_config
+from train.config import Config, Section, load_config, read_toml
 
 Value = bool | int | float | str
 Point = dict[str, Value]
@@ -216,7 +215,7 @@ class SearchConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a search goes on; more trials may be asked for."""
-        base = tomllib.loads(Path(self.config).read_text(encoding="utf-8"))
+        base = read_toml(self.config)
         return self.model_dump(mode="json", exclude={"trials", "output"}) | {"config": base}
 
 
@@ -232,13 +231,14 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SearchConfig:
         FileNotFoundError: it or its base config is missing.
     """
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        space = SearchConfig.model_validate(document)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        space = SearchConfig.model_validate(read_toml(path))
+    except ValueError as error:
         raise SpaceError(f"{path}: {error}") from error
     space = space.model_copy(update={"overrides": [*space.overrides, *overrides]})
-    if not Path(space.config).is_file():
-        raise FileNotFoundError(f"{path}: the base config {space.config} is missing")
+    try:
+        read_toml(space.config)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{path}: its base config: {error}") from error
     first: Point = {key: parameter.ends()[0] for key, parameter in space.space.items()}
     for key, parameter in space.space.items():
         for value in parameter.ends():

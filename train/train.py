@@ -24,7 +24,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last whole epoch")
     options = parser.parse_args(arguments)
-    config = load_config(options.config, options.set)
+    try:
+        config = load_config(options.config, options.set)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"cannot train {options.config}: {error}\n")
     trainer_class(config.model)(config).fit(resume=options.resume)
     PartialState().destroy_process_group()
 

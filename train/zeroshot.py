@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model, config = load_checkpoint(options.checkpoint)
     if not isinstance(model, DualEncoder):
         parser.error(f"{options.checkpoint} is a {config.model.family}; only a dual encoder reads captions")
-    source = SourceConfig(path=options.data.name, layout="oxford", split=options.split)
+    source = SourceConfig(
+        path=options.data.name, layout="oxford", split=options.split or options.default_split
+    )
     photos = read_captioned(source, options.data.parent)
     report = measure(model, photos, Captioner(photos, config.captions), config.data.size)
     print("\n".join(f"{name:<22}{value:.4g}" for name, value in report.items() if name != "by_breed"))

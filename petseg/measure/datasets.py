@@ -26,6 +26,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 """File names that end so are photos; those of the second line may need a newer Pillow, or pillow-heif."""
 
+_TRIMAPS = Path("annotations", "trimaps")
 _TRIMAP_PET, _TRIMAP_BACKGROUND = 1, 2
 
 
@@ -103,6 +104,11 @@ def read_labels(path: Path, labels: LabelMap | None = None) -> NDArray[np.uint8]
         raise ImageError(f"mask {path} cannot be read: {error}") from error
 
 
+def has_trimaps(folder: Path) -> bool:
+    """Whether a folder is in the Oxford-IIIT Pet layout."""
+    return (folder / _TRIMAPS).is_dir()
+
+
 def read_pairs(
     folder: str | Path,
     split: str | None = None,
@@ -123,8 +129,8 @@ def read_pairs(
             ignored, and no pet.
     """
     folder = Path(folder)
-    trimaps = folder / "annotations" / "trimaps"
-    mask_folder = trimaps if trimaps.is_dir() else folder / masks
+    trimaps = folder / _TRIMAPS
+    mask_folder = trimaps if has_trimaps(folder) else folder / masks
     images = folder / "images"
     for needed in (images, mask_folder):
         if not needed.is_dir():

@@ -147,3 +147,16 @@ def test_every_augmentation_is_a_probability() -> None:
         for bad in (-0.01, 1.01, "often"):
             with pytest.raises(ValidationError, match=name):
                 AugmentConfig.model_validate({name: bad})
+
+
+def test_a_config_that_is_not_there_names_those_that_are(toml: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"no config '.*unett\.toml'; in .* are {toml.name}"):
+        load_config(toml.with_name("unett.toml"))
+    with pytest.raises(FileNotFoundError, match=r"in .*configs are .*prompt\.toml, .*unet\.toml"):
+        load_config("nowhere/unet.toml")
+
+
+def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("name = ")
+    with pytest.raises(ValueError, match=r"a\.toml' is no TOML"):
+        load_config(tmp_path / "a.toml")

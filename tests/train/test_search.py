@@ -323,7 +323,7 @@ def test_a_bad_space_is_explained(make_space: MakeSpace, fields: dict[str, Any],
 def test_missing_files(make_space: MakeSpace, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.toml"):
         load_space(tmp_path / "nowhere.toml")
-    with pytest.raises(FileNotFoundError, match=r"the base config elsewhere\.toml is missing"):
+    with pytest.raises(FileNotFoundError, match=r"its base config: there is no config .elsewhere\.toml"):
         load_space(make_space(config="elsewhere.toml"))
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(SpaceError, match=r"broken\.toml: Invalid"):

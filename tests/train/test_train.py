@@ -78,11 +78,6 @@ def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert "usage:" in capsys.readouterr().err
 
 
-def test_missing_config() -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        main(["--config", "/nowhere/x.toml"])
-
-
 @pytest.mark.slow
 def test_accelerate_launch(toml: Path, tmp_path: Path) -> None:
     done = launch(ROOT / "train/train.py", "--config", str(toml))
@@ -129,3 +124,17 @@ def test_two_processes(make_config: MakeConfig, tmp_path: Path) -> None:
     resumed, _ = run("broken", resume=True)
     assert resumed["history"] == first["history"]
     assert resumed["average"] == first["average"]
+
+
+def test_a_typo_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text, said in (
+        ("unett.toml", None, "there is no config"),
+        ("typo.toml", 'name = "x"\nlearning_rat = 1', "learning_rat"),
+    ):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(SystemExit, match="1"):
+            main(["--config", str(tmp_path / name)])
+        errors = capsys.readouterr().err
+        assert errors.startswith(f"cannot train {tmp_path / name}: ")
+        assert said in errors

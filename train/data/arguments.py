@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from petseg.measure.datasets import has_trimaps
+
 OXFORD = Path("../shared/data/oxford-iiit-pet")
 """Where they look unless they are told."""
 
@@ -12,9 +14,16 @@ def add_photos(parser: argparse.ArgumentParser, split: str = "test") -> None:
 
     Args:
         parser: of the command.
-        split: default of `--split`.
+        split: default of `--split` in the Oxford layout.
     """
     parser.add_argument("--data", type=Path, default=OXFORD, help="photos with masks; default: %(default)s")
-    parser.add_argument(
-        "--split", default=split, help="list of names, for the Oxford layout; default: %(default)s"
-    )
+    parser.add_argument("--split", help=f"list of names, for the Oxford layout; default there: {split}")
+    parser.set_defaults(default_split=split)
+
+
+def split_of(options: argparse.Namespace) -> str | None:
+    """The list that `--split` names; without it the command's own in the Oxford layout, else every mask."""
+    if options.split is not None:
+        return options.split or None
+    split: str = options.default_split
+    return split if has_trimaps(options.data) else None

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import CLICK_LIMIT, CLICKS, TARGETS, ClickEvaluation, binary_iou, mean, species_of
 from train.config import Config, load_config
+from train.data.arguments import split_of
 from train.data.dataset import Sample, read_splits
 from train.data.scenes import Scene, has_instances, read_scene
 from train.people import targets
@@ -93,7 +94,7 @@ def choose(animals: Sequence[Animal], limit: int | None, seed: int) -> list[Anim
     return [animals[index] for index in np.sort(chosen)]
 
 
-def read_sets(data: Path, split: str, config: Config) -> dict[str, list[Animal]]:
+def read_sets(data: Path, split: str | None, config: Config) -> dict[str, list[Animal]]:
     """The animals of both sets; see `DEFINITIONS`.
 
     Args:
@@ -275,10 +276,10 @@ def simulate(methods: Sequence[Clicked], own: Config | None, options: argparse.N
     Args:
         methods: who answers.
         own: the config of the checkpoint that is evaluated, if it is one.
-        options: those of `add_arguments`, and `data` and `split` as for `read_sets`.
+        options: those of `add_arguments`, and of `train.data.arguments.add_photos`.
     """
     config = own if own is not None and options.config is None else load_config(options.config or CONFIG)
-    sets = read_sets(options.data, options.split, config)
+    sets = read_sets(options.data, split_of(options), config)
     limit, seed = options.max_clicks, options.seed
     return {
         "definitions": DEFINITIONS,
