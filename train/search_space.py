@@ -237,8 +237,10 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SearchConfig:
     space = space.model_copy(update={"overrides": [*space.overrides, *overrides]})
     try:
         read_toml(space.config)
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"{path}: its base config: {error}") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: its base config: {error}") from error
+    except ValueError as error:
+        raise SpaceError(f"{path}: {error}") from error
     first: Point = {key: parameter.ends()[0] for key, parameter in space.space.items()}
     for key, parameter in space.space.items():
         for value in parameter.ends():
