@@ -20,9 +20,10 @@ import skimage.data
 from PIL import Image
 
 from petseg.errors import PetsegError
-from petseg.folders import Photo, Saver, find_photos
+from petseg.folders import Photo, find_photos
 from petseg.measure.bench import environment, in_seconds, spread
 from petseg.pixels import saving
+from petseg.saver import Saver, Wanted
 from petseg.segmenter import Segmenter
 
 ORDINARY, LARGE = (500, 375), (4000, 3000)
@@ -97,7 +98,7 @@ def time_large(photo: Path, out: Path, rounds: int, threads: int) -> dict[str, f
     segmenter, target = Segmenter(device="cpu", threads=threads), Photo(photo, Path(photo.stem))
 
     def once() -> None:
-        saver = Saver(out, ["mask"], [target], one_file=False, opacity=0.5)
+        saver = Saver(out, Wanted(kinds=["mask"]), [target])
         for encoded in segmenter.each([photo], saver.encode, workers=1, keep_photos=False):
             if isinstance(encoded, PetsegError):
                 raise encoded

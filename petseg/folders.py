@@ -1,4 +1,4 @@
-"""Which photos a command line means, and where their results go."""
+"""Which photos a command line means, and what their results are called."""
 
 import os
 import warnings
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from petseg.errors import ImageError, ImageWarning, OutputError, PetsegError
+from petseg.errors import ImageError, ImageWarning, PetsegError
 from petseg.measure.datasets import IMAGE_SUFFIXES
 from petseg.pixels import saving
 from petseg.pixels.saving import Kind
-from petseg.segmentation import Segmentation
 
 ENDINGS: dict[Kind, str] = {
     "mask": ".mask.png",
@@ -34,7 +33,9 @@ UNREAD = frozenset(
 )
 """Pictures that petseg does not read: raw ones of cameras, and others."""
 
-_PICTURES = tuple(ending for kind, ending in ENDINGS.items() if kind != "json")
+_RESULTS = tuple(ENDINGS[kind] for kind in ("mask", "mask-gray", "cutout", "overlay", "sticker"))
+_PERHAPS = (ENDINGS["crop"], ENDINGS["on"])
+"""Names that people give their own pictures too: they are results where petseg says so in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class Photo:
     path: Path
     name: Path
 
-    def target(self, out: Path, kind: Kind) -> Path:
-        """The file for one kind of result below the folder `out`."""
-        return out / self.name.parent / (self.name.name + ENDINGS[kind])
+    def target(self, out: Path, ending: str) -> Path:
+        """The file for a result below the folder `out` whose name ends so."""
+        return out / self.name.parent / (self.name.name + ending)
 
 
 def is_folder(path: Path) -> bool:
@@ -106,17 +107,18 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Count
     def unreadable(error: OSError) -> None:
         faults.append(ImageError(f"folder {error.filename!r} cannot be read ({error.strerror})"))
 
-    skipped = None if out is None else _identity(out)
+    skipped = None if out is None else identity(out)
     for folder, folders, files in os.walk(root, onerror=unreadable):
         here = Path(folder)
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (skipped is None or _identity(here / name) != skipped)
+            if not name.startswith(".") and (skipped is None or identity(here / name) != skipped)
         )
         for name in sorted(files):
             if is_photo(name):
-                yield here / name
+                if not (name.lower().endswith(_PERHAPS) and saving.is_ours(here / name)):
+                    yield here / name
             elif (suffix := Path(name).suffix.lower()) in UNREAD and not name.startswith("."):
                 unread[suffix] += 1
 
@@ -124,9 +126,11 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Count
 def is_photo(name: str) -> bool:
     """Whether a file in a folder counts, by its name."""
     lower = name.lower()
-    return (
-        Path(lower).suffix in IMAGE_SUFFIXES and not lower.startswith(".") and not lower.endswith(_PICTURES)
-    )
+    if Path(lower).suffix not in IMAGE_SUFFIXES or lower.startswith(".") or lower.endswith(_RESULTS):
+        return False
+    # "a.jpg.crop.jpg" is a result of the photo "a.jpg", by a name that nobody else gives.
+    rests = [lower.removesuffix(ending) for ending in _PERHAPS if lower.endswith(ending)]
+    return not any(Path(rest).suffix in IMAGE_SUFFIXES for rest in rests)
 
 
 def _namer() -> Callable[[Path], str]:
@@ -151,116 +155,10 @@ def _namer() -> Callable[[Path], str]:
     return name_of
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """What two names of one file share: links of either kind, another case. None if nothing is there."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A result, ready to be written.
-
-    Attributes:
-        label, score: see `Segmentation`.
-        files: kind -> the bytes of its file.
-    """
-
-    label: str
-    score: float
-    files: dict[Kind, bytes]
-
-
-class Saver:
-    """Writes results, but never over a photo of this run, another result of it, or a file not petseg's."""
-
-    def __init__(
-        self,
-        out: Path,
-        kinds: Sequence[Kind],
-        photos: Sequence[Photo],
-        *,
-        one_file: bool,
-        opacity: float,
-        force: bool = False,
-    ) -> None:
-        """Protect the photos, and make the folder.
-
-        Args:
-            out: folder for the results.
-            kinds: what to save.
-            photos: all photos of the run.
-            one_file: `out` is the one result itself.
-            opacity: of overlays, 0..1.
-            force: replace files that petseg did not write, photos of this run excepted.
-
-        Raises:
-            OutputError: the folder cannot be made.
-        """
-        self._out, self._kinds, self._one_file, self._opacity = out, kinds, one_file, opacity
-        self._force = force
-        self._first: dict[Path, Photo] = {}
-        for photo in photos:
-            self._first.setdefault(photo.name, photo)
-        self._taken = {
-            identity: f"is the photo {str(photo.path)!r}"
-            for photo in photos
-            if (identity := _identity(photo.path))
-        }
-        if not one_file:
-            try:
-                out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"folder {str(out)!r} cannot be made ({error.strerror})") from error
-
-    @property
-    def needs_photos(self) -> bool:
-        """Whether some of what is saved shows the photo itself."""
-        return not {"overlay", "cutout"}.isdisjoint(self._kinds)
-
-    def encode(self, result: Segmentation) -> Encoded:
-        """What is to be written of a result; may be asked from any thread.
-
-        Raises:
-            OutputError: a file called so cannot hold it.
-            ImageError: the photo, which was not kept, can no more be read.
-        """
-        files: dict[Kind, bytes] = {}
-        for kind in self._kinds:
-            name = self._out if self._one_file else Path("photo" + ENDINGS[kind])
-            files[kind] = result.encode(name, kind, opacity=self._opacity)
-        return Encoded(result.label, result.score, files)
-
-    def write(self, photo: Photo, encoded: Encoded) -> list[Path]:
-        """Write every kind.
-
-        Returns:
-            The files.
-
-        Raises:
-            OutputError: one of them would overwrite a photo, another photo's result or a file that petseg
-                did not write (then none is written), or cannot be written.
-        """
-        if (other := self._first[photo.name]) is not photo:
-            raise OutputError(
-                f"photo {str(photo.path)!r} would overwrite the results of {str(other.path)!r}; "
-                "give it another output folder, or give one folder that holds both"
-            )
-        targets = {
-            kind: self._out if self._one_file else photo.target(self._out, kind) for kind in encoded.files
-        }
-        for target in targets.values():
-            if (identity := _identity(target)) in self._taken:
-                raise OutputError(
-                    f"{str(target)!r} {self._taken[identity]} and is not overwritten; choose another output"
-                )
-            if not self._force:
-                saving.check_free(target)
-        for kind, target in targets.items():
-            saving.write(target, encoded.files[kind])
-            if identity := _identity(target):
-                self._taken[identity] = f"holds the result for {str(photo.path)!r}"
-        return list(targets.values())

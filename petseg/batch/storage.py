@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from petseg.errors import ImageError, OutputError, PetsegError
-from petseg.folders import Photo, find_photos, is_folder, is_photo
+from petseg.folders import ENDINGS, Photo, find_photos, is_folder, is_photo
 from petseg.pixels import saving
 from petseg.pixels.image import ImageInput
 from petseg.pixels.saving import Kind
@@ -232,7 +232,7 @@ def target_of(name: str, kind: Kind) -> str:
 
     The photo's suffix stays, so that it is that photo's own whatever is put beside that one between two runs.
     """
-    return Photo(Path(name), Path(name)).target(Path(), kind).as_posix()
+    return Photo(Path(name), Path(name)).target(Path(), ENDINGS[kind]).as_posix()
 
 
 class _Unreadable(io.BytesIO):

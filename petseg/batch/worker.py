@@ -149,7 +149,12 @@ class Worker:
     def _encode(self, result: Segmentation) -> Done:
         width, height = result.size
         columns = {"label": result.label, "score": result.score, "width": width, "height": height}
-        files = {kind: result.encode(Path(target_of("photo", kind)), kind) for kind in self._job.kinds}
+        bare = result.label == "background"
+        files = {
+            kind: result.encode(Path(target_of("photo", kind)), kind)
+            for kind in self._job.kinds
+            if not (bare and kind in saving.NEEDS_PET)
+        }
         return Done(columns, files)
 
     def _write(self, answer: tuple[str, Done | PetsegError]) -> Row:

@@ -1,7 +1,9 @@
 """What people type behind a command, checked: wrong usage ends with exit status 2."""
 
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from petseg.annotations import Format
     from petseg.pixels.saving import Kind
+    from petseg.saver import Wanted
 
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*")
 
@@ -52,7 +56,11 @@ PrecisionOption = Annotated[
 ]
 Save = Annotated[
     list[str] | None,
-    typer.Option(metavar="KIND,...", help="Some of mask (the default), mask-gray, cutout, overlay, json."),
+    typer.Option(
+        metavar="KIND,...",
+        help="Some of mask (the default), mask-gray, cutout, overlay, on, crop, sticker, json; of all photos "
+        "together (not `batch`): coco, yolo, labelstudio.",
+    ),
 ]
 BatchSize = Annotated[
     int | None,
@@ -75,21 +83,107 @@ Workers = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Replace files too that petseg did not write; never the photos.")
 ]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GROUND",
+        help="Save the pets on a ground, too (NAME.on.jpg): a CSS colour, #rrggbb, blur, grey, or a photo.",
+        show_default=False,
+    ),
+]
+Crop = Annotated[bool, typer.Option("--crop", help="Cutouts and grounds show the pets, and hardly more.")]
+Each = Annotated[
+    bool, typer.Option("--each", help="Each animal by itself, largest first: NAME.1.cutout.png, ...")
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="PIXELS",
+        help="How far outlines in coco and yolo may stray; 1 makes them much smaller. 0: exact.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def parse_kinds(save: Sequence[str] | None) -> list["Kind"]:
-    """What --save asks for, each once; nothing if it was not given."""
+    """What --save asks for of each photo, each once; nothing if it was not given."""
+    return _parse_save(save, sets=False)[0]
+
+
+def parse_save(save: Sequence[str] | None) -> tuple[list["Kind"], list["Format"]]:
+    """What --save asks for of each photo, and of all together, each once."""
+    return _parse_save(save, sets=True)
+
+
+def _parse_save(save: Sequence[str] | None, *, sets: bool) -> tuple[list["Kind"], list["Format"]]:
     from typing import get_args
 
+    from petseg.annotations import Format
     from petseg.pixels.saving import Kind
 
-    known: tuple[Kind, ...] = get_args(Kind)
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    formats: tuple[Format, ...] = get_args(Format)
     asked = [kind.strip() for option in save or [] for kind in option.split(",")]
     for kind in asked:
-        if kind not in known:
-            raise typer.BadParameter(f"{kind!r} is none of {', '.join(known)}", param_hint="--save")
-    return [kind for kind in known if kind in asked]
+        if kind in formats and not sets:
+            fix = "`petseg segment` saves it; here each photo's json has its polygons"
+            raise typer.BadParameter(f"{kind!r} is one file for all photos: {fix}", param_hint="--save")
+        if kind not in kinds and kind not in formats:
+            known = ", ".join((*kinds, *formats) if sets else kinds)
+            raise typer.BadParameter(f"{kind!r} is none of {known}", param_hint="--save")
+    return [kind for kind in kinds if kind in asked], [format for format in formats if format in asked]
+
+
+def parse_wanted(
+    save: Sequence[str] | None,
+    *,
+    opacity: float,
+    background: str | None,
+    crop: bool,
+    each: bool,
+    tolerance: float,
+) -> "Wanted":
+    """What the options say of what to save; no kinds and formats if they say nothing of that.
+
+    Raises:
+        ImageError: the background is a photo that cannot be read.
+    """
+    from petseg.errors import OutputError
+    from petseg.pixels import grounds
+    from petseg.saver import Wanted
+
+    kinds, formats = parse_save(save)
+    for value, option in ((opacity, "--opacity"), (tolerance, "--tolerance")):
+        if not math.isfinite(value):
+            raise typer.BadParameter(f"{value} is no number that fits", param_hint=option)
+    if background is not None and "on" not in kinds:
+        kinds.append("on")
+    if crop and not {"cutout", "on"} & set(kinds):
+        raise typer.BadParameter(
+            "crops what --save cutout and --background give; --save crop is the photo itself, cropped",
+            param_hint="--crop",
+        )
+    try:
+        ground = grounds.check(background or "white")
+    except OutputError as error:
+        raise typer.BadParameter(str(error), param_hint="--background") from error
+    return Wanted(
+        kinds=kinds,
+        formats=formats,
+        opacity=opacity,
+        background=ground,
+        crop=crop,
+        each=each,
+        tolerance=tolerance,
+    )
+
+
+def or_default(wanted: "Wanted", out: Path, *, one_file: bool) -> "Wanted":
+    """The same; the mask, or the JSON to a file called so, where nothing was asked for."""
+    if wanted.kinds or wanted.formats:
+        return wanted
+    return replace(wanted, kinds=["json" if one_file and out.suffix.lower() == ".json" else "mask"])
 
 
 def parse_prompt(points: Sequence[str], negatives: Sequence[str], box: str | None) -> dict[str, Any]:
@@ -122,7 +216,7 @@ def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:
     return tuple(map(float, parts))
 
 
-def is_one_file(photos: Sequence[Path], out: Path, kinds: Sequence[str]) -> bool:
+def is_one_file(photos: Sequence[Path], out: Path, wanted: "Wanted") -> bool:
     """Whether OUT is the result itself, not a folder for results."""
     from petseg import folders
 
@@ -132,7 +226,18 @@ def is_one_file(photos: Sequence[Path], out: Path, kinds: Sequence[str]) -> bool
         if out.exists():
             raise typer.BadParameter(f"{str(out)!r} is there and no folder", param_hint="-o")
         return False
-    if len(photos) != 1 or folders.is_folder(photos[0]) or len(kinds) > 1:
+    if wanted.each:
+        raise typer.BadParameter(
+            f"{str(out)!r} is the name of a file, and --each gives several; give a folder", param_hint="-o"
+        )
+    if wanted.formats and not wanted.kinds:
+        if len(wanted.formats) > 1 or "yolo" in wanted.formats or out.suffix.lower() != ".json":
+            raise typer.BadParameter(
+                f"{str(out)!r} cannot hold {' and '.join(wanted.formats)}; give a folder", param_hint="-o"
+            )
+        return True
+    several = len(photos) != 1 or folders.is_folder(photos[0])
+    if several or len(wanted.kinds) + len(wanted.formats) > 1:
         raise typer.BadParameter(
             f"{str(out)!r} is the name of a file, which can hold one kind of result for one photo; "
             "give a folder",

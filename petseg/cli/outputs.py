@@ -2,12 +2,16 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from petseg.errors import OutputError
+
+NOTHING = "(nothing to save without a pet)"
+"""Stands in the place of files."""
 
 
 def to_json(document: object) -> str:
@@ -48,3 +52,15 @@ def check_writable(path: Path | None, *, force: bool) -> None:
 def complain(error: Exception) -> None:
     """Say on one line what went wrong."""
     typer.echo(f"petseg: error: {error}", err=True)
+
+
+def told(label: str, score: float, targets: Sequence[Path], sets: Sequence[Path] = ()) -> str:
+    """The line of a photo: what was found, and the files that were written of it.
+
+    Args:
+        label, score: see `petseg.Segmentation`.
+        targets: the photo's own files.
+        sets: files that it is in with others, which have a line of their own.
+    """
+    files = [str(target) for target in targets] or ([] if sets else [NOTHING])
+    return "  ".join([f"{label} {score:.2f}", *files])

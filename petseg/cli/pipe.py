@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from petseg.cli.options import is_one_file
+from petseg.cli.options import is_one_file, or_default
+from petseg.cli.outputs import told
 from petseg.errors import OutputError
 
 if TYPE_CHECKING:
-    from petseg.pixels.saving import Kind
+    from petseg.saver import Wanted
     from petseg.segmenter import Segmenter
 
 PIPE = Path("-")
@@ -23,10 +24,9 @@ def segment(
     segmenter: "Segmenter",
     photos: Sequence[Path],
     out: Path,
-    kinds: Sequence["Kind"],
+    wanted: "Wanted",
     prompt: dict[str, Any],
     *,
-    opacity: float,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -36,9 +36,8 @@ def segment(
         segmenter: the model.
         photos: one, - for standard input.
         out: a file, a folder, or - for standard output, which then gets nothing but the result.
-        kinds: what to save; for - at most one.
+        wanted: what to save; for - at most one kind.
         prompt: arguments for `Segmenter.segment`.
-        opacity: of overlays, 0..1.
         force: replace files that petseg did not write.
         quiet: print errors only.
 
@@ -46,24 +45,25 @@ def segment(
         PetsegError: the photo cannot be read, or the result not be written.
     """
     from petseg import folders
-    from petseg.folders import Photo, Saver
+    from petseg.folders import Photo
+    from petseg.saver import Saver
 
     if len(photos) != 1 or folders.is_folder(photos[0]):
         raise typer.BadParameter("- takes one photo, and nothing besides", param_hint="PHOTO")
-    if out == PIPE and len(kinds) > 1:
+    if out == PIPE and (len(wanted.kinds) > 1 or wanted.formats or wanted.each):
         raise typer.BadParameter("- takes one kind of result; give a folder", param_hint="-o")
-    one_file = out != PIPE and is_one_file(photos, out, kinds)
-    kinds = kinds or ["json" if one_file and out.suffix.lower() == ".json" else "mask"]
+    one_file = out != PIPE and is_one_file(photos, out, wanted)
+    wanted = or_default(wanted, out, one_file=one_file)
     image = sys.stdin.buffer.read() if photos[0] == PIPE else photos[0]
     result = segmenter.segment(image, **prompt)
     if out == PIPE:
-        if sys.stdout.isatty() and kinds[0] != "json":
+        if sys.stdout.isatty() and wanted.kinds[0] != "json":
             raise OutputError("a picture is nothing for a terminal; send it to a file or a program")
-        sys.stdout.buffer.write(result.encode(None, kinds[0], opacity=opacity))
+        sys.stdout.buffer.write(wanted.encode(result, wanted.kinds[0]))
         sys.stdout.buffer.flush()
         return
     photo = Photo(photos[0], Path(NAME if photos[0] == PIPE else photos[0].stem))
-    saver = Saver(out, kinds, [photo], one_file=one_file, opacity=opacity, force=force)
-    targets = saver.write(photo, saver.encode(result))
+    with Saver(out, wanted, [photo], one_file=one_file, force=force) as saver:
+        targets = saver.write(photo, saver.encode(result))
     if not quiet:
-        typer.echo("  ".join([f"{result.label} {result.score:.2f}", *map(str, targets)]))
+        typer.echo(told(result.label, result.score, [*targets, *saver.sets]))

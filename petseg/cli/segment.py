@@ -1,6 +1,5 @@
 """`petseg segment`."""
 
-import math
 import sys
 import warnings
 from collections.abc import Generator, Sequence
@@ -13,8 +12,11 @@ import typer
 
 from petseg.cli import pipe
 from petseg.cli.options import (
+    Background,
     BatchSize,
+    Crop,
     Device,
+    Each,
     Force,
     Model,
     Precision,
@@ -22,17 +24,20 @@ from petseg.cli.options import (
     Resize,
     Save,
     Threads,
+    Tolerance,
     Workers,
     is_one_file,
-    parse_kinds,
+    or_default,
     parse_prompt,
+    parse_wanted,
     prompt_kinds,
 )
-from petseg.cli.outputs import complain
+from petseg.cli.outputs import complain, told
 from petseg.errors import ImageError, OutputError, PetsegError, PromptError
 
 if TYPE_CHECKING:
-    from petseg.folders import Encoded, Photo, Saver
+    from petseg.folders import Photo
+    from petseg.saver import Encoded, Saver, Wanted
     from petseg.segmenter import Segmenter
 
 
@@ -58,6 +63,10 @@ def segment(
     box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet.")] = None,
     resize: Annotated[Resize, typer.Option(help="nearest: cheaper, with coarse edges.")] = Resize.SMOOTH,
     opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
+    background: Background = None,
+    crop: Crop = False,
+    each: Each = False,
+    tolerance: Tolerance = 0.0,
     batch_size: BatchSize = None,
     workers: Workers = None,
     whole_names: Annotated[
@@ -71,9 +80,13 @@ def segment(
 
     Folders are searched with their sub-folders, which OUT gets too, for images that are neither hidden
     nor results of petseg. Results are called after the photo: OUT/NAME.mask.png, NAME.mask-gray.png,
-    NAME.cutout.png, NAME.overlay.jpg and NAME.json; where a.jpg and a.png lie side by side, or with
-    --whole-names: a.jpg.mask.png and a.png.mask.png. Photos are never overwritten, and other files that
-    petseg did not write with --force only.
+    NAME.cutout.png, NAME.overlay.jpg, NAME.on.jpg, NAME.crop.jpg, NAME.sticker.png and NAME.json; where a.jpg
+    and a.png lie side by side, or with --whole-names: a.jpg.mask.png and a.png.mask.png. Photos are never
+    overwritten, and other files that petseg did not write with --force only. Without a pet there is no crop
+    and no sticker.
+
+    Data sets are OUT/coco.json, OUT/labelstudio.json, and OUT/labels/NAME.txt with OUT/data.yaml (yolo): an
+    annotation for each animal. Coco or labelstudio alone may be a file: -o pets.json.
 
     PHOTO may be - for standard input, and OUT - for standard output, if there is one photo and one kind.
 
@@ -82,20 +95,21 @@ def segment(
 
     A photo that fails is reported and skipped, and the exit status is 1 in the end.
     """
-    kinds = parse_kinds(save)
+    wanted = parse_wanted(
+        save, opacity=opacity, background=background, crop=crop, each=each, tolerance=tolerance
+    )
     prompt = parse_prompt(point or [], negative or [], box)
-    if math.isnan(opacity):
-        raise typer.BadParameter("nan is no number from 0 to 1", param_hint="--opacity")
     from petseg import folders
     from petseg.models import catalog
+    from petseg.saver import Saver
 
     if pipe.PIPE in photos or out == pipe.PIPE:
         segmenter = open_segmenter(
             model or catalog.choose(prompt_kinds(prompt)), device, threads, precision, resize.value
         )
-        pipe.segment(segmenter, photos, out, kinds, prompt, opacity=opacity, force=force, quiet=quiet)
+        pipe.segment(segmenter, photos, out, wanted, prompt, force=force, quiet=quiet)
         return
-    one_file = is_one_file(photos, out, kinds)
+    one_file = is_one_file(photos, out, wanted)
     found, faults = folders.find_photos(photos, None if one_file else out)
     for fault in faults:
         complain(fault)
@@ -103,15 +117,17 @@ def segment(
         found = [replace(photo, name=photo.name.with_name(photo.path.name)) for photo in found]
     failed, count = len(faults), len(found) + len(faults)
     if found:
-        kinds = kinds or ["json" if one_file and out.suffix.lower() == ".json" else "mask"]
+        wanted = or_default(wanted, out, one_file=one_file)
         asked = prompt_kinds(prompt)
         segmenter = open_segmenter(model or catalog.choose(asked), device, threads, precision, resize.value)
         segmenter.check_takes(asked)
-        saver = folders.Saver(out, kinds, found, one_file=one_file, opacity=opacity, force=force)
         if workers is None and len(found) == 1:
             workers = 1  # which has all cores for itself
-        results = _answers(segmenter, found, prompt, saver, batch_size, workers)
-        failed += _write_all(found, results, saver, quiet)
+        with Saver(out, wanted, found, one_file=one_file, force=force) as saver:
+            results = _answers(segmenter, found, prompt, saver, wanted, batch_size, workers)
+            failed += _write_all(found, results, saver, quiet)
+        if saver.sets and not quiet:
+            typer.echo("  ".join(map(str, saver.sets)))
     if failed:
         if count > 1:
             typer.echo(f"petseg: error: {failed} of {count} failed", err=True)
@@ -138,6 +154,7 @@ def _answers(
     photos: Sequence["Photo"],
     prompt: dict[str, Any],
     saver: "Saver",
+    wanted: "Wanted",
     batch_size: int | None,
     workers: int | None,
 ) -> Generator["Encoded | PetsegError", None, None]:
@@ -147,7 +164,7 @@ def _answers(
     paths = [photo.path for photo in photos]
     if not prompt:
         return segmenter.each(
-            paths, saver.encode, batch_size, workers, keep_photos=saver.needs_photos, return_errors=True
+            paths, saver.encode, batch_size, workers, keep_photos=wanted.shows_photo, return_errors=True
         )
 
     def answer(batch: list[Path]) -> list["Encoded | PetsegError"]:
@@ -182,8 +199,7 @@ def _write_all(
                     complain(error)
             else:
                 if not quiet:
-                    line = "  ".join([f"{result.label} {result.score:.2f}", *map(str, targets)])
                     with bar.external_write_mode(sys.stdout):
-                        typer.echo(line)
+                        typer.echo(told(result.label, result.score, targets, saver.sets))
             bar.update()
     return failed

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -50,6 +52,12 @@ SHOWS_PHOTO = frozenset({"cutout", "overlay", "on", "crop", "sticker"})
 """What shows pixels of the photo itself."""
 NEEDS_PET = frozenset({"crop", "sticker"})
 """What there is not without a pet."""
+
+_TEXTS = tuple(
+    start.replace(b"MARK", MARK.encode())
+    for start in (rb'\s*\{\s*"MARK"\s*:', rb'\[\{"meta":\{"MARK":', rb"\[\]\n\Z", rb"# MARK ")
+)
+"""How petseg's JSON files begin: results and COCO, tasks of Label Studio, none of those; and YOLO's names."""
 
 _HEAD = 1 << 16
 """Bytes of a file in which its mark is, if it has one."""
@@ -148,7 +156,15 @@ def is_ours(path: Path) -> bool:
         return b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark in head
     if head.startswith(b"RIFF"):
         return b"EXIF" in head and mark + b"\0" in head
-    return re.match(rb'\s*\{\s*"' + mark + rb'"\s*:', head) is not None
+    return any(re.match(start, head) for start in _TEXTS) or _is_label(path)
+
+
+def _is_label(path: Path) -> bool:
+    """Whether a file is a label of YOLO's as petseg writes them: no other line ends so."""
+    if path.suffix != ".txt":
+        return False
+    with path.open("rb") as file:
+        return all(re.fullmatch(rb"[01]( [\d.e-]+)+ \n", line) for line in file)
 
 
 def check_free(path: Path, fix: str = "give another name, or --force to replace it") -> None:
@@ -167,25 +183,45 @@ def write_json(path: Path, document: object) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write beside the target, then move over it: a reader never sees half a file.
+    """Write a file, whole or not at all; see `drafted`."""
+    with drafted(path) as file, as_output_error(path):
+        file.write(data)
+        file.flush()
 
-    Folders are made; a link keeps pointing at what is written.
+
+@contextmanager
+def drafted(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside the target, which is moved over it in the end: a reader never sees half a file.
+
+    Folders are made; a link keeps pointing at what is written. After an error there is what was there before.
 
     Raises:
-        OutputError: it is there and no regular file, or cannot be written.
+        OutputError: the target is there and no regular file, or cannot be written.
     """
-    try:
+    with as_output_error(path):
         path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is there and no regular file; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".petseg-{secrets.token_hex(6)}.tmp")
-        try:
-            with draft.open("xb") as file:
-                file.write(data)
+        file = draft.open("xb")
+    try:
+        yield file
+        with as_output_error(path):
+            file.close()
             draft.replace(path)
-        finally:
+    finally:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def as_output_error(path: Path) -> Iterator[None]:
+    """What the system says against writing to a file, as an `OutputError`."""
+    try:
+        yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{path} cannot be written ({reason}); choose another place") from error

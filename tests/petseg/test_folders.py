@@ -12,7 +12,8 @@ from PIL import Image, features
 
 from petseg import Segmenter
 from petseg.errors import ImageWarning
-from petseg.folders import Saver, find_photos
+from petseg.folders import find_photos
+from petseg.saver import Saver, Wanted
 from tests.support.command_line import tree
 
 Run = Callable[..., Any]
@@ -217,7 +218,7 @@ def test_a_saved_result_does_not_stay_in_memory(
 ) -> None:
     photo = put(folder / "x.jpg")
     found, _ = find_photos([photo], folder)
-    saver = Saver(folder, ["overlay"], found, one_file=False, opacity=0.7)
+    saver = Saver(folder, Wanted(kinds=["overlay"], opacity=0.7), found)
     result = Segmenter(model_path, device="cpu").segment(photo)
     alive = weakref.ref(result)
     assert saver.write(found[0], saver.encode(result)) == [folder / "x.overlay.jpg"]

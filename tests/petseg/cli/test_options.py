@@ -19,7 +19,7 @@ Run = Callable[..., Any]
     ("arguments", "message"),
     [
         ([], "-o"),
-        (["-o", "out", "--save", "masks"], "'masks' is none of mask, mask-gray, cutout, overlay, json"),
+        (["-o", "out", "--save", "masks"], "'masks' is none of mask, mask-gray, cutout, overlay, on"),
         (["-o", "out", "--save", ""], "'' is none of"),
         (["-o", "out", "--save", "mask,,json"], "'' is none of"),
         *(
@@ -43,6 +43,20 @@ Run = Callable[..., Any]
         (["-o", "out.png", "--save", "mask,json"], "one kind of result for one photo"),
         (["-o", "out.png", "y.jpg"], "one kind of result for one photo"),
         (["-o", "notes.txt"], "is there and no folder"),
+        (["-o", "out.png", "--each"], "--each gives several; give a folder"),
+        (["-o", "out.png", "--save", "coco"], "cannot hold coco; give a folder"),
+        (["-o", "out.json", "--save", "yolo"], "cannot hold yolo; give a folder"),
+        (["-o", "out.json", "--save", "coco,labelstudio"], "cannot hold coco and labelstudio"),
+        (["-o", "out.json", "--save", "coco,json"], "one kind of result for one photo"),
+        (["-o", "-", "--save", "coco"], "- takes one kind of result"),
+        (["-o", "-", "--save", "cutout", "--each"], "- takes one kind of result"),
+        (["-o", "out", "--background", "whit"], "'whit' is no colour and no file"),
+        (["-o", "out", "--background", "#11223344"], "has an opacity"),
+        (["-o", "out", "--crop"], "--save crop is the photo itself, cropped"),
+        (["-o", "out", "--crop", "--save", "mask"], "--save crop is the photo itself, cropped"),
+        (["-o", "out", "--tolerance", "-1"], "--tolerance"),
+        (["-o", "out", "--tolerance", "nan"], "--tolerance"),
+        (["-o", "out", "--tolerance", "inf"], "--tolerance"),
     ],
 )
 def test_wrong_usage_exits_2(
