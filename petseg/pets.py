@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.errors import OutputError
+from petseg.measure.metrics import species_of
 from petseg.pixels import saving
 from petseg.pixels.checks import is_number
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.decision import ENOUGH
-from petseg.pixels.geometry import Region, bounds
+from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.margins import Margins
 from petseg.pixels.opacity import OfOne
 from petseg.pixels.polygons import Runs, trace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 CRUMB = 0.02
 """Share of the largest region of a mask below which another one is no animal."""
+_STRIP = 1 << 20
+"""Pixels of a photo whose owners are worked out at a time."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,3 +182,59 @@ def _component(runs: Runs, number: int, score: float) -> Pet:
     steps[rows - y0, ends - x0] -= 1
     inside = np.cumsum(steps, axis=1, dtype=np.int8, out=steps)[:, :-1].astype(bool)
     return Pet(CLASSES[runs.classes[number]], score, box, runs.shape[::-1], inside)
+
+
+def divided(
+    mask: NDArray[np.uint8], margins: Margins, box: Letterbox, animals: NDArray[np.float32]
+) -> tuple[Pet, ...]:
+    """A mask, shared out among animals, largest first.
+
+    Args:
+        mask: (H, W) uint8, 0 background, 1 cat, 2 dog; not all background.
+        margins: what the network said, for the scores.
+        box: shows all of the mask's pets.
+        animals: (K, S, S) a plane for each animal, in the square of `box`; a pixel of a pet is of the animal
+            whose plane is highest there. An animal that is left without a pixel is none.
+    """
+    owners = _owners(mask, box, animals)
+    runs = Runs.of(owners)
+    found = np.unique(runs.kinds)
+    boxes, classes = {}, np.zeros(256, np.uint8)
+    for number in found.tolist():
+        own = runs.kinds == number
+        rows = runs.rows[own]
+        x0, y0, x1, y1 = boxes[number] = (
+            int(runs.starts[own].min()),
+            int(rows[0]),
+            int(runs.ends[own].max()),
+            int(rows[-1]) + 1,
+        )
+        area = np.s_[y0:y1, x0:x1]
+        classes[number] = species_of(mask[area] * (owners[area] == number))
+    scores = margins.means_by_owner(owners, classes)
+    pets = [
+        Pet(CLASSES[classes[number]], float(scores[number]), (x0, y0, x1, y1), mask.shape[::-1], inside)
+        for number, (x0, y0, x1, y1) in boxes.items()
+        for inside in [owners[y0:y1, x0:x1] == number]
+    ]
+    return tuple(sorted(pets, key=lambda pet: -pet.area))
+
+
+def _owners(mask: NDArray[np.uint8], box: Letterbox, animals: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(H, W) uint8: 0 background, k + 1 where a pixel is of the animal with plane k."""
+    if len(animals) == 1:
+        return (mask != 0).view(np.uint8)
+    result = np.zeros(mask.shape, np.uint8)
+    left, top, right, bottom = bounds(mask != 0)
+    rows = max(1, _STRIP // (right - left))
+    for upper in range(top, bottom, rows):
+        strip = left, upper, right, min(bottom, upper + rows)
+        surest = box.restore_part(animals[0], strip)
+        owners = np.ones(surest.shape, np.uint8)
+        for number, plane in enumerate(animals[1:], 2):
+            says = box.restore_part(plane, strip)
+            owners[says > surest] = number
+            surest = np.maximum(surest, says)
+        part = np.s_[upper : strip[3], left:right]
+        result[part] = owners * (mask[part] != 0)
+    return result

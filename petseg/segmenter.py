@@ -12,6 +12,7 @@ from petseg.clicks import prompts
 from petseg.clicks.prompts import Box, Labels, Point, Points, Prompt
 from petseg.clicks.state import ClickState
 from petseg.dialogue import Dialogue
+from petseg.engine.apart import Separator
 from petseg.engine.network import open_model, open_network
 from petseg.engine.precision import Precision
 from petseg.errors import PetsegError, PromptError
@@ -319,6 +320,7 @@ class Segmenter:
             state=state,
             resize=self._resize,
             precision=self.precision,
+            separator=Separator(self.device, self._threads),
         )
 
     def check_takes(self, kinds: Collection[str]) -> None:

@@ -123,6 +123,17 @@ class Letterbox:
         square[self.inner] = resized
         return square
 
+    def apply_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The same for an (H, W) uint8 map of labels, by nearest neighbour and with 0 around it."""
+        x0, y0, x1, y1 = self.region
+        rows, columns = (
+            start + ((np.arange(count) + 0.5) * (end - start) / count).astype(int)
+            for start, end, count in ((y0, y1, self.inner_height), (x0, x1, self.inner_width))
+        )
+        square = np.zeros((self.size, self.size), np.uint8)
+        square[self.inner] = labels[np.ix_(rows, columns)]
+        return square
+
     def restore(self, plane: NDArray[np.float32], outside: float = 0.0) -> NDArray[np.float32]:
         """Scale what one (size, size) float32 plane says of the region, bilinear, to the photo's pixels.
 

@@ -104,6 +104,25 @@ class Margins:
             total += np.bincount(runs.numbers[here], sums, minlength=runs.count)
         return np.asarray(total / runs.sizes)
 
+    def means_by_owner(self, owners: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The mean probability of its class over the pixels of each owner.
+
+        Args:
+            owners: (H, W) uint8, 0 is nobody.
+            classes: (256,) uint8, the class of each owner.
+
+        Returns:
+            (256,) nan for those without a pixel.
+        """
+        total, counts = np.zeros(256), np.zeros(256)
+        for part, cat, dog in self.strips(owners):
+            inside = owners[part] != 0
+            own = owners[part][inside]
+            _, of_cat, of_dog = softmax(cat[inside], dog[inside])
+            total += np.bincount(own, np.where(classes[own] == 1, of_cat, of_dog), 256)
+            counts += np.bincount(own, minlength=256)
+        return np.divide(total, counts, out=np.full(256, np.nan), where=counts > 0)
+
 
 def softmax(cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.float32]:
     """(3, ...) float32: probabilities of the classes, from by how much cat and dog exceed background."""
