@@ -32,6 +32,10 @@ WITHIN = 0.15
 """Share of the pixels of its largest neighbour in a region that an animal must have there."""
 ACROSS = 0.1
 """Share of the pixels of the largest animal of the photo that an animal must have."""
+CRUMB = 0.05
+"""Share of an animal's largest piece below which another piece is of the animal that is nearest to it."""
+NOBODYS = -3.0
+"""Margin up to which the surest answer says nothing about whose a pixel is: it is of the nearest animal."""
 UNCLAIMED = 0.0
 """Mean margin below which a region without a place of its own is an animal by itself."""
 
@@ -106,7 +110,7 @@ def animals(
     planes = np.concatenate([planes, own])
     coarse = pets[::2, ::2]  # every second pixel says enough about sizes
     numbers = regions(coarse.view(np.uint8))
-    return planes[_large_enough(planes[:, ::2, ::2][:, coarse], numbers[coarse] - 1)]
+    return _tidied(pets, planes[_large_enough(planes[:, ::2, ::2][:, coarse], numbers[coarse] - 1)])
 
 
 def _unclaimed(
@@ -161,3 +165,46 @@ def _linked(alike: NDArray[np.float32], enough: float) -> list[list[int]]:
         between = np.delete(np.delete(between, other, 0), other, 1)
         groups[one] += groups.pop(other)
     return groups
+
+
+def _tidied(pets: NDArray[np.bool_], planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The planes (K, S, S), with crumbs of an animal, and all that is no pet, given to the nearest animal.
+
+    A mask at the photo's size may have pixels where the square shows no pet.
+    """
+    if len(planes) == 1:
+        return planes
+    surest = planes.argmax(0).astype(np.uint8) + np.uint8(1)
+    owners = np.where(pets & (planes.max(0) > NOBODYS), surest, np.uint8(0))
+    pieces = regions(owners)
+    sizes = np.bincount(pieces.ravel())
+    whose = np.zeros(len(sizes), np.int64)
+    whose[pieces.ravel()] = owners.ravel()
+    largest = np.zeros(len(planes) + 1)
+    np.maximum.at(largest, whose[1:], sizes[1:])
+    owners[(sizes < CRUMB * largest[whose])[pieces]] = 0
+    coarse = _grown(owners[STEP // 2 :: STEP, STEP // 2 :: STEP], max(pets.shape))
+    far = coarse.repeat(STEP, 0).repeat(STEP, 1)
+    far = np.pad(
+        far, [(0, max(0, side - length)) for side, length in zip(pets.shape, far.shape, strict=True)]
+    )
+    near = _grown(owners, STEP)
+    nearest = np.where(near == 0, far[: pets.shape[0], : pets.shape[1]], near)
+    rows, columns = np.nonzero((nearest != 0) & ((owners == 0) | (nearest != surest)))
+    result = planes.copy()
+    result[nearest[rows, columns] - 1, rows, columns] = planes.max(0)[rows, columns] + 1
+    return result
+
+
+def _grown(owners: NDArray[np.uint8], steps: int) -> NDArray[np.uint8]:
+    """Numbers (h, w), spread over zeros beside them, at most so many times."""
+    for _ in range(steps):
+        padded = np.pad(owners, 1)
+        beside = np.maximum(
+            np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1]), np.maximum(padded[1:-1, :-2], padded[1:-1, 2:])
+        )
+        grown = np.where(owners == 0, beside, owners)
+        if np.array_equal(grown, owners):
+            break
+        owners = grown
+    return owners
