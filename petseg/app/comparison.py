@@ -47,15 +47,12 @@ class Trial:
         model: its name.
         before, after: its answers.
         agreement: of the two.
-        truth_before, truth_after: IoU with the truth, None where nobody knows it.
     """
 
     model: str
     before: Segmentation
     after: Segmentation
     agreement: float
-    truth_before: float | None = None
-    truth_after: float | None = None
 
 
 def agreement(one: Pixels, other: Pixels) -> float:
@@ -138,12 +135,9 @@ def damage(photo: Pixels, levels: Mapping[str, int], seed: int) -> Pixels:
     return photo
 
 
-def study_photo(visit: Visit) -> tuple[Pixels, Pixels | None]:
-    """The photo at `STUDY_SIDE`, and its true mask if that is known."""
-    photo = shrink(visit.preview, STUDY_SIDE)
-    if visit.truth is None or visit.truth.shape != photo.shape[:2]:
-        return photo, None
-    return photo, visit.truth
+def study_photo(visit: Visit) -> Pixels:
+    """The photo at `STUDY_SIDE`."""
+    return shrink(visit.preview, STUDY_SIDE)
 
 
 def trials(
@@ -157,7 +151,7 @@ def trials(
     Raises:
         PromptError: a model needs a click, and there is nothing to click on.
     """
-    photo, truth = study_photo(visit)
+    photo = study_photo(visit)
     size = photo.shape[1], photo.shape[0]
     found = _found(studio, photo, visit)
     models = [studio.models.find(name) for name in names]
@@ -170,14 +164,7 @@ def trials(
         damaged = apply(photo)
         for model, prompt, clean in zip(models, prompts, before, strict=True):
             after = studio.models.get(model.name).segment(damaged, **prompt)
-            yield Trial(
-                model.name,
-                clean,
-                after,
-                agreement(clean.mask, after.mask),
-                None if truth is None else agreement(truth, clean.mask),
-                None if truth is None else agreement(truth, after.mask),
-            )
+            yield Trial(model.name, clean, after, agreement(clean.mask, after.mask))
 
 
 @dataclass(frozen=True)
@@ -197,7 +184,7 @@ def sweep(
     seed: int,
     progress: Callable[[float], None],
 ) -> list[SweepPoint]:
-    """Agreement, and IoU with the truth where it is known, at every level of one perturbation.
+    """Agreement with the clean answer at every level of one perturbation.
 
     Args:
         studio, visit: whose photo.
@@ -214,8 +201,6 @@ def sweep(
     for done, trial in enumerate(trials(studio, visit, names, damages)):
         level = done // len(names) + 1
         points.append(SweepPoint(f"{trial.model}: agreement", level, trial.agreement))
-        if trial.truth_after is not None:
-            points.append(SweepPoint(f"{trial.model}: with the truth", level, trial.truth_after))
         progress((done + 1) / (len(names) * LEVELS))
     return points
 

@@ -20,13 +20,11 @@ class Example:
         name: as of a file.
         title: what a person reads.
         photo: (H, W, 3) uint8.
-        truth: (H, W) uint8 true mask, None where nobody knows it.
     """
 
     name: str
     title: str
     photo: Pixels
-    truth: Pixels | None = None
 
 
 def twins() -> Pixels:

@@ -59,9 +59,9 @@ def open_photo(studio: Studio, path: Path) -> Visit:
     return Visit(path.name, path, (photo.shape[1], photo.shape[0]), shrink(photo, PREVIEW))
 
 
-def open_example(name: str, photo: Pixels, truth: Pixels | None) -> Visit:
+def open_example(name: str, photo: Pixels) -> Visit:
     """Begin with an example photo."""
-    return Visit(name, photo, (photo.shape[1], photo.shape[0]), shrink(photo, PREVIEW), truth)
+    return Visit(name, photo, (photo.shape[1], photo.shape[0]), shrink(photo, PREVIEW))
 
 
 def plan(models: Models, choice: str, visit: Visit) -> Plan:

@@ -47,7 +47,6 @@ class Visit:
         source: the photo's upload; for an example its pixels.
         size: (width, height) of the upright photo.
         preview: (h, w, 3) uint8, its longest side at most `PREVIEW`.
-        truth: (H, W) uint8 true mask, of some examples.
         steps: the clicks, oldest first.
         answer: the last one, at preview size; None before it.
         key: what was asked for `answer`.
@@ -60,7 +59,6 @@ class Visit:
     source: Path | Pixels
     size: tuple[int, int]
     preview: Pixels
-    truth: Pixels | None = None
     steps: tuple[Step, ...] = ()
     answer: Segmentation | None = None
     key: "Key | None" = None

@@ -177,7 +177,7 @@ class SegmentTab:
     ) -> Any:
         """An example was chosen."""
         example = examples.all_examples()[chosen.index]
-        visit = handlers.open_example(example.name, example.photo, example.truth)
+        visit = handlers.open_example(example.name, example.photo)
         return self._begun(visit, model, view, opacity, threshold, request)
 
     def _begun(

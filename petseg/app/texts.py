@@ -174,8 +174,6 @@ def trial_figures(trial: Trial) -> str:
         (f"{trial.agreement:.3f}", "agreement with the clean answer (IoU)"),
         (f"{trial.after.label}, {trial.after.score:.0%}", "label and confidence after"),
     ]
-    if trial.truth_after is not None and trial.truth_before is not None:
-        values.append((f"{trial.truth_before:.3f} → {trial.truth_after:.3f}", "IoU with the truth"))
     return figures(values)
 
 

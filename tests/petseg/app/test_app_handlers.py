@@ -128,7 +128,7 @@ def test_only_negative_clicks_ask_for_a_positive_one(studio: Studio, upload: Pat
 def test_a_place_of_the_picture_is_a_pixel_of_the_photo(
     size: tuple[int, int], shown: tuple[int, int], place: tuple[int, int], pixel: tuple[int, int]
 ) -> None:
-    opened = handlers.open_example("grey.png", np.full((*size[::-1], 3), 128, np.uint8), None)
+    opened = handlers.open_example("grey.png", np.full((*size[::-1], 3), 128, np.uint8))
     assert opened.shown == shown
     assert handlers.picture(opened, "Overlay", 0.5, 0).shape == (*shown[::-1], 3)
     assert opened.at(*place) == pixel

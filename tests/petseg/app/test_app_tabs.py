@@ -114,7 +114,6 @@ def test_an_example(tab: SegmentTab) -> None:
     chosen: Any = SimpleNamespace(index=1)
     visit, *_ = tab.begin_example(*LOOK, chosen, REQUEST)
     assert visit.name == "twins.png"
-    assert visit.truth is None
     assert visit.key is not None
     assert visit.key.model == "tiny"
 
@@ -158,7 +157,7 @@ def test_all_models_side_by_side(studio: Studio, upload: Path) -> None:
     assert "<b>1.000</b>" in first_figures
     assert "cat" in second_figures
 
-    grey = handlers.open_example("grey.png", np.full((60, 100, 3), 128, np.uint8), None)
+    grey = handlers.open_example("grey.png", np.full((60, 100, 3), 128, np.uint8))
     *_, second, why = compare.show(grey)
     np.testing.assert_array_equal(second, grey.preview)
     assert "nothing to click on" in why
@@ -174,10 +173,10 @@ def robustness(studio: Studio) -> RobustnessTab:
 
 
 def half() -> Visit:
-    """An example with a truth: its left half is a cat."""
-    photo, truth = np.full((60, 100, 3), 128, np.uint8), np.zeros((60, 100), np.uint8)
-    photo[:, :50], truth[:, :50] = (255, 0, 0), 1
-    return handlers.open_example("half.png", photo, truth)
+    """An example whose left half is a cat."""
+    photo = np.full((60, 100, 3), 128, np.uint8)
+    photo[:, :50] = (255, 0, 0)
+    return handlers.open_example("half.png", photo)
 
 
 def test_damage_is_shown_beside_the_clean_photo(robustness: RobustnessTab) -> None:
@@ -194,7 +193,7 @@ def test_damage_is_shown_beside_the_clean_photo(robustness: RobustnessTab) -> No
     assert (shown.visible, hidden.visible) == (True, False)
     assert before.shape == after.shape == difference.shape == (60, 100, 3)
     assert before.mean() > after.mean()
-    assert "IoU with the truth" in figures
+    assert "agreement with the clean answer" in figures
     everyone = robustness.show(half(), ALL, 0, *levels)[1 + count :: 5]
     assert [column.visible for column in everyone] == [True, True]
 
@@ -206,7 +205,7 @@ def test_a_sweep_draws_curves(robustness: RobustnessTab) -> None:
     )
     assert told[-1] == 1
     assert plot.x_title.endswith(", level")
-    assert set(plot.color_map) == {"tiny: agreement", "tiny: with the truth"}
+    assert set(plot.color_map) == {"tiny: agreement"}
     assert all(series in legend for series in plot.color_map)
     with pytest.raises(gr.Error, match="Choose a photo"):
         robustness.draw_sweep(None, "tiny", 0, "contrast_down")
