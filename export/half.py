@@ -34,7 +34,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     document = json.loads(documents[0].value) | {"precision": "float16"}
     for entry in half.metadata_props:
         if entry.key == METADATA_KEY:
-            entry.value = json.dumps(document)
+            entry.value = json.dumps(document, allow_nan=False)
     return half
 
 

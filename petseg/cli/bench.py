@@ -67,7 +67,7 @@ def bench(
         report["ratios"] = benchmark.ratios(figures, "model", "peer")
     typer.echo(table(report))
     if json_file is not None:
-        outputs.write_json(json_file, report)
+        outputs.write_report(json_file, report)
 
 
 def _read(path: Path) -> bytes:

@@ -14,6 +14,9 @@ def doctor(as_json: AsJson = False) -> None:
     from petseg.engine import diagnosis
 
     checkup = diagnosis.examine()
-    typer.echo(outputs.to_json(checkup.document()) if as_json else checkup.text())
+    if as_json:
+        outputs.print_json(checkup.document())
+    else:
+        typer.echo(checkup.text())
     if checkup.problems:
         raise typer.Exit(1)

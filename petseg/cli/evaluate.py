@@ -70,7 +70,7 @@ def evaluate_folder(
             "split": split,
         }
         per_photo = {score.name: score.miou for score in scores}
-        outputs.write_json(json_file, asked | report | {"miou_per_photo": per_photo})
+        outputs.write_report(json_file, asked | report | {"miou_per_photo": per_photo})
 
 
 def _parse_classes(text: str | None) -> dict[str, str] | None:

@@ -19,7 +19,7 @@ def models(as_json: AsJson = False) -> None:
 
     known = list_models()
     if as_json:
-        typer.echo(outputs.to_json([asdict(info) for info in known]))
+        outputs.print_json([asdict(info) for info in known])
         return
     rows = [("name", "status", "size", "prompts", "parameters", "precisions", "mIoU (float32)")]
     for info in known:

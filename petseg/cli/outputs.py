@@ -1,7 +1,5 @@
 """What commands print: figures as JSON, for programs, and errors on one line."""
 
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,27 +12,19 @@ NOTHING = "(nothing to save without a pet)"
 """Stands in the place of files."""
 
 
-def to_json(document: object) -> str:
-    """Strict JSON: figures without a value (nan) become null, paths texts."""
+def print_json(document: object) -> None:
+    """Say it as `petseg.pixels.saving.to_json` does."""
+    from petseg.pixels import saving
 
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        return str(value) if isinstance(value, Path) else value
-
-    return json.dumps(plain(document), indent=2, allow_nan=False)
+    typer.echo(saving.to_json(document))
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
+def write_report(path: Path, document: dict[str, Any]) -> None:
     """Write it to a file, with petseg's mark; raises `OutputError` where that does not work."""
     from petseg.pixels import saving
     from petseg.version import version
 
-    saving.write(path, (to_json({saving.MARK: version()} | document) + "\n").encode())
+    saving.write_json(path, {saving.MARK: version()} | document)
 
 
 def check_writable(path: Path | None, *, force: bool) -> None:

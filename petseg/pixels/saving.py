@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -177,9 +178,29 @@ def check_free(path: Path, fix: str = "give another name, or --force to replace 
         raise OutputError(f"{str(path)!r} is there and no result of petseg's; {fix}")
 
 
+def to_json(document: object) -> str:
+    """Strict JSON, indented: figures without a value (nan, infinity) become null, paths texts.
+
+    Example:
+        >>> to_json([float("nan"), 0.5]).split()
+        ['[', 'null,', '0.5', ']']
+    """
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return str(value) if isinstance(value, Path) else value
+
+    return json.dumps(plain(document), indent=2, allow_nan=False)
+
+
 def write_json(path: Path, document: object) -> None:
-    """Write a document, indented, as `write` does."""
-    write(path, (json.dumps(document, indent=2) + "\n").encode())
+    """Write a document as `to_json` says it, and as `write` does."""
+    write(path, (to_json(document) + "\n").encode())
 
 
 def write(path: Path, data: bytes) -> None:

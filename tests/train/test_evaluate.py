@@ -68,6 +68,21 @@ def test_one_model_is_printed_and_written_for_its_card(
     ]
 
 
+def test_cats_alone_give_valid_json(by_colour: Path, tmp_path: Path) -> None:
+    """What has no value, such as the IoU of dogs, is null: bare NaN is no JSON."""
+    cats = write_plain(tmp_path / "cats", {"Bombay_0": draw_labels(0, 40, 30)})
+    path = tmp_path / "report.json"
+    main([str(by_colour), "--data", str(cats), "--split", "", "--size", "64", "--json", str(path)])
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} in {path}")
+
+    (report,) = json.loads(path.read_text(), parse_constant=refuse).values()
+    assert report["iou"]["cat"] > 0.9
+    assert report["false_alarms"] is None
+    assert read_metrics(path, by_colour)["iou"].keys() == {"background", "cat"}
+
+
 def test_false_alarms_stand_beside_the_quality(by_colour: Path, data: Path, tmp_path: Path) -> None:
     empty = {f"chair_{i}": np.zeros((30, 40), np.uint8) for i in range(3)}
     folder, path = write_plain(tmp_path / "empty", empty), tmp_path / "report.json"

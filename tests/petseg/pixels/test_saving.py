@@ -13,7 +13,7 @@ from PIL import Image
 from petseg.errors import OutputError
 from petseg.pixels.classes import COLORS
 from petseg.pixels.geometry import Letterbox
-from petseg.pixels.saving import check_free, is_ours
+from petseg.pixels.saving import check_free, is_ours, write_json
 from petseg.segmentation import Segmentation
 from petseg.version import version
 
@@ -27,6 +27,16 @@ def answer() -> Segmentation:
     logits[:, 10:22, 20:29] = np.array([-2, 0, 6])[:, None, None]
     photo = np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8)
     return Segmentation(logits, Letterbox.fit(100, 60, 32), photo, "tiny")
+
+
+def test_documents_are_strict_json(tmp_path: Path) -> None:
+    figures = {"none": float("nan"), "row": (1, -float("inf"), 0.5), "at": tmp_path, 7: {"x": True}}
+    write_json(tmp_path / "figures.json", figures)
+    document = json.loads((tmp_path / "figures.json").read_text())
+    assert document == {"none": None, "row": [1, None, 0.5], "at": str(tmp_path), "7": {"x": True}}
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(tmp_path / "figures.json", {"array": np.zeros(2)})
+    assert json.loads((tmp_path / "figures.json").read_text()) == document
 
 
 def test_a_mask_is_read_back(answer: Segmentation, tmp_path: Path) -> None:
