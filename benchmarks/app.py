@@ -21,7 +21,8 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from benchmarks.visitor import Visitor, browsing, find_chromium
-from export.space.trial import SpaceError, running
+from export.errors import SpaceError
+from export.space.trial import running
 from petseg.app.examples import CHELSEA
 from petseg.measure.bench import machine
 from petseg.pixels import saving

@@ -29,7 +29,8 @@ from PIL import Image
 
 import petseg
 from benchmarks.app import ROOT, draw
-from export.space.trial import SpaceError, running
+from export.errors import SpaceError
+from export.space.trial import running
 
 Mask: TypeAlias = NDArray[np.uint8]
 Answers: TypeAlias = Callable[[Path, tuple[int, int] | None], Mask]

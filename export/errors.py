@@ -1,7 +1,27 @@
-"""In which ways an export and its checkpoint may disagree, each with its own class."""
+"""What may go wrong between a checkpoint and what is published: one base, and a class for each kind."""
 
 
-class VerificationError(Exception):
+class ExportError(Exception):
+    """Something cannot be exported, verified, described or published as asked; the message says why."""
+
+
+class QuantisationError(ExportError):
+    """An int8 model that is not good enough."""
+
+
+class CardError(ExportError):
+    """A card that cannot be made, since something was not measured or does not fit together."""
+
+
+class PublishError(ExportError):
+    """A folder that cannot be put together."""
+
+
+class SpaceError(ExportError):
+    """A Space that cannot be put together, or does not work."""
+
+
+class VerificationError(ExportError):
     """The export and its checkpoint do not agree, or there was nothing to compare them on."""
 
 

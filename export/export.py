@@ -18,8 +18,9 @@ import onnx
 import torch
 from torch.export import Dim
 
+from export.errors import ExportError
 from export.graph.describe import describe, petseg_version, read_metrics
-from export.graph.parts import WHOLE, ExportError, Part, split
+from export.graph.parts import WHOLE, Part, split
 from export.graph.rewrite import store_half, strip_origin
 from petseg.errors import PetsegError
 from petseg.models import catalog

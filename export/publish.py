@@ -20,8 +20,8 @@ import onnx
 from huggingface_hub import HfApi
 
 from export import card, space
-from export.card.facts import ROOT, CardError
-from export.space.trial import SpaceError
+from export.card.facts import ROOT
+from export.errors import ExportError, PublishError
 from petseg import hub
 from petseg.errors import PetsegError
 from petseg.models import bundle, catalog, publishing
@@ -35,10 +35,6 @@ from train.models.stored import CONFIG, WEIGHTS
 
 KINDS = (".json", ".safetensors", ".csv", ".png")
 """Files of a checkpoint folder that are published."""
-
-
-class PublishError(Exception):
-    """A folder that cannot be put together."""
 
 
 def assemble(
@@ -231,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.publish(options)
-    except (PublishError, CardError, SpaceError, PetsegError, OSError, ValueError) as error:
+    except (ExportError, PetsegError, OSError, ValueError) as error:
         print(f"not published: {error}", file=sys.stderr)
         return 1
     return 0

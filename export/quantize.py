@@ -29,11 +29,12 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from export.errors import ExportError, QuantisationError
 from export.export import Exported, check_weight, export
 from export.graph import photo_bytes
 from export.graph.describe import figures
 from export.graph.equalise import equalise
-from export.graph.parts import WHOLE, ExportError
+from export.graph.parts import WHOLE
 from export.graph.rewrite import behind, share_scales
 from export.graph.samples import prepare
 from petseg.errors import PetsegError
@@ -58,10 +59,6 @@ MAX_DROP, MIN_AGREEMENT = 0.003, 0.99
 
 _QUANTISED = ["Conv", "Add", "Concat", "Relu", "Clip"]
 """Operators that get 8-bit inputs and outputs. Resize stays float32: ONNX Runtime is slow at it in bytes."""
-
-
-class QuantisationError(ExportError):
-    """An int8 model that is not good enough."""
 
 
 @dataclass(frozen=True)

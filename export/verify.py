@@ -26,6 +26,7 @@ from export.errors import (
     BatchError,
     CheckpointMismatchError,
     ClassMapError,
+    ExportError,
     FeaturesError,
     ForeignModelError,
     LogitsError,
@@ -33,9 +34,8 @@ from export.errors import (
     NamesError,
     PhotosError,
     TypesError,
-    VerificationError,
 )
-from export.graph.parts import WHOLE, ExportError, Part, split
+from export.graph.parts import WHOLE, Part, split
 from export.graph.samples import Inputs, prepare, read_photos
 from petseg.errors import ModelError, PetsegError
 from petseg.models import catalog
@@ -353,7 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         photos = read_photos(options.data, split_of(options), options.photos)
         asked = {"tolerance": options.tolerance, "precision": options.precision}
         report = asdict(verify(options.checkpoint, options.path, photos, **asked))
-    except (VerificationError, ExportError, PetsegError, OSError, ValueError, RuntimeError) as error:
+    except (ExportError, PetsegError, OSError, ValueError, RuntimeError) as error:
         print(f"{options.path} does not pass: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     for name, value in report.items():

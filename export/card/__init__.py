@@ -17,7 +17,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from export.card import pages, text
 from export.card.click_figures import is_simulation
-from export.card.facts import ROOT, CardError, Facts, folders, gather, names, words_of
+from export.card.facts import ROOT, Facts, folders, gather, names, words_of
+from export.errors import CardError
 from petseg.pixels import saving
 from petseg.pixels.classes import CLASSES
 

@@ -8,15 +8,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from export.card.click_figures import click_figures, is_simulation
+from export.errors import CardError
 from petseg.errors import ModelError
 from petseg.models.index import Embedded, File, Index
 from petseg.models.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
-
-
-class CardError(Exception):
-    """A card that cannot be made, since something was not measured or does not fit together."""
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from export.errors import ExportError
 from petseg.models.manifest import FEATURES, PARTS
 from train.models.promptable import Promptable
 
 WHOLE = "model"
 """Name of the only part of a model in one graph."""
-
-
-class ExportError(Exception):
-    """An export that cannot be done as asked."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph.parts import ExportError
+from export.errors import ExportError
 from export.graph.rewrite import asked_for, drop_unused, store
 
 GREY = 127

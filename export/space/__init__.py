@@ -22,7 +22,8 @@ from huggingface_hub import SpaceCard, SpaceCardData, constants
 from packaging.requirements import InvalidRequirement, Requirement
 
 from export.card.facts import ROOT
-from export.space.trial import SpaceError, try_out
+from export.errors import SpaceError
+from export.space.trial import try_out
 from petseg.errors import PetsegError
 from petseg.models import bundle
 from petseg.models.index import FILE, Index, Published

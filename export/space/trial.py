@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from export.errors import SpaceError
+
 BUILDER = ("gradio[oauth,mcp]=={}", "uvicorn>=0.14.0", "websockets>=10.4", "spaces")
 """What the Hub's builder of Gradio Spaces adds to requirements.txt, in the same call of pip."""
 
@@ -28,10 +30,6 @@ _PRIVATE = ("HF_", "HUGGING_FACE_", "GRADIO_", "SPACE_", "PYTHON", "VIRTUAL_ENV"
 READY = "the page is at"
 """What the page prints when it is there for good. It answers a moment before, and on a busy machine Gradio
 may still give up then: it takes a server for one that does not start if that takes more than 5 seconds."""
-
-
-class SpaceError(Exception):
-    """A Space that cannot be put together, or does not work."""
 
 
 def try_out(folder: Path, gradio: str, models: Sequence[str], photo: Path, label: str) -> None:

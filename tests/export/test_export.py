@@ -14,9 +14,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from export.errors import ExportError
 from export.export import EMBEDDED_LIMIT, Exported, embed, main, to_onnx
 from export.graph.describe import petseg_version, read_metrics, training_data
-from export.graph.parts import ExportError, split
+from export.graph.parts import split
 from export.graph.rewrite import SMALL, store_half
 from petseg.models import catalog
 from petseg.segmenter import Segmenter

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import petseg
 from export import publish, space, verify
+from export.errors import PublishError, SpaceError
 from export.export import export
-from export.publish import PublishError, assemble, main
-from export.space.trial import SpaceError
+from export.publish import assemble, main
 from petseg.errors import HubContentError
 from petseg.hub import pull
 from petseg.models import bundle, catalog

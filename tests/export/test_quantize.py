@@ -9,9 +9,9 @@ import onnx
 import pytest
 
 from export import quantize
+from export.errors import ExportError, QuantisationError
 from export.export import Exported, embed
-from export.graph.parts import ExportError
-from export.quantize import Comparison, QuantisationError, main, quantise, split_photos
+from export.quantize import Comparison, main, quantise, split_photos
 from petseg.models import catalog
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint

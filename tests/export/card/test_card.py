@@ -7,7 +7,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from export import card
-from export.card import ROOT, CardError, check, make, names
+from export.card import check, make, names
+from export.card.facts import ROOT
+from export.errors import CardError
 from petseg.measure.metrics import Evaluation
 from petseg.measure.perturbations import PERTURBATIONS
 from tests.support.tiny_models import manifest

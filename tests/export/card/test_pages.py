@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from export import card
-from export.card import ROOT, CardError, pages, text
-from export.card.facts import Facts
+from export.card import pages, text
+from export.card.facts import ROOT, Facts
+from export.errors import CardError
 from petseg.measure.metrics import Evaluation
 from petseg.models.index import File
 from petseg.models.manifest import Manifest

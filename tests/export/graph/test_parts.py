@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from export.errors import (
     CheckpointMismatchError,
+    ExportError,
     FeaturesError,
     ForeignModelError,
     LogitsError,
@@ -24,7 +25,7 @@ from export.errors import (
     NamesError,
 )
 from export.export import Exported, embed, main
-from export.graph.parts import WHOLE, ExportError, split
+from export.graph.parts import WHOLE, split
 from export.graph.samples import prepare, read_photos
 from export.verify import main as verify_main
 from export.verify import verify

@@ -6,9 +6,9 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from export.errors import ExportError
 from export.export import Exported
 from export.graph import photo_bytes
-from export.graph.parts import ExportError
 
 
 def run(model: onnx.ModelProto, image: np.ndarray) -> np.ndarray:

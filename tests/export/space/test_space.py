@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 
 from export import space
 from export.card import ROOT
-from export.space import SpaceError, trial
+from export.errors import SpaceError
+from export.space import trial
 from petseg.errors import PetsegError
 from petseg.models.manifest import Manifest
 from tests.support.tiny_models import manifest

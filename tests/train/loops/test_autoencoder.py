@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from export.errors import ExportError
 from export.export import export
-from export.graph.parts import ExportError
 from petseg.errors import ImageError
 from tests.support.drawing import draw_labels, write_plain
 from train.checkpoint import load_checkpoint

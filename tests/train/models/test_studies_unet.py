@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from export.errors import ExportError
 from export.export import export
-from export.graph.parts import ExportError
 from train.config import Config, load_config
 from train.loops import trainer_class
 from train.models import build
