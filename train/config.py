@@ -36,10 +36,11 @@ class SourceConfig(Section):
         path: the folder, relative to `data.root`; beginning with "./", from the working directory.
         layout: "oxford" (the official Oxford-IIIT Pet layout) or "folder" (images/ and masks/).
         split: list of names for the Oxford layout.
-        masks: name of the mask folder in the "folder" layout; beginning with "./", a path from the working
-            directory instead.
+        masks: name of the mask folder in the "folder" layout, or of an annotation file in its place (COCO or
+            Label Studio JSON, CVAT XML); beginning with "./", a path from the working directory instead.
         classes: what the masks of the "folder" layout hold, if not class numbers: grey values ("255"), or
-            colours ("#ff8c00", those of palettes too) -> "background", "cat", "dog" or "ignored".
+            colours ("#ff8c00", those of palettes too) -> "background", "cat", "dog" or "ignored"; of an
+            annotation file its labels, "*" being all others.
         repeat: how often each photo comes in an epoch, whatever it shows; each time it is augmented anew.
         validation: share held out for validation, stratified by breed.
     """

@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 def evaluate_folder(
     folder: Annotated[Path, typer.Argument(help="images/ beside masks/, or the Oxford-IIIT Pet layout.")],
     split: Annotated[str | None, typer.Option(help="A list in annotations/; default: every mask.")] = None,
-    masks: Annotated[str, typer.Option(help="Name of the folder with the masks.")] = "masks",
+    masks: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER|FILE", help="Folder with the masks, or COCO, Label Studio or CVAT file."
+        ),
+    ] = "masks",
     classes: Annotated[
         str | None,
-        typer.Option(metavar="VALUE=CLASS,...", help="What masks hold: 0=background,255=cat or #ff0000=dog."),
+        typer.Option(
+            metavar="VALUE=CLASS,...",
+            help="What masks hold: 0=background,255=cat or #f00=dog; or labels: *=background.",
+        ),
     ] = None,
     model: Model = None,
     device: Device = "auto",
@@ -40,7 +48,8 @@ def evaluate_folder(
 ) -> None:
     """Compare a model with true masks, at the photos' own size.
 
-    Masks are PNG files of the photos' names: 0 background, 1 cat, 2 dog, 255 ignored. False alarms are
+    Masks are PNG files of the photos' names: 0 background, 1 cat, 2 dog, 255 ignored; or outlines in COCO
+    JSON, Label Studio JSON or XML of "CVAT for images", of photos in images/ beside it. False alarms are
     counted on photos whose masks show no pet, and on those of --no-pets, which need no masks.
     """
     from petseg.measure.datasets import read_pairs

@@ -7,7 +7,9 @@ The Oxford-IIIT Pet layout: `images/NAME.jpg`, `annotations/trimaps/NAME.png` (1
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.errors import ImageError
+from petseg.errors import ImageError, ImageWarning
+from petseg.measure import annotations
 from petseg.measure.labels import WAY_OUT, LabelMap, check_known
+from petseg.measure.outlines import Outlined
 from petseg.pixels.classes import BORDER, CLASSES
-from petseg.pixels.image import load
+from petseg.pixels.image import load, turn_of
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
@@ -35,10 +39,11 @@ class Pair:
     """One photo and its mask, still on disk.
 
     Attributes:
-        name: file name without suffix.
+        name: file name without suffix; of photos in folders below, and where two differ in it, more of it.
         image, mask: the files.
         trimap: whether `mask` is an Oxford trimap, whose species stands in the name.
         labels: what the values of the mask mean, None if they are class numbers.
+        outlined: what is drawn on the photo in `mask`, where that is an annotation file.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Pair:
     mask: Path
     trimap: bool = False
     labels: LabelMap | None = None
+    outlined: Outlined | None = None
 
     @property
     def species(self) -> int:
@@ -67,7 +73,16 @@ class Pair:
         Raises:
             ImageError: it cannot be read, or holds a label that no class has.
         """
-        return self.classes(read_labels(self.mask, self.labels))
+        if self.outlined is None:
+            return self.classes(read_labels(self.mask, self.labels))
+        if (
+            not self.outlined.regions
+        ):  # Label Studio does not say the size of a photo on which nothing is drawn
+            return np.zeros(self.read_image().shape[:2], np.uint8)
+        try:
+            return self.outlined.mask()
+        except ValueError as error:
+            raise ImageError(f"annotations {self.mask}: photo {self.image}: {error}") from error
 
     def classes(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class numbers from the labels in the mask's file."""
@@ -89,6 +104,9 @@ def read_labels(path: Path, labels: LabelMap | None = None) -> NDArray[np.uint8]
         ImageError: unreadable, not a single-channel image, or with values that the mapping does not name.
     """
     try:
+        with path.open("rb") as opened:
+            if opened.read(2) == b"\xff\xd8":
+                raise ImageError(f"mask {path} is a JPEG, which blurs labels; export the masks as PNG")
         with Image.open(path, formats=["PNG"]) as file:
             if labels is not None:
                 return labels.apply(file, path)
@@ -121,14 +139,18 @@ def read_pairs(
         folder: holds `images/` and either `annotations/trimaps/` or `masks/`.
         split: a list in `annotations/` such as "trainval" or "test"; None takes every mask there is.
             The Oxford layout may be a subset: listed names without files are left out.
-        masks: the mask folder in the plain layout: a name inside `folder`, or an absolute path.
-        classes: what the masks of the plain layout hold, see `LabelMap.parse`; None: class numbers.
+        masks: the mask folder in the plain layout: a name inside `folder`, or an absolute path; or in its
+            place, in any layout, an annotation file (.json, .xml), see `petseg.measure.annotations`.
+        classes: what the masks of the plain layout hold, see `LabelMap.parse`, or the labels of an annotation
+            file mean, see `annotations.read`; None: class numbers, and the classes' own names.
 
     Raises:
         ImageError: the folder has neither layout, or not a single whole pair; or its masks hold 255, which is
             ignored, and no pet.
     """
     folder = Path(folder)
+    if annotations.names_one(masks):
+        return _read_annotated(folder, folder / masks, split, classes)
     trimaps = folder / _TRIMAPS
     mask_folder = trimaps if has_trimaps(folder) else folder / masks
     images = folder / "images"
@@ -139,24 +161,123 @@ def read_pairs(
                 "(expected images/ beside masks/, or the Oxford-IIIT Pet layout)"
             )
     labels = LabelMap.parse(classes) if classes and mask_folder != trimaps else None
-    find = _image_finder(images)
-    names = _split_names(folder, split) if split else sorted(p.stem for p in mask_folder.glob("*.png"))
+    find, files = _image_finder(images), _masks_by_name(mask_folder)
+    names = _split_names(folder, split) if split else sorted(files)
     found = [
-        Pair(name, image, mask, trimap=mask_folder == trimaps, labels=labels)
+        Pair(name, image, files[name], trimap=mask_folder == trimaps, labels=labels)
         for name in names
-        if (image := find(name)) is not None and (mask := mask_folder / f"{name}.png").is_file()
+        if name in files and (image := find(name)) is not None
     ]
+    if mask_folder != trimaps:
+        _refuse_other_formats(mask_folder, find, {pair.image for pair in found})
     if not found:
-        others = {p.suffix for p in mask_folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES - {".png"}}
-        lossy = f"; masks must be PNG files, {', '.join(sorted(others))} blurs or renumbers labels"
         raise ImageError(
-            f"{folder} has no photo with a mask of the same name"
-            + (f" in {split}" if split else "")
-            + (lossy if others else "")
+            f"{folder} has no photo with a mask of the same name" + (f" in {split}" if split else "")
         )
     if mask_folder != trimaps:
+        if split is None:
+            _count_single(images, mask_folder, found, files)
         _check_pets(found)
     return found
+
+
+def _masks_by_name(folder: Path) -> dict[str, Path]:
+    """Name of the photo, with its suffix or without -> its mask: NAME.png, or petseg's own NAME.mask.png.
+
+    Raises:
+        ImageError: a photo has both.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.png")):
+        name = path.stem.removesuffix(".mask")
+        if name in found:
+            raise ImageError(f"{found[name]} and {path} are masks of one photo; which of them is right?")
+        found[name] = path
+    return found
+
+
+def _refuse_other_formats(folder: Path, find: Callable[[str], Path | None], done: Container[Path]) -> None:
+    """Raise `ImageError` for a mask that is no PNG file."""
+    for path in sorted(folder.iterdir()):
+        other = path.suffix.lower() in IMAGE_SUFFIXES - {".png"}
+        if other and (image := find(path.stem.removesuffix(".mask"))) is not None and image not in done:
+            raise ImageError(
+                f"mask {path} is no PNG file: JPEG and other formats of photos blur labels or renumber them; "
+                "export the masks as PNG"
+            )
+
+
+def _count_single(images: Path, masks: Path, found: Sequence[Pair], files: Mapping[str, Path]) -> None:
+    """Warn of photos without a mask and of masks without a photo, which are left out."""
+    taken = {pair.image for pair in found}
+    photos = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p not in taken]
+    used = {pair.mask for pair in found}
+    single = [p for p in files.values() if p not in used and not p.name.startswith(".")]
+    said = [
+        f"{len(paths)} {kind} ({paths[0].name}, say)"
+        for paths, kind in (
+            (photos, f"photos of {images} have no mask"),
+            (single, f"masks of {masks} no photo"),
+        )
+        if paths
+    ]
+    if said:
+        warnings.warn(f"{' and '.join(said)}: they are left out", ImageWarning, stacklevel=3)
+
+
+def _read_annotated(
+    folder: Path, path: Path, split: str | None, classes: Mapping[str, str] | None
+) -> list[Pair]:
+    """The photos of an annotation file, as far as they are there; the rest is counted aloud."""
+    export = annotations.read(path, classes)
+    names = set(_split_names(folder, split)) if split else None
+    found: dict[Path, Pair] = {}
+    missing: list[str] = []
+    for drawn in export.photos:
+        image = _photo_named(folder, drawn.name)
+        if image is None:
+            missing.append(drawn.name)
+            continue
+        if image in found:
+            raise ImageError(f"annotations {path} name the photo {image} twice; which of them is right?")
+        name = _below(image, folder)
+        if names is None or name in names:
+            found[image] = Pair(name, image, path, outlined=drawn.outlined)
+    regions = [region.number for drawn in export.photos for region in drawn.outlined.regions]
+    if annotations.OTHERS in (classes or {}) and not {1, 2} & set(regions):
+        raise ImageError(
+            f"annotations {path} outline no cat and no dog; name in classes which labels those are"
+        )
+    if not found:
+        named = f" ({missing[0]!r}, say)" if missing else ""
+        raise ImageError(f"none of the photos that {path} names{named} is in {folder / 'images'}")
+    if missing or export.untouched:
+        warnings.warn(
+            f"of the photos of {path}, {len(missing)} are not in {folder / 'images'}"
+            + (f" ({missing[0]!r}, say)" if missing else "")
+            + f", and {export.untouched} are not annotated: they are left out",
+            ImageWarning,
+            stacklevel=3,
+        )
+    return sorted(found.values(), key=lambda pair: pair.name)
+
+
+def _below(image: Path, folder: Path) -> str:
+    """A photo's name with its folder below images/: photos of several folders may be called the same."""
+    for root in (folder / "images", folder):
+        if image.is_relative_to(root):
+            return image.relative_to(root).with_suffix("").as_posix()
+    return image.stem
+
+
+def _photo_named(folder: Path, name: str) -> Path | None:
+    """The file of a photo that an annotation file names; None if it is not there."""
+    for candidate in annotations.file_names(name):
+        for root in (folder / "images", folder):
+            path = root / candidate
+            if ".." not in Path(candidate).parts and path.is_relative_to(root) and path.is_file():
+                return path
+    return None
 
 
 def _check_pets(pairs: Sequence[Pair]) -> None:
@@ -167,15 +288,31 @@ def _check_pets(pairs: Sequence[Pair]) -> None:
             labels = pair.read_mask()
         except ImageError:
             continue  # it is told of when it is needed
-        if ((labels == 1) | (labels == 2)).any():
-            return
-        if ignored is None and (labels == BORDER).any():
+        if np.isin(labels, (1, 2)).any():
+            return  # of the others, whoever reads them all tells
+        if ignored is None and hides_pets(labels):
             ignored = pair.mask
     if ignored is not None:
         raise ImageError(
             f"no mask shows a cat (1) or a dog (2), and {ignored} holds 255, which is ignored, not a pet; "
             f"{WAY_OUT}"
         )
+
+
+def hides_pets(mask: NDArray[np.uint8]) -> bool:
+    """Whether a mask (H, W) has pixels that are ignored and none of a pet, as one of 0 and 255 has."""
+    return bool((mask == BORDER).any()) and not bool(np.isin(mask, (1, 2)).any())
+
+
+def turned_alike(pair: Pair, mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """A mask (H, W) as it ought to be if its photo is turned by its EXIF orientation and the mask is not yet.
+
+    Returns:
+        None where the photo is not turned, or `misfit` can tell.
+    """
+    turn = turn_of(pair.image)
+    turned = mask if turn is None else np.asarray(Image.fromarray(mask).transpose(turn))
+    return None if turn is None or turned.shape != mask.shape else turned
 
 
 def misfit(photo: tuple[int, ...], mask: tuple[int, ...]) -> str | None:
@@ -189,10 +326,24 @@ def misfit(photo: tuple[int, ...], mask: tuple[int, ...]) -> str | None:
 
 
 def _image_finder(images: Path) -> Callable[[str], Path | None]:
-    by_stem = {
-        p.stem: p for p in sorted(images.iterdir(), reverse=True) if p.suffix.lower() in IMAGE_SUFFIXES
-    }
-    return by_stem.get
+    """A function from a name, with its suffix or without, to the photo; it raises `ImageError` for two."""
+    whole = {p.name: p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES}
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for path in whole.values():
+        by_stem[path.stem].append(path)
+
+    def find(name: str) -> Path | None:
+        if name in whole:
+            return whole[name]
+        found = by_stem.get(name, [])
+        if len(found) > 1:
+            raise ImageError(
+                f"{found[0]} and {found[1].name} are two photos, and {name!r} means one; call masks after "
+                f"whole names: {found[0].name}.png"
+            )
+        return found[0] if found else None
+
+    return find
 
 
 def _split_names(folder: Path, split: str) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """Run any predictor over photos with true masks, at their native resolution."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg.errors import ImageError
-from petseg.measure.datasets import Pair, misfit
+from petseg.errors import ImageError, ImageWarning
+from petseg.measure.datasets import Pair, hides_pets, misfit, turned_alike
+from petseg.measure.labels import WAY_OUT
 from petseg.measure.metrics import Evaluation, mean, species_of
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.image import load
@@ -33,22 +35,56 @@ def evaluate(
 ) -> tuple[Evaluation, list[PhotoScore]]:
     """Compare `predict` with the truth of every pair.
 
+    Masks that may be wrong are pointed out in an `ImageWarning`.
+
     Returns:
         The figures of the whole split, and each photo's, worst first; those without a labelled pixel
         (nan) come last.
     """
     evaluation = Evaluation()
     scores = []
+    hidden: list[Path] = []
+    unturned: list[Path] = []
     for pair in tqdm(pairs, desc="evaluate", unit="photo", disable=not progress, mininterval=1):
         truth, photo = pair.read_mask(), pair.read_image()
         if (wrong := misfit(photo.shape, truth.shape)) is not None:
             raise ImageError(f"mask {pair.mask} does not fit its photo: {wrong}")
+        found = predict(photo)
         try:
-            score = evaluation.add(truth, predict(photo))
+            score = evaluation.add(truth, found)
         except ValueError as error:
             raise ImageError(f"mask {pair.mask} does not fit its photo: {error}") from error
+        if hides_pets(truth) and not pair.trimap:
+            hidden.append(pair.mask)
+        turned = turned_alike(pair, truth)
+        if turned is not None and np.mean(turned == found) > np.mean(truth == found):
+            unturned.append(pair.mask)
         scores.append(PhotoScore(pair.name, score))
+    warn_of_masks(hidden, unturned)
     return evaluation, sorted(scores, key=lambda score: (math.isnan(score.miou), score.miou))
+
+
+def warn_of_masks(hidden: Sequence[Path], unturned: Sequence[Path]) -> None:
+    """Point out masks that may be wrong.
+
+    Args:
+        hidden: those in which what is ignored may be a pet.
+        unturned: those that may not be turned as their photos are.
+    """
+    if hidden:
+        warnings.warn(
+            f"{len(hidden)} masks hold 255, which is ignored, and no pet ({hidden[0]}, say); if those are "
+            f"pets, {WAY_OUT}",
+            ImageWarning,
+            stacklevel=3,
+        )
+    if unturned:
+        warnings.warn(
+            f"{len(unturned)} masks ({unturned[0]}, say) fit better when they are turned: their photos are "
+            "turned by their EXIF orientation, and the masks are not; turn those as well",
+            ImageWarning,
+            stacklevel=3,
+        )
 
 
 def count_false_alarms(

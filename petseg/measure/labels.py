@@ -13,7 +13,8 @@ from petseg.errors import ImageError
 from petseg.pixels.classes import BORDER, CLASSES
 
 _KNOWN = (0, 1, 2, BORDER)
-_NAMES = {**{name: number for number, name in enumerate(CLASSES)}, "ignored": BORDER}
+CLASS_NUMBERS = {**{name: number for number, name in enumerate(CLASSES)}, "ignored": BORDER}
+"""What a label can mean -> its number in masks."""
 WAY_OUT = (
     'say what its values mean: classes = {"0" = "background", "255" = "cat"} under [[data.sources]], or '
     "petseg eval --classes 0=background,255=cat (grey values, or colours such as #ff8c00)"
@@ -46,10 +47,12 @@ class LabelMap:
         """
         grey, colours = [], []
         for key, name in classes.items():
-            if name not in _NAMES:
-                raise ImageError(f"classes: {key!r} is to be {name!r}; give one of {', '.join(_NAMES)}")
+            if name not in CLASS_NUMBERS:
+                raise ImageError(
+                    f"classes: {key!r} is to be {name!r}; give one of {', '.join(CLASS_NUMBERS)}"
+                )
             if key.isascii() and key.isdigit() and int(key) <= 255:
-                grey.append((int(key), _NAMES[name]))
+                grey.append((int(key), CLASS_NUMBERS[name]))
                 continue
             try:
                 red, green, blue = ImageColor.getrgb(key)[:3]
@@ -57,7 +60,7 @@ class LabelMap:
                 raise ImageError(
                     f"classes: {key!r} is neither a value of 0..255 nor a colour such as #ff8c00"
                 ) from error
-            colours.append(((red, green, blue), _NAMES[name]))
+            colours.append(((red, green, blue), CLASS_NUMBERS[name]))
         if grey and colours:
             raise ImageError("classes: give grey values or colours, not both")
         return cls(tuple(grey), tuple(colours))

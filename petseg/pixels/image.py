@@ -348,6 +348,15 @@ def _strips(image: Image.Image) -> Iterator[tuple[Image.Image, slice]]:
         yield image if whole else image.crop((0, top, image.width, bottom)), slice(top, bottom)
 
 
+def turn_of(path: Path) -> Image.Transpose | None:
+    """What `load` turns a photo's file by; None for nothing, and for what cannot be read."""
+    try:
+        with _open_path(path, str(path)) as file:
+            return _turn(_identify(file, file.read(16), str(path)))
+    except Exception:
+        return None  # `load` says why
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))

@@ -1,6 +1,7 @@
 """Photos with masks for training: sources, the validation split, the balance of species, augmented items."""
 
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets import OxfordIIITPet
 
-from petseg.measure.datasets import Pair, misfit, read_pairs
+from petseg.errors import ImageWarning
+from petseg.measure.datasets import Pair, hides_pets, misfit, read_pairs, turned_alike
+from petseg.measure.evaluation import warn_of_masks
 from petseg.pixels.classes import BORDER
 from train.config import AugmentConfig, Config, DataConfig, SourceConfig
 from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
@@ -211,6 +214,7 @@ def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
         raise ValueError(
             "no training photo has a cat or a dog in its mask (1 or 2): there is nothing to learn"
         )
+    point_out_masks([*training, *validation])
     if config.balance:
         training = balance_species(training, config.seed)
     if config.labels == "trimap":
@@ -218,6 +222,26 @@ def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
         wrapped = {id(sample): TrimapSample(sample) for sample in [*training, *validation]}
         return [wrapped[id(s)] for s in training], [wrapped[id(s)] for s in validation]
     return training, validation
+
+
+def point_out_masks(samples: Sequence[Sample]) -> None:
+    """Warn of masks that may be wrong, of those in the "folder" layout: wrong ones cost hours."""
+    pairs = {id(sample): sample for sample in samples if isinstance(sample, Pair) and not sample.trimap}
+
+    def look(pair: Pair) -> tuple[bool, bool]:
+        mask = pair.read_mask()
+        return hides_pets(mask), turned_alike(pair, mask) is not None
+
+    with ThreadPoolExecutor() as pool:
+        found = list(zip(pairs.values(), pool.map(look, pairs.values()), strict=True))
+    warn_of_masks([pair.mask for pair, (hidden, _) in found if hidden], [])
+    if turned := [pair.image for pair, (_, turned) in found if turned]:
+        warnings.warn(
+            f"{len(turned)} photos ({turned[0]}, say) are turned by their EXIF orientation, which their size "
+            "does not show; make sure that their masks are turned, too",
+            ImageWarning,
+            stacklevel=3,
+        )
 
 
 def species_shown(mask: NDArray[np.uint8]) -> frozenset[int]:

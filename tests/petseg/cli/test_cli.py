@@ -13,6 +13,7 @@ from PIL import Image
 
 from petseg import Segmenter
 from petseg.engine import cuda
+from petseg.errors import ImageWarning
 from petseg.pixels.image import load
 from tests.support.command_line import pixels, tree
 
@@ -288,6 +289,26 @@ def test_eval_takes_another_mask_folder(run: Run, truths: Path, tmp_path: Path) 
     result = run("eval", truths, "--masks", "pseudo", "--json", tmp_path / "report.json")
     assert result.exit_code == 0
     assert json.loads((tmp_path / "report.json").read_text())["miou"] == 1
+
+
+def test_eval_of_outlines_and_what_is_said_of_masks(run: Run, truths: Path) -> None:
+    """Warnings are lines like any other message."""
+    image = (
+        '<image name="good.jpg" width="{}" height="{}"><polygon label="Cat" points="2,2;9,2;9,9"/></image>'
+    )
+    width, height = Image.open(truths / "images/good.jpg").size
+    gone = '<image name="gone.jpg" width="9" height="9"/>'
+    (truths / "cvat.xml").write_text(f"<annotations>{image.format(width, height)}{gone}</annotations>")
+    with pytest.warns(ImageWarning, match=r"1 are not in .*gone\.jpg"):
+        result = run("eval", truths, "--masks", "cvat.xml")
+    assert result.exit_code == 0, result.stderr
+    assert "photos                                       1" in result.stdout
+    (truths / "cvat.xml").write_text(
+        f"<annotations>{image.format(9, 9).replace('Cat', 'tail')}</annotations>"
+    )
+    result = run("eval", truths, "--masks", "cvat.xml")
+    assert result.exit_code == 1
+    assert "has the label 'tail', which is no class" in result.stderr
 
 
 def test_eval_of_the_oxford_layout(run: Run, put, folder: Path, tmp_path: Path) -> None:

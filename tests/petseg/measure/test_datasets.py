@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.errors import ImageError
+from petseg.errors import ImageError, ImageWarning
 from petseg.measure.datasets import Pair, read_labels, read_pairs, trimap_classes
 
 TRIMAP = np.array([[1, 2, 3], [2, 1, 0]], np.uint8)
@@ -112,14 +112,45 @@ def test_plain_folders(plain: Path, masks: str) -> None:
         np.testing.assert_array_equal(pair.read_mask(), [[0, 1, 2], [255, 1, 0]])
 
 
-@pytest.mark.parametrize("order", [("a_dog_1.jpg", "a_dog_1.webp"), ("a_dog_1.webp", "a_dog_1.jpg")])
-def test_of_several_photos_with_one_stem_the_same_is_always_taken(
-    plain: Path, order: tuple[str, str]
-) -> None:
-    (plain / "images/a_dog_1.PNG").unlink()
-    for name in order:
-        write_photo(plain / "images" / name)
-    assert read_pairs(plain)[0].image.name == "a_dog_1.jpg"
+def test_of_two_photos_with_one_stem_the_mask_says_which(plain: Path) -> None:
+    write_photo(plain / "images/a_dog_1.webp")
+    with pytest.raises(ImageError, match=r"a_dog_1\.PNG and a_dog_1\.webp are two photos.*a_dog_1\.PNG\.png"):
+        read_pairs(plain)
+    (plain / "masks/a_dog_1.png").rename(plain / "masks/a_dog_1.webp.png")
+    with pytest.warns(ImageWarning, match=r"2 photos .* have no mask \(a_dog_1\.PNG, say\)"):
+        pairs = read_pairs(plain)
+    assert [(pair.name, pair.image.name) for pair in pairs] == [
+        ("a_dog_1.webp", "a_dog_1.webp"),
+        ("b_cat_2", "b_cat_2.jpg"),
+    ]
+
+
+@pytest.mark.parametrize("ending", [".mask.png", ".jpg.mask.png", ".jpg.png"])
+def test_masks_may_be_called_as_petseg_calls_its_own(tmp_path: Path, ending: str) -> None:
+    write_photo(tmp_path / "images/a.jpg")
+    mask = write(tmp_path / f"masks/a{ending}", np.ones((2, 3), np.uint8))
+    (tmp_path / "masks/a.overlay.jpg").write_bytes(b"of the same run")
+    assert [(pair.image.name, pair.mask) for pair in read_pairs(tmp_path)] == [("a.jpg", mask)]
+
+
+def test_two_masks_of_one_photo_are_refused(plain: Path) -> None:
+    write(plain / "masks/a_dog_1.mask.png")
+    with pytest.raises(ImageError, match=r"a_dog_1\.mask\.png and .*a_dog_1\.png are masks of one photo"):
+        read_pairs(plain)
+
+
+def test_what_is_left_out_is_counted(plain: Path) -> None:
+    with pytest.warns(ImageWarning, match=r"1 photos .*no mask \(lonely\.jpg, say\) and 1 masks .* no photo"):
+        read_pairs(plain)
+
+
+def test_a_mask_that_is_a_jpeg_is_refused_with_the_reason(plain: Path) -> None:
+    write(plain / "masks/lonely.jpg")  # beside masks that are sound
+    with pytest.raises(ImageError, match=r"lonely\.jpg is no PNG file: JPEG .* blur labels"):
+        read_pairs(plain)
+    (plain / "masks/lonely.jpg").rename(plain / "masks/lonely.png")
+    with pytest.raises(ImageError, match=r"lonely\.png is a JPEG, which blurs labels"):
+        read_labels(plain / "masks/lonely.png")
 
 
 @pytest.mark.parametrize("missing", ["images", "masks"])

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.errors import ImageError
+from petseg.errors import ImageError, ImageWarning
 from petseg.measure.datasets import read_named, read_pairs
 from petseg.measure.evaluation import PhotoScore, count_false_alarms, count_named, evaluate, format_report
 
@@ -167,3 +167,27 @@ def test_photos_of_which_only_the_species_is_known(tmp_path: Path) -> None:
     index.unlink()
     with pytest.raises(ImageError, match="cannot be read"):
         read_named(tmp_path)
+
+
+def test_masks_in_which_pets_may_be_ignored_are_counted(tmp_path: Path) -> None:
+    truth = TRUTH | {"e": [[255, 255, 0, 0], [0, 0, 0, 0]]}
+    pairs = read_pairs(write_folder(tmp_path, truth, PREDICTION | {"e": truth["e"]}))
+    with pytest.warns(ImageWarning, match=r"1 masks hold 255, .* no pet \(.*e\.png, say\).*classes"):
+        evaluate(pairs, lambda photo: np.minimum(photo[..., 0], 1), progress=False)
+
+
+@pytest.mark.parametrize("mask_is_turned", [False, True])
+def test_a_mask_that_only_fits_turned_is_pointed_out(
+    tmp_path: Path, mask_is_turned: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Upside down a photo has the size that it had, so that nothing else tells."""
+    upright = np.array(PREDICTION["a"], np.uint8)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(upright[::-1, ::-1].copy()).save(tmp_path / "images/a.png", exif=exif)
+    Image.fromarray(upright if mask_is_turned else upright[::-1, ::-1].copy()).save(tmp_path / "masks/a.png")
+    evaluate(read_pairs(tmp_path), red_channel, progress=False)
+    said = [str(warning.message) for warning in recwarn if warning.category is ImageWarning]
+    assert [("1 masks" in text and "EXIF" in text) for text in said] == [True] * (not mask_is_turned)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from petseg.errors import ImageError
+from petseg.errors import ImageError, ImageWarning
 from train.config import DataConfig, SourceConfig
 from train.data.dataset import PhotoDataset, read_splits
 
@@ -42,3 +42,31 @@ def test_a_turned_photo_is_pointed_out(tmp_path: Path) -> None:
         Image.new("RGB", (8, 6)).save(path, exif=exif)
     with pytest.raises(ValueError, match=r"a_\d: the photo has 6 x 8 pixels, the mask 8 x 6; .*EXIF"):
         PhotoDataset(training, 32)[0]
+
+
+def test_masks_that_may_be_wrong_are_counted(tmp_path: Path) -> None:
+    data = data_with(tmp_path, 1)
+    mask = np.zeros((6, 8), np.uint8)
+    mask[2:4] = 255
+    Image.fromarray(mask).save(tmp_path / "p/masks/a_2.png")
+    with pytest.warns(ImageWarning, match=r"1 masks hold 255, .*a_2\.png"):
+        read_splits(data)
+    data_with(tmp_path, 1)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (8, 6)).save(tmp_path / "p/images/a_1.jpg", exif=exif)
+    with pytest.warns(ImageWarning, match=r"1 photos \(.*a_1\.jpg, say\) are turned"):
+        read_splits(data)
+
+
+def test_an_annotation_file_is_a_source_of_masks(tmp_path: Path) -> None:
+    config = data_with(tmp_path, 1, masks="cvat.xml", classes={"Kater": "cat"})
+    image = (
+        '<image name="a_{}.jpg" width="8" height="6"><polygon label="{}" points="0,2;8,2;8,4;0,4"/></image>'
+    )
+    images = "".join(image.format(number, label) for number, label in enumerate(("Kater", "dog", "cat")))
+    (tmp_path / "p/cvat.xml").write_text(f"<annotations>{images}</annotations>")
+    training, _ = read_splits(config)
+    found = {sample.name: np.unique(sample.read_mask()).tolist() for sample in training}
+    assert found == {"a_0": [0, 1], "a_1": [0, 2], "a_2": [0, 1]}
+    assert PhotoDataset(training, 32)[1][1].max() == 255  # the letterbox's padding
