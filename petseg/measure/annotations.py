@@ -16,7 +16,8 @@ import numpy as np
 
 from petseg.errors import ImageError
 from petseg.measure.labels import CLASS_NUMBERS
-from petseg.measure.outlines import Brush, Outlined, Polygon, Region, Runs, Shape, unpack_coco
+from petseg.measure.outlines import Brush, Outlined, Polygon, Region, Runs, Shape
+from petseg.pixels import rle
 from petseg.pixels.classes import BORDER
 
 SUFFIXES = (".json", ".xml")
@@ -155,7 +156,7 @@ def _coco_shapes(segmentation: Any, size: tuple[int, int]) -> Sequence[Shape]:
     if isinstance(segmentation, list):
         return [_polygon(flat) for flat in segmentation]
     counts = segmentation["counts"]
-    lengths = unpack_coco(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
+    lengths = rle.from_coco(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
     height, width = segmentation["size"]
     if (width, height) != size:
         raise ValueError(f"run lengths of {width} x {height} for a photo of {size[0]} x {size[1]}")

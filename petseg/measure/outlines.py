@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from petseg.pixels import rle
 from petseg.pixels.classes import BORDER
 
 Part: TypeAlias = tuple[slice, slice]
@@ -80,34 +81,6 @@ class Runs:
         return (slice(top, top + rows), slice(left, left + columns)), inside
 
 
-def unpack_coco(text: str) -> NDArray[np.int64]:
-    """The lengths in COCO's compressed text, as `maskApi.c` of pycocotools writes them.
-
-    Groups of five bits, the lowest first, a sixth where more follow; from the fourth on, each is the
-    difference from the length two before.
-
-    Raises:
-        ValueError: the text breaks off, or is none of those.
-    """
-    lengths: list[int] = []
-    value = shift = 0
-    for letter in text:
-        bits = ord(letter) - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"{letter!r} is nothing in COCO's run lengths")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("COCO's run lengths break off")
-    return np.array(lengths, np.int64)
-
-
 @dataclass(frozen=True, slots=True)
 class Brush:
     """A brush of Label Studio: bytes of thi.ng's rle-pack, of the four channels of each pixel, row by row."""
@@ -116,44 +89,8 @@ class Brush:
 
     def inside(self, width: int, height: int) -> tuple[Part, NDArray[np.bool_]]:
         """Where the fourth channel, its opacity, is more than half."""
-        opacity = _unpack_brush(self.data, 4 * width * height).reshape(height, width, 4)[..., 3]
+        opacity = rle.from_label_studio(self.data, 4 * width * height).reshape(height, width, 4)[..., 3]
         return (slice(0, height), slice(0, width)), opacity > 127
-
-
-def _unpack_brush(data: bytes, count: int) -> NDArray[np.uint8]:
-    """The values of an rle-pack: how many, how many bits each has, four widths of lengths; then runs.
-
-    Each run is a 1, which of the widths, the length less 1 and the value; or a 0, the same, and all values.
-    """
-    bits = np.unpackbits(np.frombuffer(data, np.uint8))
-    at = 0
-
-    def take(number: int) -> int:
-        nonlocal at
-        at += number
-        if at > len(bits):
-            raise ValueError("a brush breaks off")
-        return int("".join(map(str, bits[at - number : at])), 2)
-
-    found, word = take(32), take(5) + 1
-    if found != count or word != 8:
-        raise ValueError(f"a brush of {found} values of {word} bits does not fill {count} of 8")
-    widths = [take(4) + 1 for _ in range(4)]
-    values, done = np.zeros(count, np.uint8), 0
-    while done < count:
-        same = take(1)
-        length = take(widths[take(2)]) + 1
-        if done + length > count:
-            raise ValueError("a brush has more values than it says")
-        if same:
-            values[done : done + length] = take(word)
-        else:
-            if at + length * word > len(bits):
-                raise ValueError("a brush breaks off")
-            values[done : done + length] = np.packbits(bits[at : at + length * word])
-            at += length * word
-        done += length
-    return values
 
 
 @dataclass(frozen=True, slots=True)

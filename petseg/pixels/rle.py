@@ -24,17 +24,32 @@ def coco(inside: NDArray[np.bool_], box: Region, width: int, height: int) -> lis
     return counts if counts[-1] or len(counts) == 1 else counts[:-1]
 
 
-def from_coco(counts: list[int], width: int, height: int) -> NDArray[np.bool_]:
-    """(height, width) the mask of COCO's uncompressed counts.
+def from_coco(text: str) -> NDArray[np.int64]:
+    """The lengths in COCO's compressed text, as `maskApi.c` of pycocotools writes them.
+
+    Groups of five bits, the lowest first, a sixth where more follow; from the fourth on, each is the
+    difference from the length two before.
 
     Raises:
-        ValueError: they are not as many pixels as the photo has, or one is negative.
+        ValueError: the text breaks off, or is none of those.
     """
-    lengths = np.asarray(counts, np.int64)
-    if lengths.ndim != 1 or lengths.sum() != width * height or (lengths < 0).any():
-        raise ValueError(f"run lengths of {int(lengths.sum())} pixels do not fit {width} x {height}")
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(width, height).T
+    lengths: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{letter!r} is nothing in COCO's run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("COCO's run lengths break off")
+    return np.array(lengths, np.int64)
 
 
 def label_studio(inside: NDArray[np.bool_], box: Region, width: int, height: int) -> bytes:
@@ -60,6 +75,49 @@ def label_studio(inside: NDArray[np.bool_], box: Region, width: int, height: int
         _run(length, 255 if number % 2 else 0) for number, length in enumerate(lengths.tolist()) if length
     )
     return np.packbits(np.frombuffer(bits.encode(), np.uint8) - ord("0")).tobytes()
+
+
+def from_label_studio(data: bytes, count: int) -> NDArray[np.uint8]:
+    """The values that a brush of Label Studio holds.
+
+    Besides the runs of `label_studio`, a 0, a width and a length less 1 begin so many values as they are.
+
+    Args:
+        data: as `label_studio` gives it.
+        count: of values, 4 for each pixel.
+
+    Raises:
+        ValueError: they are not as many, have not 8 bits, or break off.
+    """
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    at = 0
+
+    def take(number: int) -> int:
+        nonlocal at
+        at += number
+        if at > len(bits):
+            raise ValueError("a brush breaks off")
+        return int("".join(map(str, bits[at - number : at])), 2)
+
+    found, word = take(32), take(5) + 1
+    if found != count or word != 8:
+        raise ValueError(f"a brush of {found} values of {word} bits does not fill {count} of 8")
+    widths = [take(4) + 1 for _ in range(4)]
+    values, done = np.zeros(count, np.uint8), 0
+    while done < count:
+        same = take(1)
+        length = take(widths[take(2)]) + 1
+        if done + length > count:
+            raise ValueError("a brush has more values than it says")
+        if same:
+            values[done : done + length] = take(word)
+        else:
+            if at + length * word > len(bits):
+                raise ValueError("a brush breaks off")
+            values[done : done + length] = np.packbits(bits[at : at + length * word])
+            at += length * word
+        done += length
+    return values
 
 
 def _run(length: int, value: int) -> str:

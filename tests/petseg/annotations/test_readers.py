@@ -12,6 +12,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from petseg.annotations import WRITERS
+from petseg.measure.datasets import read_pairs
+from petseg.pixels.classes import CLASSES
 from petseg.segmentation import Segmentation
 from tests.support.animals import answer, blobs, drawn
 
@@ -237,3 +239,20 @@ def test_what_label_studios_own_encoder_wrote_is_read_as_it_was_meant() -> None:
     mask[2:5, 3:7] = 255
     theirs = bytes.fromhex("000000fc391bfe5300bfff84c02fffe1300bfff93c00")
     np.testing.assert_array_equal(decode(list(theirs)).reshape(7, 9, 4)[..., 3], mask)
+
+
+@pytest.mark.parametrize("format", ["coco", "labelstudio"])
+def test_petseg_reads_what_it_wrote(results: list[Segmentation], photos: Path, format: str) -> None:
+    path = photos / f"{format}.json"
+    write(format, path, results)
+    if format == "labelstudio":  # what a person accepted as it was
+        tasks = json.loads(path.read_text())
+        path.write_text(json.dumps([task | {"annotations": task["predictions"]} for task in tasks]))
+    pairs = {pair.image.name: pair for pair in read_pairs(photos, masks=path)}
+    assert len(pairs) == len(results)
+    for result in results:
+        read = pairs[Path(str(result.source)).name].read_mask()
+        truth = np.zeros_like(result.mask)
+        for pet in result.pets:
+            truth[pet.mask] = CLASSES.index(pet.label)
+        assert np.array_equal(read, truth), result.source

@@ -6,8 +6,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from petseg.measure.outlines import Brush, Outlined, Polygon, Region, Runs, Shape, unpack_coco
-from petseg.pixels import polygons
+from petseg.measure.outlines import Brush, Outlined, Polygon, Region, Runs, Shape
+from petseg.pixels import polygons, rle
 
 MASKS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.integers(0, 1))
 
@@ -24,7 +24,7 @@ def whole(shape: Shape, width: int, height: int) -> NDArray[np.bool_]:
 def test_runs_are_those_of_pycocotools(mask: NDArray[np.uint8]) -> None:
     height, width = mask.shape
     text = coco.encode(np.asfortranarray(mask))["counts"].decode()
-    lengths = unpack_coco(text)
+    lengths = rle.from_coco(text)
     assert np.array_equal(whole(Runs(lengths, by_column=True), width, height), mask == 1)
     assert (
         coco.frPyObjects({"counts": lengths.tolist(), "size": [height, width]}, height, width)["counts"]
@@ -35,7 +35,7 @@ def test_runs_are_those_of_pycocotools(mask: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize("text", ["o", "\x7f", "0 ", "é"])
 def test_broken_run_lengths_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="run lengths"):
-        unpack_coco(text)
+        rle.from_coco(text)
 
 
 @given(MASKS)
