@@ -62,6 +62,7 @@ def prepare(
     threads: int = 0,
     workers: int | None = None,
     batch_size: int | None = None,
+    force: bool = False,
 ) -> Job:
     """Say what is to be done, and try the model, so that a mistake is answered before any work.
 
@@ -73,6 +74,7 @@ def prepare(
         precision: as for `Segmenter`, by this machine's processor; with Ray, "auto" is float32 unless the
             device is "cpu", because GPUs know nothing else.
         batch_size, workers: as for `Segmenter.each`; with Ray, `workers` are actors.
+        force: replace files that petseg did not write, too.
 
     Raises:
         PetsegError: a package is missing, or fsspec does not know an address.
@@ -104,6 +106,7 @@ def prepare(
         threads=threads,
         batch_size=batch_size,
         workers=workers,
+        force=force,
     )
 
 

@@ -18,6 +18,9 @@ from petseg.pixels.saving import Kind
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
 """Protocols where a file appears whole or not at all; anywhere else it is written beside and renamed."""
 
+_FREE = "give another output, or --force to replace it"
+"""How messages end about a file that petseg did not write."""
+
 
 class Folder:
     """A folder that fsspec reaches. Names of files are relative to it, with "/".
@@ -96,15 +99,36 @@ class Folder:
         except Exception as error:
             raise OutputError(f"{self.address}/{name} cannot be written ({_reason(error)})") from error
 
-    def write_result(self, name: str, data: bytes) -> None:
-        """Write a result of a photo, as `write`; on a disk never over a file that petseg did not write.
+    def write_result(self, name: str, data: bytes, *, force: bool = False) -> None:
+        """Write a result of a photo, as `write`, but never over a file that petseg did not write.
 
-        Object stores are not asked: that were one more request for each file.
+        In a store that is one more request for each file, of the kind that costs a tenth of writing it.
+
+        Args:
+            name, data: as for `write`.
+            force: replace such files, too.
 
         Raises:
             OutputError: it cannot be written, or such a file is there.
         """
+        if not force:
+            self._check_free(name)
         self.write(name, data)
+
+    def _check_free(self, name: str) -> None:
+        try:
+            head = bytes(self.filesystem.cat_file(self.path(name), start=0, end=saving.HEAD))
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            try:
+                head = b"?" * int(
+                    self.filesystem.info(self.path(name))["size"]
+                )  # some refuse parts of nothing
+            except Exception:
+                raise OutputError(f"{self.address}/{name} cannot be looked at ({_reason(error)})") from error
+        if head and not saving.is_marked(head):
+            raise OutputError(f"{self.address}/{name} is there and no result of petseg's; {_FREE}")
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, None if it is not there.
@@ -179,10 +203,8 @@ class LocalFolder(Folder):
         """As `Folder.write`."""
         saving.write(self.folder / name, data)
 
-    def write_result(self, name: str, data: bytes) -> None:
-        """As `Folder.write_result`."""
-        saving.check_free(self.folder / name, "give another output, or move it away")
-        self.write(name, data)
+    def _check_free(self, name: str) -> None:
+        saving.check_free(self.folder / name, _FREE)
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

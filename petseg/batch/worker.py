@@ -41,6 +41,7 @@ class Job:
         precision: one for all workers, whatever their processors would choose.
         device, threads: as for `Segmenter`.
         batch_size, workers: as for `Segmenter.each`.
+        force: replace files that petseg did not write, too.
     """
 
     input: str
@@ -56,6 +57,7 @@ class Job:
     threads: int
     batch_size: int | None
     workers: int | None
+    force: bool = False
 
     def settings(self) -> dict[str, Any]:
         """What the results depend on; those of one output all have the same."""
@@ -164,7 +166,7 @@ class Worker:
             if isinstance(done, PetsegError):
                 raise done
             for kind, data in done.files.items():
-                self._out.write_result(target_of(path, kind), data)
+                self._out.write_result(target_of(path, kind), data, force=self._job.force)
         except PetsegError as error:
             return about | failed(path, str(error))
         kinds: tuple[Kind, ...] = ("mask", "mask-gray")

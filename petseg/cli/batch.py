@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg.cli.options import BatchSize, Device, Model, Precision, PrecisionOption, Resize, Save, parse_kinds
+from petseg.cli.options import (
+    BatchSize,
+    BatchThreads,
+    Device,
+    Force,
+    Model,
+    Precision,
+    PrecisionOption,
+    Quiet,
+    Resize,
+    ResizeOption,
+    Save,
+    Workers,
+    parse_kinds,
+)
 
 _SHOWN = 10
 """So many failures are printed; all of them are in the index."""
@@ -34,25 +48,16 @@ def batch(
     model: Model = None,
     device: Device = "auto",
     precision: PrecisionOption = Precision.AUTO,
-    threads: Annotated[
-        int, typer.Option(min=0, metavar="N", help="For the network; with Ray, of each actor. 0: chosen.")
-    ] = 0,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Threads that read, segment and encode photos; with Ray, actors. Default: chosen.",
-            show_default=False,
-        ),
-    ] = None,
+    threads: BatchThreads = 0,
+    workers: Workers = None,
     batch_size: BatchSize = None,
-    resize: Annotated[Resize, typer.Option(help="nearest: cheaper, with coarse edges.")] = Resize.SMOOTH,
+    resize: ResizeOption = Resize.SMOOTH,
     retry: Annotated[bool, typer.Option("--retry", help="Try photos again that failed before.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew, though OUTPUT has results, of another model say.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
 ) -> None:
     """Segment very many photos into masks and a Parquet index; run it again to go on after a stop.
 
@@ -83,6 +88,7 @@ def batch(
             threads=threads,
             workers=workers,
             batch_size=batch_size,
+            force=force,
         )
     for warning in caught:
         typer.echo(f"petseg: warning: {warning.message}", err=True)

@@ -49,7 +49,12 @@ Device = Annotated[
         "the first photos).",
     ),
 ]
-Threads = Annotated[int, typer.Option(min=0, metavar="N", help="For the CPU; 0: all cores.")]
+_THREADS: dict[str, Any] = {"min": 0, "metavar": "N"}
+Threads = Annotated[int, typer.Option(**_THREADS, help="For the CPU; 0: all cores.")]
+BatchThreads = Annotated[
+    int, typer.Option(**_THREADS, help="For the network; with Ray, of each actor. 0: chosen.")
+]
+ResizeOption = Annotated[Resize, typer.Option(help="nearest: cheaper, with coarse edges.")]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(help="auto: int8 on a CPU that is quick at it if the model has such weights, else float32."),
@@ -76,7 +81,8 @@ Workers = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Threads that read, segment and encode photos; default: as many as keep the machine busy.",
+        help="Threads that read, segment and encode photos (with Ray, actors); default: as many as keep the "
+        "machine busy.",
         show_default=False,
     ),
 ]
@@ -103,6 +109,7 @@ Tolerance = Annotated[
         help="How far outlines in coco and yolo may stray; 1 makes them much smaller. 0: exact.",
     ),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 

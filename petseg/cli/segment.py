@@ -21,7 +21,9 @@ from petseg.cli.options import (
     Model,
     Precision,
     PrecisionOption,
+    Quiet,
     Resize,
+    ResizeOption,
     Save,
     Threads,
     Tolerance,
@@ -61,7 +63,7 @@ def segment(
     point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click on the pet.")] = None,
     negative: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click beside it.")] = None,
     box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet.")] = None,
-    resize: Annotated[Resize, typer.Option(help="nearest: cheaper, with coarse edges.")] = Resize.SMOOTH,
+    resize: ResizeOption = Resize.SMOOTH,
     opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
     background: Background = None,
     crop: Crop = False,
@@ -74,7 +76,7 @@ def segment(
         typer.Option("--whole-names", help="Call results as `petseg batch` does: OUT/NAME.jpg.mask.png."),
     ] = False,
     force: Force = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the pets in photos.
 

@@ -60,7 +60,7 @@ _TEXTS = tuple(
 )
 """How petseg's JSON files begin: results and COCO, tasks of Label Studio, none of those; and YOLO's names."""
 
-_HEAD = 1 << 16
+HEAD = 1 << 16
 """Bytes of a file in which its mark is, if it has one."""
 
 
@@ -144,12 +144,17 @@ def is_ours(path: Path) -> bool:
     """Whether petseg wrote a file; False if it cannot be read."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(HEAD)
             if head.startswith(b"RIFF"):
-                file.seek(-min(_HEAD, path.stat().st_size), os.SEEK_END)  # a WebP tells at its end
+                file.seek(-min(HEAD, path.stat().st_size), os.SEEK_END)  # a WebP tells at its end
                 head += file.read()
     except (OSError, ValueError):
         return False
+    return is_marked(head) or _is_label(path)
+
+
+def is_marked(head: bytes) -> bool:
+    """Whether the first `HEAD` bytes of a file, of a WebP its last ones too, have petseg's mark."""
     mark = MARK.encode()
     if head.startswith(b"\x89PNG"):
         return b"tEXtSoftware\0" + mark in head
@@ -157,7 +162,7 @@ def is_ours(path: Path) -> bool:
         return b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark in head
     if head.startswith(b"RIFF"):
         return b"EXIF" in head and mark + b"\0" in head
-    return any(re.match(start, head) for start in _TEXTS) or _is_label(path)
+    return any(re.match(start, head) for start in _TEXTS)
 
 
 def _is_label(path: Path) -> bool:

@@ -78,6 +78,44 @@ def test_photos_and_results_in_a_store(
     assert len(Index(open_folder(f"{address}/out")).read()) == 3
 
 
+@pytest.mark.parametrize("address", ["{}", "s3://bucket/out"])
+def test_only_petsegs_own_results_are_replaced(
+    run: Callable[..., Any], put, folder: Path, model_path: Path, store: Store, tmp_path: Path, address: str
+) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        put(folder / name)
+    output = address.format(tmp_path / "out")
+    out = open_folder(output)
+    out.write("a.jpg.mask.png", b"a drawing of mine")
+    out.write("b.jpg.mask.png", b"")
+    command = ["batch", folder, output, "--model", model_path, "--device", "cpu"]
+    for _ in range(2):  # what petseg wrote itself, it replaces
+        result = run(*command, "--overwrite")
+        assert result.exit_code == 1
+        assert "a.jpg.mask.png' is there" in result.stderr or "a.jpg.mask.png is there" in result.stderr
+        assert "no result of petseg's; give another output, or --force" in result.stderr
+        assert "1 of 3 failed" in result.stderr
+    assert out.read("a.jpg.mask.png") == b"a drawing of mine"
+    assert run(*command, "--retry", "--force").exit_code == 0
+    assert str(out.read("a.jpg.mask.png")).startswith("b'\\x89PNG")
+
+
+def test_a_store_that_cannot_be_asked_is_not_written_to(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "the door is shut")
+
+    monkeypatch.setattr(Store, "cat_file", fail)
+    out = open_folder("s3://bucket")
+    store.pipe_file("/bucket/empty.png", b"")
+    out.write_result("empty.png", b"x")  # whose size alone could be asked for
+    for name, says in (("empty.png", "no result of petseg's"), ("new.png", "cannot be looked at .the door")):
+        with pytest.raises(OutputError, match=says):
+            out.write_result(name, b"y")
+    assert store.size("/bucket/empty.png") == 1
+
+
 def test_a_photo_that_does_not_come(
     run: Callable[..., Any],
     put,
