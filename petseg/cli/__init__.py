@@ -64,7 +64,13 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"petseg: warning: {message}", err=True)
+    line = f"petseg: warning: {message}"
+    if "tqdm" not in sys.modules:
+        typer.echo(line, err=True)
+        return
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)  # beside a progress bar, if there is one
 
 
 def _show_version(wanted: bool) -> None:

@@ -134,3 +134,17 @@ def test_ctrl_c_leaves_whole_files_only(put, folder: Path, model_path: Path) -> 
     for name in written:
         assert re.fullmatch(r"\d+\.(mask|cutout)\.png", name)
         pixels(out / name)
+
+
+def test_warnings_are_lines_like_errors(put, folder: Path, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        path = put(folder / name)
+        path.write_bytes(path.read_bytes()[:-2])
+    (folder / "c.cr2").write_bytes(b"raw")
+    done = process("segment", folder, "-o", tmp_path / "out", "--quiet")
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("petseg: warning: ") for line in lines), done.stderr
+    assert "1 .cr2" in lines[0]
+    assert sorted(re.search(r"[ab]\.jpg' is cut short", line)[0][0] for line in lines[1:]) == ["a", "b"]

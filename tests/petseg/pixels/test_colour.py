@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def matrix_profile(space: bytes = b"RGB ", gamma: float = 2.2, rotate: bool = Fa
         for letter, column in zip(b"rgb", columns, strict=True):
             tags[bytes([letter]) + b"XYZ"] = xyz(*column)
             tags[bytes([letter]) + b"TRC"] = curve
+    return assemble(b"mntr" + space + b"XYZ ", tags)
+
+
+def assemble(kind: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """An ICC profile of version 2: device class, colour space and connection space; and its tags."""
     offset = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
     for name, data in tags.items():
@@ -42,10 +48,31 @@ def matrix_profile(space: bytes = b"RGB ", gamma: float = 2.2, rotate: bool = Fa
     header = bytearray(128)
     header[0:4] = struct.pack(">I", offset + len(body))
     header[8:12] = b"\x02\x10\0\0"
-    header[12:24] = b"mntr" + space + b"XYZ "
+    header[12:24] = kind
     header[36:40] = b"acsp"
     header[68:80] = struct.pack(">iii", round(0.9642 * 65536), 65536, round(0.8249 * 65536))
     return bytes(header) + table + body
+
+
+INKS = {
+    **{"": (100, 0, 0), "c": (55, -35, -50), "m": (48, 74, -3), "y": (89, -5, 93)},
+    **{"cm": (24, 22, -46), "cy": (50, -65, 27), "my": (47, 68, 48), "cmy": (23, 0, 0)},
+}
+"""Solid inks on paper in CIELAB, about those of offset printing (ISO 12647-2); black covers them all."""
+
+
+def ink_profile() -> bytes:
+    """An ICC profile of a printer by hand: a table of its solid inks, linear in between."""
+    nodes = bytearray()
+    for inks in product((0, 1), repeat=4):  # the last one, black, runs fastest
+        name = "".join(letter for letter, ink in zip("cmy", inks, strict=False) if ink)
+        light, a, b = (0, 0, 0) if inks[3] else INKS[name]
+        nodes += bytes([round(light * 2.55), a + 128, b + 128])
+    ramp = bytes(range(256))
+    identity = struct.pack(">9i", *(65536 * value for value in (1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + ramp * 4 + bytes(nodes) + ramp * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in (0.9642, 1.0, 0.8249)))
+    return assemble(b"prtrCMYKLab ", {b"wtpt": white, b"A2B0": table, b"A2B1": table})
 
 
 ADOBE = matrix_profile()
@@ -181,3 +208,22 @@ def test_nothing_is_hidden_where_there_is_nothing() -> None:
     seen = np.zeros((4, 4, 4), np.uint8)
     seen[0, 0] = 9, 9, 9, 255
     assert load(seen)[0, 0].tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
+def test_cmyk_is_what_its_profile_says(file_format: str) -> None:
+    """Pillow alone takes full cyan for (0, 255, 255), which no printer has."""
+    values = np.array(
+        [[255 * (letter in name) for letter in "cmyk"] for name in [*INKS, "k", "cmyk"]], np.uint8
+    )
+    image = Image.frombytes("CMYK", (16 * len(values), 16), values.repeat(16, 0).tobytes() * 16)
+    options = {"quality": 100, "subsampling": 0} if file_format == "JPEG" else {}
+    pixels = load(encode(image, file_format, icc_profile=ink_profile(), **options))
+    lab = np.array([*INKS.values(), (0, 0, 0), (0, 0, 0)], float) * (2.55, 1, 1)
+    lab_image = Image.frombytes("LAB", (len(lab), 1), lab.round().astype(np.int64).astype(np.uint8).tobytes())
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    expected = ImageCms.buildTransform(*profiles, "LAB", "RGB", intent).apply(lab_image)
+    assert np.abs(pixels[8, 8::16].astype(int) - np.asarray(expected)[0].astype(int)).max() <= 4
+    plain = load(encode(image, file_format, **options))
+    assert np.abs(pixels.astype(int) - plain).max() > 60
