@@ -5,19 +5,40 @@ is small, zoom in on it and predict again; where it is large, predict at a secon
 A further click corrects the answer before it (see `petseg.clicks.corrections`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.clicks import closeup, corrections, prompts
+from petseg.clicks import apart, closeup, corrections, prompts
 from petseg.clicks.animal import Pets, one_animal
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
 from petseg.engine.network import Network, planes, semantic
 from petseg.lazy import lazy
+from petseg.pixels.decision import OUTSIDE, margin
 from petseg.pixels.geometry import Letterbox, Region
+
+NEAR = 0.02
+"""How far beside a pet a click may be that means it, over the longer side of the photo."""
+INSIDE = 0.01
+"""How much farther away, at most, the place is that is taken for it: the deepest there."""
+ANOTHER = -4.0
+"""Margin of the answers to two clicks, each at the other click, below which they are on two animals."""
+
+
+class Clicked(NamedTuple):
+    """What is known after some clicks that were not said to be about certain animals.
+
+    Attributes:
+        states: for each animal that they turned out to be about.
+        missed: (M, 2) those on no pet, which changed nothing.
+    """
+
+    states: tuple[ClickState, ...]
+    missed: NDArray[np.float64]
 
 
 class _View(NamedTuple):
@@ -63,7 +84,17 @@ class Dialogue:
         return state
 
     def first(self, prompt: Prompt) -> ClickState:
-        """Answer a prompt that no answer precedes. Errors as for `answer`."""
+        """Answer a prompt that no answer precedes; a click just beside a pet is one on it.
+
+        Errors as for `answer`.
+        """
+        state = self._first(prompt)
+        if prompt.kinds != ["point"] or len(prompt.points) != 1 or len(state.found):
+            return state
+        nearby = self._nearby(prompt.points[0])
+        return state if nearby is None else self._first(replace(prompt, points=nearby[None]))
+
+    def _first(self, prompt: Prompt) -> ClickState:
         view = self._crop(closeup.wanted(prompt)) if prompt.box is not None else None
         state = self._predict(prompt, view or self._whole)
         if state.letterbox.whole:
@@ -76,9 +107,7 @@ class Dialogue:
 
     def next(self, state: ClickState, prompt: Prompt) -> ClickState:
         """Answer a prompt with one click more than `state`, which is corrected. Errors as for `answer`."""
-        # Where the click is in sight: to shrink a photo again costs more than the network.
-        in_sight = state.letterbox.contains(closeup.wanted(prompt))
-        view = _View(state.letterbox, state.square) if in_sight else self._whole
+        view = self._in_sight(state, closeup.wanted(prompt))
         predicted = self._predict(prompt, view, alone=state.alone)
         ((x, y),) = predicted.letterbox.to_model(prompt.points[-1:])
         before = state.resampled(predicted.letterbox)
@@ -86,6 +115,150 @@ class Dialogue:
         logits = corrections.corrected(before, predicted.logits, (x, y), positive=positive)
         corrected = replace(predicted, logits=logits)
         return _tidied(self._zoom_in(corrected) if corrected.letterbox.whole else corrected)
+
+    def go_on(
+        self, prompt: Prompt, asked: Sequence[Prompt] = (), states: tuple[ClickState, ...] = ()
+    ) -> Clicked:
+        """Answer a prompt of which nobody said that it is about several animals, though it may be.
+
+        Args:
+            prompt: what was asked about the first animal before, and what is asked now.
+            asked: what was asked about each animal before.
+            states: the answers to that, if they are of this network.
+
+        Raises:
+            DeviceError, ModelError: as for `answer`.
+        """
+        nothing = np.zeros((0, 2))
+        before, count = len(asked[0].points) if asked else 0, len(prompt.points)
+        if len(asked) > 1:
+            states = states or tuple(map(self.answer, asked))
+        elif prompt.box is not None or count < 2 or count - before > corrections.STEPS:
+            return Clicked((self.answer(prompt, states[0] if states else None),), nothing)
+        elif not states:
+            before = 0
+        more = replace(prompt, points=prompt.points[before:], positive=prompt.positive[before:])
+        return self.clicked(more, states)
+
+    def each(
+        self, animals: Sequence[Prompt], asked: Sequence[Prompt] = (), states: tuple[ClickState, ...] = ()
+    ) -> tuple[ClickState, ...]:
+        """Answer what is said of each of several animals.
+
+        Args:
+            animals: of those that were asked about before what is added, and what is asked of new ones.
+            asked, states: see `go_on`.
+
+        Raises:
+            DeviceError, ModelError: as for `answer`.
+        """
+        result = list(states) or [self.answer(prompt) for prompt in asked]
+        for number, prompt in enumerate(animals):
+            if number == len(result):
+                result.append(self.answer(prompt))
+                continue
+            more = result[number].prompt
+            for point, positive in zip(prompt.points, prompt.positive.tolist(), strict=True):
+                more = more.with_click(point, positive=positive)
+            result[number] = self.answer(more, result[number])
+        return self.settled(tuple(result))
+
+    def clicked(self, prompt: Prompt, states: tuple[ClickState, ...] = ()) -> Clicked:
+        """Answer clicks one after the other, each about the animal that it is on.
+
+        A positive click on an animal that was not clicked yet begins another answer; one that is on no pet,
+        nor just beside one, changes nothing. The first answer is as `answer` gives it.
+
+        Args:
+            prompt: clicks, and perhaps a box for the first ones.
+            states: what to go on from.
+
+        Raises:
+            DeviceError, ModelError: as for `answer`.
+        """
+        missed: list[NDArray[np.float64]] = []
+        begun = 0
+        if not states:
+            first = next(corrections.steps(prompt))
+            states, begun = (self.first(first),), len(first.points)
+        for point, positive in zip(prompt.points[begun:], prompt.positive[begun:].tolist(), strict=True):
+            after = self._one_more(states, point, positive=positive)
+            if after is None:
+                missed.append(point)
+            else:
+                states = after
+        return Clicked(states, np.array(missed).reshape(-1, 2))
+
+    def _one_more(
+        self, states: tuple[ClickState, ...], point: NDArray[np.float64], *, positive: bool
+    ) -> tuple[ClickState, ...] | None:
+        """The states after one more click; None if that is on nothing."""
+        values = [state.value(point) for state in states]
+        best = int(np.argmax(values))
+        if positive and values[best] < ANOTHER and all(len(state.found) for state in states):
+            view = self._in_sight(states[best], point[None])
+            alone = self._predict(Prompt(point[None], np.array([True])), view)
+            if alone.value(point) > 0:
+                if all(_another(alone, state) for state in states):
+                    return self.settled((*states, self.first(alone.prompt)))
+            elif self._nearby(point) is None and not self._shows(point):
+                return None
+        more = self.next(states[best], states[best].prompt.with_click(point, positive=positive))
+        return self.settled((*states[:best], more, *states[best + 1 :]))
+
+    def settled(self, states: tuple[ClickState, ...]) -> tuple[ClickState, ...]:
+        """The states, after each that covers a wanted click of another animal was told that it is not its."""
+        result = list(states)
+        for own in range(len(states)):
+            for other in states[:own] + states[own + 1 :]:
+                for point in other.prompt.points[other.prompt.positive]:
+                    told = (result[own].prompt.points == point).all(1).any()
+                    if not told and result[own].value(point) > 0:
+                        prompt = result[own].prompt.with_click(point, positive=False)
+                        result[own] = self.next(result[own], prompt)
+        return tuple(result)
+
+    def _pets(self) -> NDArray[np.bool_] | None:
+        """(s, s) where the whole photo shows a pet; None of a network that does not say so."""
+        if not self.network.manifest.semantic:
+            return None
+        features = self.network.encode(planes([self._whole.square]))
+        return np.asarray(margin(semantic(features)[0]) > 0)
+
+    def _shows(self, point: NDArray[np.float64]) -> bool:
+        """Whether there is a pet at a point (2,), whoever it is."""
+        pets = self._pets()
+        if pets is None:
+            return False
+        x, y = self._cell(point, pets).astype(int).clip(0, len(pets) - 1)
+        return bool(pets[y, x])
+
+    def _cell(self, point: NDArray[np.float64], pets: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """A point of the photo in cells of `_pets`."""
+        (cell,) = self._whole.letterbox.to_model(point[None]) * len(pets) / self._whole.letterbox.size
+        return np.asarray(cell)
+
+    def _nearby(self, point: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """A place (2,) on the pet that a point is just beside; None on a pet, or farther away from all."""
+        pets = self._pets()
+        if pets is None or self._shows(point) or not pets.any():
+            return None
+        cells = np.argwhere(pets)[:, ::-1] + 0.5
+        distances = np.hypot(*(cells - self._cell(point, pets)).T)
+        if distances.min() > NEAR * len(pets):
+            return None
+        close = distances <= distances.min() + INSIDE * len(pets)
+        columns, rows = cells[close].astype(int).T
+        deepest = int(apart.depths(pets)[rows, columns].argmax())
+        scale = self._whole.letterbox.size / len(pets)
+        return np.asarray(self._whole.letterbox.to_image(cells[close][deepest : deepest + 1] * scale)[0])
+
+    def _in_sight(self, state: ClickState, points: NDArray[np.float64]) -> _View:
+        """The view of a state if it shows points (N, 2), else the whole photo.
+
+        To shrink a photo again costs more than the network.
+        """
+        return _View(state.letterbox, state.square) if state.letterbox.contains(points) else self._whole
 
     @lazy
     def _whole(self) -> _View:
@@ -166,3 +339,12 @@ def _tidied(state: ClickState) -> ClickState:
     if np.count_nonzero(state.prompt.positive) > 1:
         return state
     return replace(state, logits=one_animal(state.logits))
+
+
+def _another(alone: ClickState, state: ClickState) -> bool:
+    """Whether the answer to one click is about another animal than an answer to others."""
+    (click,) = alone.prompt.points
+    wanted, box = state.prompt.points[state.prompt.positive], state.prompt.box
+    if box is not None and (click >= box[:2]).all() and (click <= box[2:]).all():
+        return False
+    return max(state.value(click), *(alone.value(point) for point in wanted), OUTSIDE) < ANOTHER

@@ -185,7 +185,12 @@ def _component(runs: Runs, number: int, score: float) -> Pet:
 
 
 def divided(
-    mask: NDArray[np.uint8], margins: Margins, box: Letterbox, animals: NDArray[np.float32]
+    mask: NDArray[np.uint8],
+    margins: Margins,
+    box: Letterbox,
+    animals: NDArray[np.float32],
+    *,
+    in_order: bool = False,
 ) -> tuple[Pet, ...]:
     """A mask, shared out among animals, largest first.
 
@@ -195,6 +200,7 @@ def divided(
         box: shows all of the mask's pets.
         animals: (K, S, S) a plane for each animal, in the square of `box`; a pixel of a pet is of the animal
             whose plane is highest there. An animal that is left without a pixel is none.
+        in_order: they come as the planes do.
     """
     owners = _owners(mask, box, animals)
     runs = Runs.of(owners)
@@ -217,7 +223,7 @@ def divided(
         for number, (x0, y0, x1, y1) in boxes.items()
         for inside in [owners[y0:y1, x0:x1] == number]
     ]
-    return tuple(sorted(pets, key=lambda pet: -pet.area))
+    return tuple(pets if in_order else sorted(pets, key=lambda pet: -pet.area))
 
 
 def _owners(mask: NDArray[np.uint8], box: Letterbox, animals: NDArray[np.float32]) -> NDArray[np.uint8]:

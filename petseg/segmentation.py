@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.clicks.prompts import Prompt
+from petseg.clicks.several import Several
 from petseg.clicks.state import ClickState
 from petseg.engine.apart import Separator
 from petseg.errors import OutputError
@@ -42,6 +43,7 @@ class Segmentation(Rendered):
         model: name of the model that answered.
         precision: what it calculated in, "float32" or "int8".
         state: what it takes to go on from the answer to a prompt, None for a model that finds all pets.
+        missed: (M, 2) float64, clicks that were on no pet, nor just beside one: they changed nothing.
         threshold: how probable a pet must be at a pixel; None where the most likely class decides.
     """
 
@@ -52,12 +54,14 @@ class Segmentation(Rendered):
         photo: Pixels,
         model: str,
         *,
-        state: ClickState | None = None,
+        state: ClickState | Several | None = None,
         resize: Resize = "smooth",
         threshold: float | None = None,
         precision: str = "float32",
         source: str | None = None,
         separator: Separator | None = None,
+        animals: NDArray[np.float32] | None = None,
+        missed: NDArray[np.float64] | None = None,
     ) -> None:
         """Keep what the network said.
 
@@ -73,6 +77,9 @@ class Segmentation(Rendered):
             precision: what the network calculated in, "float32" or "int8".
             source: path or name that the photo came from.
             separator: tells animals apart, for `pets`; None: they are the regions of the mask.
+            animals: (K, S, S) float32, of an answer about animals that were pointed at: by how much each
+                exceeds background; None: of one, or of all pets that there are.
+            missed: (M, 2) clicks that were on nothing.
 
         Raises:
             OutputError: `resize` is neither, or a threshold outside 0..1.
@@ -91,6 +98,10 @@ class Segmentation(Rendered):
         self._letterbox = letterbox
         self._resize = resize
         self._separator = separator
+        if animals is None and state is not None:
+            animals = decision.margin(logits)[None]
+        self._planes = None if animals is None else _frozen(animals)
+        self.missed = _frozen(np.zeros((0, 2)) if missed is None else missed)
 
     def __repr__(self) -> str:
         """Label, score, size and model on one line."""
@@ -116,8 +127,14 @@ class Segmentation(Rendered):
 
     @property
     def prompt(self) -> Prompt | None:
-        """The clicks and the box that were answered, None for a model that finds all pets."""
-        return self.state.prompt if self.state else None
+        """The clicks and the box that were answered; None unless it was about one animal."""
+        return self.state.prompt if isinstance(self.state, ClickState) else None
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The same for each animal that was pointed at; what one was told of the others stands there too."""
+        states = self.state.states if isinstance(self.state, Several) else [self.state] if self.state else []
+        return tuple(state.prompt for state in states)
 
     def with_threshold(self, threshold: float | None) -> "Segmentation":
         """The same answer, stricter or laxer about what is a pet.
@@ -162,7 +179,7 @@ class Segmentation(Rendered):
         self,
         letterbox: Letterbox,
         photo: Pixels,
-        state: ClickState | None,
+        state: ClickState | Several | None,
         threshold: float | None,
     ) -> "Segmentation":
         return Segmentation(
@@ -176,6 +193,8 @@ class Segmentation(Rendered):
             precision=self.precision,
             source=self.source,
             separator=self._separator,
+            animals=self._planes,
+            missed=self.missed,
         )
 
     @lazy
@@ -191,7 +210,7 @@ class Segmentation(Rendered):
 
     @lazy
     def _shows_pet(self) -> bool:
-        if self.state is not None:  # whoever points says that there is something
+        if self._planes is not None:  # whoever points says that there is something
             return True
         return decision.shows_pet(self._letterbox, *self._seen, self.threshold)
 
@@ -211,10 +230,11 @@ class Segmentation(Rendered):
     def pets(self) -> tuple[Pet, ...]:
         """Every animal by itself, largest first; none where the mask has no pet.
 
-        Together they are the mask, and no pixel is in two of them. What was pointed at is one animal, in
-        however many pieces. Without a point or a box, the promptable model is asked about places spread over
-        the mask when this is first asked for (`petseg.engine.apart.Separator`), which takes the photo, and
-        about twice the time of the answer itself. After pickling it is asked where the answer is then.
+        Together they are the mask, and no pixel is in two of them. Animals that were pointed at come in that
+        order, each in however many pieces, but for those of which nothing was found. Without a point or a
+        box, the promptable model is asked about places spread over the mask when this is first asked for
+        (`petseg.engine.apart.Separator`), which takes the photo, and about twice the time of the answer
+        itself. After pickling it is asked where the answer is then.
 
         Raises:
             ImageError: see `photo`.
@@ -226,12 +246,16 @@ class Segmentation(Rendered):
     @lazy
     def _animals(self) -> tuple[Pet, ...]:
         """The same, kept, before they know the answer that they are part of."""
-        if self.state is None:
+        if self._planes is None:
             parts = self._separator.planes(lambda: self.photo, self.mask) if self._separator else None
             if parts is None:
                 return components(self.mask, self._margins)
             return divided(self.mask, self._margins, *parts)
-        return (Pet.of(self.mask != 0, self.label, self.score),) if self.mask.any() else ()
+        if not self.mask.any():
+            return ()
+        if len(self._planes) == 1:
+            return (Pet.of(self.mask != 0, self.label, self.score),)
+        return divided(self.mask, self._margins, self._letterbox, self._planes, in_order=True)
 
     @lazy
     def probabilities(self) -> NDArray[np.float32]:

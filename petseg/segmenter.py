@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from petseg import pipeline
 from petseg.clicks import prompts
-from petseg.clicks.prompts import Box, Labels, Point, Points, Prompt
+from petseg.clicks.prompts import Box, Boxes, Labels, Point, Points, Prompt
+from petseg.clicks.several import Several
 from petseg.clicks.state import ClickState
 from petseg.dialogue import Dialogue
 from petseg.engine.apart import Separator
@@ -128,8 +129,13 @@ class Segmenter:
         points: Points | None = None,
         labels: Labels | None = None,
         box: Box | None = None,
+        boxes: Boxes | None = None,
+        objects: Labels | None = None,
     ) -> Segmentation:
-        """Find the pets of one photo, or the one that is pointed at.
+        """Find the pets of one photo, or those that are pointed at.
+
+        Several clicks are about one animal; but a wanted one on an animal that was not clicked yet is about
+        that, so that the result has several `pets`. `objects` says it exactly.
 
         Args:
             image: path, bytes, binary file, PIL image or array; see `petseg.pixels.image.load`.
@@ -137,6 +143,9 @@ class Segmenter:
             points: several clicks, (N, 2), each of which corrects the answer to those before it.
             labels: for each of them 1 (wanted, the default) or 0 (not wanted).
             box: `(x0, y0, x1, y1)` around the pet.
+            boxes: (K, 4), one around each of several animals: `pets` are in this order.
+            objects: (N,) for each of the points the number of its animal: `[0, 0, 1]` for two clicks on one
+                and one on another. With boxes, animal 0 is that in the first one.
 
         Raises:
             ImageError: the photo cannot be read.
@@ -146,8 +155,15 @@ class Segmenter:
         """
         photo = load(image, max_pixels=self._max_pixels)
         height, width = photo.shape[:2]
-        prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
-        result = self._answer(photo, prompt)
+        if boxes is None and objects is None:
+            prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
+            result = self._answer(photo, prompt)
+        else:
+            _check_alone(point, box)
+            animals = prompts.check_several(
+                width, height, points=points, labels=labels, boxes=boxes, objects=objects
+            )
+            result = self._answer_several(photo, animals)
         result.source = source_of(image)
         return result
 
@@ -162,6 +178,8 @@ class Segmenter:
         points: Points | None = None,
         labels: Labels | None = None,
         box: Box | None = None,
+        boxes: Boxes | None = None,
+        objects: Labels | int | None = None,
     ) -> Segmentation:
         """Go on from an answer: the same photo, and clicks besides those it was given for.
 
@@ -176,7 +194,10 @@ class Segmenter:
             label: of `point`: 1 (wanted) or 0 (not wanted).
             points: several more clicks, (N, 2).
             labels: for each of them 1 (the default) or 0.
-            box: `(x0, y0, x1, y1)`, in the place of the box before.
+            box: `(x0, y0, x1, y1)`, in the place of the box before, of one animal.
+            boxes: (K, 4), around animals besides those there are.
+            objects: the number of the animal that the point is about, or one for each of the points; the next
+                free number is a new animal. Without it each click is about the animal that it is on.
 
         Raises:
             PromptError: nothing to add, malformed, outside the photo, or for a model that takes none; or
@@ -191,16 +212,33 @@ class Segmenter:
             raise PromptError(
                 f"model {previous.model!r} gave this answer without a point or a box; call segment with one"
             )
-        prompt = prompts.extend(
-            previous.state.prompt,
-            *previous.size,
-            point=point,
-            label=label,
-            points=points,
-            labels=labels,
-            box=box,
-        )
-        result = self._answer(previous.photo, prompt, previous)
+        several = isinstance(previous.state, Several)
+        if boxes is not None or objects is not None:
+            _check_alone(None, box)
+            if point is not None:
+                points, labels = [point], [label]
+            animals = prompts.check_several(
+                *previous.size,
+                points=points,
+                labels=labels,
+                boxes=boxes,
+                objects=None if objects is None else np.atleast_1d(objects),
+                known=len(previous.prompts),
+            )
+            result = self._answer_several(previous.photo, animals, previous)
+        else:
+            if several:
+                _check_alone(None, box)
+            prompt = prompts.extend(
+                previous.prompts[0],
+                *previous.size,
+                point=point,
+                label=label,
+                points=points,
+                labels=labels,
+                box=box,
+            )
+            result = self._answer(previous.photo, prompt, previous)
         result.source = previous.source
         return result
 
@@ -296,21 +334,46 @@ class Segmenter:
         self.check_takes(prompt.kinds if prompt else ())
         if prompt is None:
             return self._result(*see(photo, self.manifest.size, self.manifest.fill, self._network.run), photo)
-        state = Dialogue(self._network, photo).answer(prompt, self._own(previous))
-        return self._result(state.logits, state.letterbox, photo, state)
+        before = self._before(previous)
+        return self._pointed(photo, *Dialogue(self._network, photo).go_on(prompt, *before))
 
-    def _own(self, previous: Segmentation | None) -> ClickState | None:
-        """The state behind an answer, if the answer is this model's."""
-        if previous is None or previous.state is None or previous.model != self.name:
-            return None
-        return previous.state if len(previous.state.square) == self.manifest.size else None
+    def _answer_several(
+        self, photo: NDArray[np.uint8], animals: list[Prompt], previous: Segmentation | None = None
+    ) -> Segmentation:
+        """What is said of each animal, after what was said of the first ones before."""
+        self.check_takes(sorted({kind for prompt in animals for kind in prompt.kinds}))
+        before = self._before(previous)
+        return self._pointed(photo, Dialogue(self._network, photo).each(animals, *before))
+
+    def _before(self, previous: Segmentation | None) -> tuple[tuple[Prompt, ...], tuple[ClickState, ...]]:
+        """What was asked about each animal before, and the answers if they are this model's."""
+        if previous is None or previous.state is None:
+            return (), ()
+        states = previous.state.states if isinstance(previous.state, Several) else (previous.state,)
+        own = previous.model == self.name and all(len(s.square) == self.manifest.size for s in states)
+        return previous.prompts, states if own else ()
+
+    def _pointed(
+        self,
+        photo: NDArray[np.uint8],
+        states: tuple[ClickState, ...],
+        missed: NDArray[np.float64] | None = None,
+    ) -> Segmentation:
+        """The answer about animals that were pointed at."""
+        if len(states) == 1:
+            (state,) = states
+            return self._result(state.logits, state.letterbox, photo, state, missed=missed)
+        several = Several(states)
+        return self._result(several.logits, several.letterbox, photo, several, several.planes, missed)
 
     def _result(
         self,
         logits: NDArray[np.float32],
         letterbox: Letterbox,
         photo: Pixels,
-        state: ClickState | None = None,
+        state: ClickState | Several | None = None,
+        animals: NDArray[np.float32] | None = None,
+        missed: NDArray[np.float64] | None = None,
     ) -> Segmentation:
         return Segmentation(
             logits,
@@ -321,6 +384,8 @@ class Segmenter:
             resize=self._resize,
             precision=self.precision,
             separator=Separator(self.device, self._threads),
+            animals=animals,
+            missed=missed,
         )
 
     def check_takes(self, kinds: Collection[str]) -> None:
@@ -347,6 +412,8 @@ def segment(
     points: Points | None = None,
     labels: Labels | None = None,
     box: Box | None = None,
+    boxes: Boxes | None = None,
+    objects: Labels | None = None,
     model: str | os.PathLike[str] | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -369,6 +436,17 @@ def segment(
     """
     if model is None:
         clicked = point is not None or points is not None
-        model = catalog.choose(["point"] * clicked + ["box"] * (box is not None))
+        boxed = box is not None or boxes is not None
+        model = catalog.choose(["point"] * clicked + ["box"] * boxed)
     segmenter = Segmenter(model, device=device, threads=threads, precision=precision)
-    return segmenter.segment(image, point, points=points, labels=labels, box=box)
+    return segmenter.segment(
+        image, point, points=points, labels=labels, box=box, boxes=boxes, objects=objects
+    )
+
+
+def _check_alone(point: Point | None, box: Box | None) -> None:
+    """Raise `PromptError` for what says nothing of which of several animals it is about."""
+    if point is not None:
+        raise PromptError("point is about one animal; give points, with objects")
+    if box is not None:
+        raise PromptError("box is about one animal; give boxes")

@@ -53,13 +53,13 @@ def places(pets: NDArray[np.bool_], count: int = PLACES) -> NDArray[np.float64]:
     """
     grid = pets[STEP // 2 :: STEP, STEP // 2 :: STEP]
     numbers = regions(grid.view(np.uint8))
-    depths = _depths(grid)
+    deep_by = depths(grid)
     sizes = np.bincount(numbers.ravel())[1:]
     order = np.argsort(-sizes, kind="stable") + 1
     chosen: list[tuple[int, int]] = []
     deep = np.zeros_like(grid)
     for number in order[:MOST_PLACES].tolist():
-        inside = np.where(numbers == number, depths, 0)
+        inside = np.where(numbers == number, deep_by, 0)
         row, column = divmod(int(inside.argmax()), grid.shape[1])
         chosen.append((row, column))
         deep |= inside >= max(1, DEEP * inside[row, column])
@@ -68,7 +68,7 @@ def places(pets: NDArray[np.bool_], count: int = PLACES) -> NDArray[np.float64]:
     for place in chosen:
         nearest = np.minimum(nearest, _distances(candidates, place))
     while len(chosen) < count and nearest.max(initial=0) > 1:
-        best = int((nearest + np.where(nearest > 0, depths[tuple(candidates.T)] / 2, 0)).argmax())
+        best = int((nearest + np.where(nearest > 0, deep_by[tuple(candidates.T)] / 2, 0)).argmax())
         chosen.append((int(candidates[best, 0]), int(candidates[best, 1])))
         nearest = np.minimum(nearest, _distances(candidates, chosen[-1]))
     return np.array(chosen, np.float64).reshape(-1, 2)[:, ::-1] * STEP + STEP / 2 + 0.5
@@ -78,7 +78,7 @@ def _distances(cells: NDArray[np.int64], cell: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(np.hypot(*(cells - np.array(cell)).T))
 
 
-def _depths(grid: NDArray[np.bool_]) -> NDArray[np.int64]:
+def depths(grid: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(h, w) how many steps along rows and columns a cell is from the nearest one that is False."""
     left, result = np.pad(grid, 1), np.zeros(grid.shape, np.int64)
     while left.any():

@@ -28,6 +28,10 @@ Point: TypeAlias = Sequence[float] | NDArray[Any]
 Points: TypeAlias = Sequence[Point] | NDArray[Any]
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
 Box: TypeAlias = Sequence[float] | NDArray[Any]
+Boxes: TypeAlias = Sequence[Box] | NDArray[Any]
+
+MOST_OBJECTS = 100
+"""Animals that can be pointed at in one photo."""
 
 
 OUTSIDE = 1.0
@@ -56,6 +60,11 @@ class Prompt:
     def kinds(self) -> list[str]:
         """What is given: "point", "box" or both."""
         return (["point"] if len(self.points) else []) + (["box"] if self.box is not None else [])
+
+    def with_click(self, point: NDArray[np.float64], *, positive: bool) -> "Prompt":
+        """One more click at a point (2,)."""
+        points = np.concatenate([self.points, point[None]])
+        return replace(self, points=points, positive=np.append(self.positive, positive))
 
     def first(self, count: int) -> "Prompt":
         """The box and so many of the clicks."""
@@ -93,6 +102,74 @@ def check(
     if prompt is not None and prompt.box is None and not prompt.positive.any():
         raise PromptError("every click has label 0; give one with label 1 on the wanted pet, or a box")
     return prompt
+
+
+def check_several(
+    width: int,
+    height: int,
+    *,
+    points: Points | None = None,
+    labels: Labels | None = None,
+    boxes: Boxes | None = None,
+    objects: Labels | None = None,
+    known: int = 0,
+) -> list[Prompt]:
+    """Check what is said of several animals.
+
+    Args:
+        width, height: of the upright photo, in pixels.
+        points, labels: clicks, as in `check`.
+        boxes: (K, 4) a box around each of the first animals; of the first ones after those that are known.
+        objects: (N,) for each click the number of its animal, from 0.
+        known: how many animals there are already.
+
+    Returns:
+        For each animal what is said of it, perhaps nothing of those that are known.
+
+    Raises:
+        PromptError: malformed, outside the photo, a click of which nobody knows whose it is, a number that is
+            left out, or an animal with nothing but unwanted clicks.
+    """
+    corners = [] if boxes is None else _rows(boxes, "boxes", width, height)
+    clicks = _read(width, height, None, points, labels, None)
+    count = 0 if clicks is None else len(clicks.points)
+    if objects is None:
+        if count and len(corners) + known != 1:
+            raise PromptError("it is not said which animal each click is about; give objects: [0, 0, 1, ...]")
+        objects = [0] * count
+    numbers = _numbers(objects, "objects")
+    if numbers.shape != (count,):
+        raise PromptError(f"objects have shape {numbers.shape} for {count} points; give one for each point")
+    if (numbers < 0).any() or (numbers != np.round(numbers)).any():
+        raise PromptError(
+            f"objects hold {numbers.tolist()!r:.80}; give whole numbers, 0 for the first animal"
+        )
+    total = int(max(known + len(corners), numbers.max(initial=-1) + 1))
+    if total > MOST_OBJECTS:
+        raise PromptError(f"these are {total} animals; give at most {MOST_OBJECTS}")
+    result = []
+    for number in range(total):
+        own = numbers == number
+        box = corners[number - known] if known <= number < known + len(corners) else None
+        prompt = Prompt(np.zeros((0, 2)), np.zeros(0, bool), box)
+        if clicks is not None:
+            prompt = replace(prompt, points=clicks.points[own], positive=clicks.positive[own])
+        if number >= known and box is None and not prompt.positive.any():
+            raise PromptError(
+                f"object {number} has no click with label 1 and no box; number animals from {known} without "
+                "gaps, and give each a wanted click or a box"
+            )
+        result.append(prompt)
+    if not any(prompt.kinds for prompt in result):
+        raise PromptError("nothing is said of any animal; give points with objects, or boxes")
+    return result
+
+
+def _rows(boxes: Any, name: str, width: int, height: int) -> list[NDArray[np.float64]]:
+    rows = _numbers(boxes, name)
+    if rows.size == 0 or rows.ndim != 2 or rows.shape[1] != 4:
+        raise PromptError(f"{name} have shape {rows.shape}; give (N, 4): [(x0, y0, x1, y1), ...]")
+    return [_check_box(row, width, height) for row in rows]
 
 
 def extend(
@@ -241,7 +318,7 @@ def _check_labels(labels: Any, count: int) -> NDArray[np.bool_]:
 def _check_box(box: Any, width: int, height: int) -> NDArray[np.float64]:
     corners = _numbers(box, "box")
     if corners.shape != (4,):
-        several = ", one box at a time" if corners.ndim == 2 and corners.shape[1] == 4 else ""
+        several = ", or all of them as boxes" if corners.ndim == 2 and corners.shape[1] == 4 else ""
         raise PromptError(f"box has shape {corners.shape}; give (x0, y0, x1, y1){several}")
     limits = np.array([width, height] * 2)
     clipped = np.clip(corners, 0, limits)

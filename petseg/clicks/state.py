@@ -39,6 +39,14 @@ class ClickState:
         corners = np.array(bounds(pet), np.float64).reshape(2, 2)
         return self.letterbox.to_image(corners + np.array([self.letterbox.left, self.letterbox.top]))
 
+    def value(self, point: NDArray[np.float64]) -> float:
+        """By how much a pet exceeds background at a point (2,) of the photo, `OUTSIDE` if it is not seen."""
+        if not self.letterbox.contains(point[None]):
+            return OUTSIDE
+        ((x, y),) = self.letterbox.to_model(point[None])
+        last = self.letterbox.size - 1
+        return float(margin(self.logits)[min(int(y), last), min(int(x), last)])
+
     @property
     def shown(self) -> NDArray[np.float64]:
         """The points (N, 2) that a close-up of what was found must show: that, wanted clicks and the box."""

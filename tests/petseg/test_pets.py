@@ -18,7 +18,9 @@ SIDE = 32
 PLACES = {"cat": (1, slice(4, 14), slice(2, 12)), "dog": (2, slice(6, 26), slice(16, 30))}
 
 
-def answer(width: int = 128, height: int = 128, places: object = None) -> Segmentation:
+def answer(
+    width: int = 128, height: int = 128, places: object = None, *, clicked: bool = False
+) -> Segmentation:
     """A small cat on the left, a larger dog on the right, unless other places are given."""
     logits = np.zeros((3, SIDE, SIDE), np.float32)
     logits[0] = 8
@@ -26,7 +28,8 @@ def answer(width: int = 128, height: int = 128, places: object = None) -> Segmen
         logits[:, rows, columns] = -6
         logits[number, rows, columns] = 6
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return Segmentation(logits, Letterbox.fit(width, height, SIDE), photo, "tiny")
+    animals = logits[1:].max(0)[None] - logits[0] if clicked else None
+    return Segmentation(logits, Letterbox.fit(width, height, SIDE), photo, "tiny", animals=animals)
 
 
 def test_animals_come_largest_first_with_masks_of_their_own() -> None:
@@ -126,16 +129,14 @@ def test_what_was_pointed_at_is_one_animal_in_however_many_pieces() -> None:
     places = [(1, slice(4, 14), slice(2, 12)), (1, slice(16, 26), slice(16, 30))]
     result = answer(places=places)
     assert len(result.pets) == 2
-    clicked = answer(places=places)
-    clicked.state = object()  # type: ignore[assignment]
+    clicked = answer(places=places, clicked=True)
     (pet,) = clicked.pets
     assert (pet.label, pet.score) == (clicked.label, clicked.score)
     np.testing.assert_array_equal(pet.mask, clicked.mask != 0)
 
 
 def test_a_click_on_nothing_is_no_animal() -> None:
-    clicked = answer(places=[])
-    clicked.state = object()  # type: ignore[assignment]
+    clicked = answer(places=[], clicked=True)
     assert clicked.pets == ()
 
 

@@ -54,7 +54,7 @@ def test_point_is_short_for_one_positive_point() -> None:
         ({"point": (1j, 2)}, "are no numbers"),
         ({"box": (False, False, True, True)}, "are no numbers"),
         ({"points": [], "labels": [1], "box": (0, 0, 9, 9)}, "give points too"),
-        ({"box": [(0, 0, 9, 9)]}, r"shape \(1, 4\); give \(x0, y0, x1, y1\), one box at a time"),
+        ({"box": [(0, 0, 9, 9)]}, r"shape \(1, 4\); give \(x0, y0, x1, y1\), or all of them as boxes"),
         (
             {"box": (60, 30, 20, 10)},
             r"if it is \(x, y, width, height\), give \(60, 30, 80, 40\)",

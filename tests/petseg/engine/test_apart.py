@@ -12,9 +12,7 @@ from petseg import Segmenter
 from petseg.engine import apart
 from petseg.engine.apart import Separator
 from petseg.errors import ImageError
-from tests.support.colour_clicks import ColourClicks
-
-GREY, RED, BLUE, PURPLE = (128, 128, 128), (255, 0, 0), (0, 0, 255), (200, 0, 60)
+from tests.support.colour_clicks import GREY, PURPLE, RED, ColourClicks, colourful
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +22,7 @@ def tiny(weights: Path) -> None:
 
 @pytest.fixture
 def photo() -> NDArray[np.uint8]:
-    """(60, 100, 3): a red cat, and a purple one that touches it; a blue dog by itself."""
-    pixels = np.full((60, 100, 3), GREY, np.uint8)
-    pixels[10:50, 5:30], pixels[10:50, 30:50], pixels[15:45, 65:95] = RED, PURPLE, BLUE
-    return pixels
+    return colourful()
 
 
 @pytest.fixture
