@@ -25,6 +25,7 @@ from export.errors import SpaceError
 from export.space.trial import running
 from petseg.app.examples import CHELSEA
 from petseg.measure.bench import machine
+from petseg.measure.tables import aligned
 from petseg.pixels import saving
 
 ROOT = Path(__file__).parents[1]
@@ -182,10 +183,11 @@ def table(report: dict[str, Any]) -> str:
     rows = [("page ready after start", [report["start"]], AIMS["start"])]
     rows += [("12 megapixels to overlay", report["upload"], AIMS["upload"])]
     rows += [("click to new mask", report["click"], AIMS["click"])]
-    lines = [f"{'seconds':<28}{'first':>8}{'median':>8}{'aim':>8}"]
+    cells = [("seconds", "first", "median", "aim")]
     for name, seconds, aim in rows:
-        values = f"{seconds[0]:>8.2f}{np.median(seconds):>8.2f}" if seconds else f"{'no model takes one':>16}"
-        lines.append(f"{name:<28}{values}{aim:>8.2f}")
+        first, median = (f"{seconds[0]:.2f}", f"{np.median(seconds):.2f}") if seconds else ("no model", "-")
+        cells.append((name, first, median, f"{aim:.2f}"))
+    lines = [aligned(cells, right=(1, 2, 3))]
     lines.append(f"until it was ready, the page's process worked for {report['start_work']:.2f} s of a core")
     rate = load["requests"] / load["seconds"]
     lines.append(

@@ -31,6 +31,7 @@ import petseg
 from benchmarks.app import ROOT, draw
 from export.errors import SpaceError
 from export.space.trial import running
+from petseg.pixels import saving
 
 Mask: TypeAlias = NDArray[np.uint8]
 Answers: TypeAlias = Callable[[Path, tuple[int, int] | None], Mask]
@@ -276,7 +277,7 @@ def main() -> int:
         except SpaceError as error:
             print(f"cannot try it: {error}", file=sys.stderr)
             return 1
-    print(json.dumps(report, indent=2))
+    print(saving.to_json(report))
     return int(bool(report["faults"] or report["shared"]))
 
 

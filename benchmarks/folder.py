@@ -22,6 +22,7 @@ from PIL import Image
 from petseg.errors import PetsegError
 from petseg.folders import Photo, find_photos
 from petseg.measure.bench import environment, in_seconds, spread
+from petseg.measure.tables import aligned
 from petseg.pixels import saving
 from petseg.saver import Saver, Wanted
 from petseg.segmenter import Segmenter
@@ -151,8 +152,8 @@ def table(report: dict[str, Any]) -> str:
         early, late = (folder[key] / 2**20 for key in ("early", "late"))
         grown = f"{early:.0f} to {late:.0f} MiB ({folder['growth']:+.1%})"
         rows.append(("memory, early to late in the folder", grown, f"{AIMS['growth']:.0%}"))
-    lines = [f"{name:<46}{value:>30}{'aim ' + aim:>12}" for name, value, aim in rows]
-    return "\n".join([*lines, report["machine"]])
+    shown = aligned([(name, value, f"aim {aim}") for name, value, aim in rows], right=(1, 2))
+    return f"{shown}\n{report['machine']}"
 
 
 def _milliseconds(times: dict[str, float]) -> str:

@@ -22,10 +22,11 @@ from petseg.errors import PetsegError
 from petseg.measure.bench import machine
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.evaluation import Predictor, count_false_alarms, evaluate, format_report
+from petseg.measure.tables import aligned
 from petseg.pixels import saving
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
-from train.checkpoint import CHECKPOINTS, load_checkpoint_config
+from train.checkpoint import known_configs
 from train.data.arguments import split_of
 from train.data.dataset import kept_aside
 
@@ -152,9 +153,7 @@ def compare_accuracy(
 
 def unseen_by(model: str, folder: Path) -> list[Path]:
     """The photos of a folder without pets that an embedded model was not trained on."""
-    checkpoint = CHECKPOINTS / model
-    configs = [load_checkpoint_config(checkpoint)] if checkpoint.is_dir() else []
-    unseen = {sample.name for sample in kept_aside(folder, configs)}
+    unseen = {sample.name for sample in kept_aside(folder, known_configs([model]))}
     return [pair.image for pair in read_pairs(folder) if pair.name in unseen]
 
 
@@ -168,20 +167,19 @@ def print_results(results: dict[str, Any]) -> None:
     }
     how = f"{results['threads']} threads, {results['precision']}, {results['rounds']} rounds"
     print(f"{results['photo']} photo, {how}")
-    print(f"{'':<24}{'median ms':>10}{'p95 ms':>10}")
-    for name, figures in rows.items():
-        print(f"{name:<24}{figures['median']:>10.2f}{figures['p95']:>10.2f}")
-    print(f"{'ratio of medians':<24}{latency['ratio']:>10.2f}")
+    times = [(name, f"{row['median']:.2f}", f"{row['p95']:.2f}") for name, row in rows.items()]
+    ratio = ("ratio of medians", f"{latency['ratio']:.2f}", "")
+    print(aligned([("", "median ms", "p95 ms"), *times, ratio], right=(1, 2)))
     for name, report in results.get("accuracy", {}).items():
         fit = f", photos {report['fit']}" if "fit" in report else ""
         print(f"\n{name}{fit}\n{format_report(report)}")
     if isnet := results.get("isnet"):
-        print(f"\n{isnet['photos']} photos{'':<14}{'pet IoU':>10}{'with border':>12}{'median ms':>11}")
+        cells = [(f"{isnet['photos']} photos", "pet IoU", "with border", "median ms")]
         for name in ("petseg", "isnet"):
             row = isnet[name]
-            print(
-                f"{name:<24}{row['pet_iou']:>10.4f}{row['pet_iou_border_as_pet']:>12.4f}{row['median_ms']:>11.1f}"
-            )
+            ious = (f"{row[key]:.4f}" for key in ("pet_iou", "pet_iou_border_as_pet"))
+            cells.append((name, *ious, f"{row['median_ms']:.1f}"))
+        print(f"\n{aligned(cells, right=(1, 2, 3))}")
         print(f"petseg, photo to mask, is {isnet['ratio']:.0f} times as fast as IS-Net's network alone")
 
 

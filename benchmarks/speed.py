@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.peer import PEER, Peer, Photo, sample_photo
+from export.card import text
 from export.export import export
 from petseg.engine.network import planes
 from petseg.errors import PetsegError
@@ -120,14 +121,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """Lines for a README."""
-    lines = ["| | median ms | p95 ms | over petseg |", "|---|---|---|---|"]
-    for name, row in report["rows"].items():
-        lines.append(f"| {name} | {row['median']:.1f} | {row['p95']:.1f} | {row['over petseg']:.2f} |")
-    lines += [f"| {name} | not measured: {why} | | |" for name, why in report["not measured"].items()]
+    rows = [
+        (name, f"{row['median']:.1f}", f"{row['p95']:.1f}", f"{row['over petseg']:.2f}")
+        for name, row in report["rows"].items()
+    ]
+    rows += [(name, f"not measured: {why}", "", "") for name, why in report["not measured"].items()]
     where = report["card"] or report["machine"]
-    return "\n".join(
-        [*lines, f"{where}, {report['device']}, {report['threads']} threads, {report['rounds']} rounds"]
-    )
+    told = f"{where}, {report['device']}, {report['threads']} threads, {report['rounds']} rounds"
+    return f"{text.table(('', 'median ms', 'p95 ms', 'over petseg'), rows)}\n{told}"
 
 
 def main() -> int:

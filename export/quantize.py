@@ -49,7 +49,7 @@ from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.data.arguments import OXFORD, add_photos, split_of
-from train.data.dataset import Sample, read_source, split_validation
+from train.data.dataset import Sample, read_source, sources_at, split_validation
 
 PHOTOS, SEED = 48, 0
 """Photos that ranges are measured on, and which ones."""
@@ -106,10 +106,11 @@ def split_photos(folder: Path, config: Config) -> tuple[list[Sample], list[Sampl
         ExportError: it was not trained on photos of this folder.
         petseg.ImageError: the folder holds no photos with masks.
     """
-    known = {PurePath(source.path).name: source for source in config.data.sources}
-    if folder.name not in known:
-        raise ExportError(f"{folder} is none of what the checkpoint was trained on: {', '.join(known)}")
-    source = known[folder.name].model_copy(update={"path": folder.name})
+    known = sources_at(folder, config)
+    if not known:
+        names = ", ".join(PurePath(source.path).name for source in config.data.sources)
+        raise ExportError(f"{folder} is none of what the checkpoint was trained on: {names}")
+    source = known[-1].model_copy(update={"path": folder.name})
     return split_validation(read_source(source, folder.parent), source.validation, config.data.seed)
 
 

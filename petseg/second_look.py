@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from petseg.clicks.closeup import close_up
 from petseg.engine.network import planes
-from petseg.pixels.decision import OUTSIDE, margin
+from petseg.pixels.decision import OUTSIDE, margin, margins
 from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.polygons import regions
 
@@ -158,18 +158,13 @@ def _together(first: Look, closer: Sequence[Look]) -> Look:
     size = whole.size * min(FINER, int(np.ceil(longest / finest)))
     canvas = Letterbox.fit(whole.width, whole.height, size)
     total = np.full((size, size), _FIRST, np.float32)
-    sums = [canvas.see(plane, whole, OUTSIDE) * np.float32(_FIRST) for plane in _margins(first)]
+    sums = [canvas.see(plane, whole, OUTSIDE) * np.float32(_FIRST) for plane in margins(first.logits)]
     for look in closer:
         weight = canvas.see(_tent(look.letterbox), look.letterbox, 0.0)
         total += weight
-        for plane, kept in zip(_margins(look), sums, strict=True):
+        for plane, kept in zip(margins(look.logits), sums, strict=True):
             kept += weight * canvas.see(plane, look.letterbox, 0.0)
     return Look(np.stack([np.zeros_like(total), *(kept / total for kept in sums)]), canvas)
-
-
-def _margins(look: Look) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    background, cat, dog = look.logits
-    return cat - background, dog - background
 
 
 def _tent(box: Letterbox) -> NDArray[np.float32]:

@@ -205,8 +205,7 @@ class Segmentation(Rendered):
     @property
     def _seen(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The same at the network's own pixels, two (S, S) float32."""
-        background, cat, dog = self._logits
-        return cat - background, dog - background
+        return decision.margins(self._logits)
 
     @lazy
     def _shows_pet(self) -> bool:

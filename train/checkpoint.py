@@ -1,6 +1,7 @@
 """A checkpoint is a folder: model.safetensors, config.json and, after training, history.csv."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -49,6 +50,13 @@ def load_checkpoint_config(folder: str | Path) -> Config:
         return Config.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise damaged_config(path, error) from error
+
+
+def known_configs(models: Sequence[str]) -> list[Config]:
+    """The configs of those models that are checkpoints, or were exported from one of `CHECKPOINTS`."""
+    folders = [[Path(name), CHECKPOINTS / name] for name in models]
+    found = [next((each for each in pair if (each / CONFIG).is_file()), None) for pair in folders]
+    return [load_checkpoint_config(folder) for folder in found if folder is not None]
 
 
 def without_start(config: Config) -> Config:

@@ -18,17 +18,15 @@ from petseg.measure.datasets import Pair, read_named, read_pairs
 from petseg.measure.evaluation import count_named, format_report
 from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
-from train.checkpoint import CHECKPOINTS, load_checkpoint_config
-from train.config import Config
+from train.checkpoint import known_configs
 from train.data.arguments import add_photos, split_of
 from train.data.dataset import kept_aside
-from train.models.stored import CONFIG
 from train.people import clicks
 from train.people.clicked import open_clicked
 from train.report import figures
 from train.report.comparison import Result, compare, count_false_alarms, examples, format_table, worst
 from train.report.figures import Panel
-from train.report.inference import is_checkpoint, open_models
+from train.report.inference import open_models
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,12 +103,6 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     if options.figures:
         draw(results, pairs, options)
     return reports
-
-
-def known_configs(models: Sequence[str]) -> list[Config]:
-    """The configs of those models that are checkpoints, or were exported from one of `CHECKPOINTS`."""
-    folders = [Path(name) if is_checkpoint(name) else CHECKPOINTS / name for name in models]
-    return [load_checkpoint_config(folder) for folder in folders if (folder / CONFIG).is_file()]
 
 
 def draw(results: Sequence[Result], pairs: Sequence[Pair], options: argparse.Namespace) -> None:

@@ -19,12 +19,12 @@ from petseg.errors import PetsegError
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
+from petseg.measure.tables import aligned
 from petseg.pixels import saving
 from train.data.arguments import add_photos, split_of
 from train.report.comparison import read_checked
 from train.report.figures import Panel, file_name, plot_panels, plot_robustness
 from train.report.inference import Model, open_models
-from train.report.tables import aligned
 
 Curves: TypeAlias = dict[str, dict[str, Any]]
 """Perturbation -> "strengths", "miou" and "mean_dice" by level; "kept" and "kept_dice", the last of them over

@@ -25,11 +25,11 @@ from accelerate.state import AcceleratorState
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from petseg.measure.tables import aligned
 from petseg.pixels import saving
 from train.loops import trainer_class
 from train.loops.autoencoder import STAGE_ONE
 from train.loops.base import state_folder
-from train.report.tables import aligned
 from train.search_space import SearchConfig, SpaceError, load_space
 
 mpl.use("Agg")

@@ -8,6 +8,7 @@ import typer
 from petseg.cli import outputs
 from petseg.cli.options import BatchSize, Device, Force, Model, Precision, PrecisionOption, Threads
 from petseg.errors import ImageError
+from petseg.measure.tables import aligned
 
 _PRECISIONS = {each.value for each in Precision} - {Precision.AUTO.value}
 
@@ -81,20 +82,17 @@ def table(report: dict[str, Any]) -> str:
     """The figures for people; a last column has the ratios where two models were measured."""
     figures, ratios = report["figures"], report.get("ratios", {})
     threads = report["threads"] or "all"
-    lines = [f"{report['machine']}{', ' + report['card'] if report['card'] else ''}; {threads} threads"]
+    where = f"{report['machine']}{', ' + report['card'] if report['card'] else ''}; {threads} threads"
     heads = [f"{one['model']} {one['precision']} on {one['device']}" for one in figures.values()]
-    lines.append(
-        f"{'':<26}" + "".join(f"{head[:23]:>24}" for head in heads) + ("     ratio" if ratios else "")
-    )
+    rows = [["", *heads, "ratio" if ratios else ""]]
 
-    def row(name: str, cells: list[str], key: str) -> str:
-        ratio = f"{ratios[key]:>10.2f}" if key in ratios else ""
-        return f"{name:<26}" + "".join(f"{cell:>24}" for cell in cells) + ratio
+    def row(name: str, cells: list[str], key: str) -> list[str]:
+        return [name, *cells, f"{ratios[key]:.2f}" if key in ratios else ""]
 
     for stage in next(iter(figures.values()))["stages"]:
         times = [one["stages"][stage] for one in figures.values()]
         cells = [f"{time['median']:.2f} (p95 {time['p95']:.2f})" for time in times]
-        lines.append(row(f"{stage}, ms", cells, stage))
+        rows.append(row(f"{stage}, ms", cells, stage))
     for key, unit, factor, digits in (
         ("photos per second", "", 1, 1),
         ("cold start", ", s", 1, 2),
@@ -103,5 +101,5 @@ def table(report: dict[str, Any]) -> str:
     ):
         values = [one[key] for one in figures.values()]
         cells = ["-" if value is None else f"{value * factor:.{digits}f}" for value in values]
-        lines.append(row(f"{key}{unit}", cells, key))
-    return "\n".join(lines)
+        rows.append(row(f"{key}{unit}", cells, key))
+    return f"{where}\n{aligned(rows, right=range(1, len(rows[0])))}"

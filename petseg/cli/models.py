@@ -15,6 +15,7 @@ def models(as_json: AsJson = False) -> None:
     """List the models that can be asked for by name."""
     from dataclasses import asdict
 
+    from petseg.measure.tables import aligned
     from petseg.models.catalog import list_models
 
     known = list_models()
@@ -35,9 +36,7 @@ def models(as_json: AsJson = False) -> None:
                 f"{miou:.3f}" if isinstance(miou, int | float) else "-",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    typer.echo(aligned(rows))
 
 
 def pull(

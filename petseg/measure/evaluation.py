@@ -15,6 +15,7 @@ from petseg.errors import ImageError, ImageWarning
 from petseg.measure.datasets import Pair, hides_pets, misfit, turned_alike
 from petseg.measure.labels import WAY_OUT
 from petseg.measure.metrics import Evaluation, mean, species_of
+from petseg.measure.tables import aligned
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.image import load
 
@@ -122,9 +123,9 @@ def count_named(
 def format_report(report: dict[str, Any]) -> str:
     """`Evaluation.report()` as a table for people."""
     iou, dice = report["iou"], report["dice"]
-    lines = [f"{'class':<12}{'IoU':>8}{'Dice':>8}"]
-    lines += [f"{name:<12}{iou[name]:>8.4f}{dice[name]:>8.4f}" for name in CLASSES]
-    lines.append(f"{'mean':<12}{report['miou']:>8.4f}{report['mean_dice']:>8.4f}")
+    classes = [("class", "IoU", "Dice")]
+    classes += [(name, f"{iou[name]:.4f}", f"{dice[name]:.4f}") for name in CLASSES]
+    classes.append(("mean", f"{report['miou']:.4f}", f"{report['mean_dice']:.4f}"))
     figures = {
         "photos": "photos",
         "pixel_accuracy": "pixel accuracy",
@@ -138,9 +139,9 @@ def format_report(report: dict[str, Any]) -> str:
         "false_alarms": "pet on more than 1 % of those",
         "large_false_alarms": "pet on more than 5 % of those",
     }
-    for key, title in figures.items():
-        value = report[key]
-        if isinstance(value, float) and math.isnan(value):
-            continue  # there was nothing to measure it on
-        lines.append(f"{title:<38}{value:>8.4f}" if isinstance(value, float) else f"{title:<38}{value:>8}")
-    return "\n".join(lines)
+    rows = [
+        (title, f"{value:.4f}" if isinstance(value, float) else str(value))
+        for key, title in figures.items()
+        if not math.isnan(value := report[key])  # else there was nothing to measure it on
+    ]
+    return f"{aligned(classes, right=(1, 2))}\n{aligned(rows, right=(1,))}"

@@ -50,6 +50,12 @@ def shows_pet(
     return bool(sure >= max(1, ENOUGH * seen[0].size))
 
 
+def margins(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """By how much cat and dog exceed background, (3, ...) -> twice (...)."""
+    background, cat, dog = logits
+    return cat - background, dog - background
+
+
 def margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """By how much the likelier pet exceeds background, (3, ...) -> (...)."""
     result: NDArray[np.float32] = np.maximum(logits[1], logits[2]) - logits[0]

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from train import checkpoint
 from train.checkpoint import (
     checkpoint_sha256,
+    known_configs,
     load_checkpoint,
     save_checkpoint,
     without_start,
@@ -141,3 +143,13 @@ def test_weights_of_another_model(tmp_path: Path, model: nn.Module, config: Conf
     other = build(config.model.model_copy(update={"width": 8}))
     with pytest.raises(RuntimeError, match="size mismatch"):
         load_weights(other, tmp_path)
+
+
+def test_configs_are_known_of_checkpoints_and_of_what_was_exported_from_one(
+    make_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+    for folder in ("own", "stored/unet"):
+        save_checkpoint(tmp_path / folder, build(config.model), config)
+    monkeypatch.setattr(checkpoint, "CHECKPOINTS", tmp_path / "stored")
+    assert known_configs([str(tmp_path / "own"), "unet", "a/file.onnx"]) == [config, config]

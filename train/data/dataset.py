@@ -172,6 +172,11 @@ def split_sources(
     return training, validation
 
 
+def sources_at(folder: Path, config: Config) -> list[SourceConfig]:
+    """The sources of a run that are this folder, by its name: it may have lain elsewhere then."""
+    return [source for source in config.data.sources if Path(source.path).name == folder.name]
+
+
 def kept_aside(folder: Path, configs: Sequence[Config]) -> list[Sample]:
     """The photos of a folder in the "folder" layout that none of these runs was trained on.
 
@@ -182,10 +187,9 @@ def kept_aside(folder: Path, configs: Sequence[Config]) -> list[Sample]:
     samples = read_source(SourceConfig(path=str(folder)), Path())
     trained_on: set[str] = set()
     for config in configs:
-        for source in config.data.sources:
-            if Path(source.path).name == folder.name:
-                training, _ = split_validation(samples, source.validation, config.data.seed)
-                trained_on.update(sample.name for sample in training)
+        for source in sources_at(folder, config):
+            training, _ = split_validation(samples, source.validation, config.data.seed)
+            trained_on.update(sample.name for sample in training)
     unseen = [sample for sample in samples if sample.name not in trained_on]
     if not unseen:
         raise ValueError(f"every photo of {folder} was trained on; hold some back: sources.validation")
@@ -210,13 +214,13 @@ def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
     training, validation = split_sources(
         config, lambda source: read_source(source, Path(config.root), config.download)
     )
-    if not any(species_shown(sample.read_mask()) for sample in training):
+    point_out_masks([*training, *validation])
+    if config.balance:  # which refuses training without pets by itself, and reads every mask
+        training = balance_species(training, config.seed)
+    elif not any(species_shown(sample.read_mask()) for sample in training):
         raise ValueError(
             "no training photo has a cat or a dog in its mask (1 or 2): there is nothing to learn"
         )
-    point_out_masks([*training, *validation])
-    if config.balance:
-        training = balance_species(training, config.seed)
     if config.labels == "trimap":
         # One for each photo, so that a photo that comes several times is still kept in memory once.
         wrapped = {id(sample): TrimapSample(sample) for sample in [*training, *validation]}

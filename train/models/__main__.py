@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from petseg.measure.tables import aligned
 from train.config import Config, load_config
 from train.models import build, parameter_count
-from train.report.tables import aligned
 
 
 @dataclass(frozen=True)

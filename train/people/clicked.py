@@ -125,8 +125,7 @@ class ClickedCheckpoint:
     def _answer(self, prompt: Prompt) -> Classes:
         fed = torch.from_numpy(encode(prompt, self._letterbox))[None]
         logits = self._model.decode(self._features, fed)[0].float().numpy()
-        background, cat, dog = logits
-        return decision.mask(self._letterbox, cat - background, dog - background, None)
+        return decision.mask(self._letterbox, *decision.margins(logits), None)
 
 
 def open_clicked(model: str, size: int | None = None) -> tuple[Clicked, Config | None]:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import CLICK_LIMIT, CLICKS, TARGETS, ClickEvaluation, binary_iou, mean, species_of
+from petseg.measure.tables import aligned
 from train.config import Config, load_config
 from train.data.arguments import split_of
 from train.data.dataset import Sample, read_splits
@@ -302,11 +303,12 @@ def format_simulation(report: dict[str, Any]) -> str:
         lines.append(f"\n{name}: {chosen}, in {part['photos']} photos")
         if not part["animals"]:
             continue
-        lines.append(_format_row(["", "clicks", "animals", *_columns()]))
+        rows = [["", "clicks", "animals", *_columns()]]
         for method, figures in part["methods"].items():
-            lines += _format_rows(method, figures)
+            rows += _format_rows(method, figures)
             for size, subset in figures["by_size"].items() if name == "multi" else ():
-                lines += _format_rows(f"  {size}", subset)
+                rows += _format_rows(f"  {size}", subset)
+        lines.append(aligned(rows, right=range(2, len(rows[0]))))
     return "\n".join(lines)
 
 
@@ -319,19 +321,14 @@ def _columns() -> dict[str, tuple[str, ...]]:
     return columns | {"species": ("species",), "box IoU": ("box_iou",)}
 
 
-def _format_rows(method: str, figures: dict[str, Any]) -> list[str]:
+def _format_rows(method: str, figures: dict[str, Any]) -> list[list[str]]:
     ways = {"exact": figures | figures["exact"], "jittered": figures["jittered"]}  # a box has no jitter
     rows = []
     for way, found in ways.items():
         values = [reduce(lambda at, key: at.get(key, {}), path, found) for path in _columns().values()]
         texts = [f"{value:.3f}" if isinstance(value, float) else "-" for value in values]
-        rows.append(_format_row([method, way, str(found["animals"]), *texts]))
+        rows.append([method, way, str(found["animals"]), *texts])
     return rows
-
-
-def _format_row(cells: Sequence[str]) -> str:
-    method, way, *rest = cells
-    return f"{method:<32}{way:<9}" + "".join(f"{cell:>8}" for cell in rest)
 
 
 def _positive(text: str) -> int:

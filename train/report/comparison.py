@@ -15,10 +15,10 @@ from petseg.errors import ImageError
 from petseg.measure.datasets import Pair
 from petseg.measure.evaluation import PhotoScore
 from petseg.measure.metrics import Evaluation, confusion_matrix
+from petseg.measure.tables import aligned
 from petseg.pixels.classes import CLASSES
 from train.report.inference import Answer, Model, Photo
 from train.report.roc import BINS, Roc
-from train.report.tables import aligned
 
 WARM_UP = 3
 """Answers that are not timed: the first ones pay for memory and choice of kernels."""
