@@ -120,8 +120,8 @@ def test_report_as_a_table_and_as_json(tmp_path: Path) -> None:
     assert figures["photos"] == "4"
     assert figures["animals given the other species"] == "0.3333"
     table = format_report(report)
-    assert "cat           0.2500  0.4000" in table
-    assert "mean          0.3767  0.4454" in table
+    assert "cat    0.2500  0.4000" in table
+    assert "mean   0.3767  0.4454" in table
 
 
 def test_photos_without_pets_need_no_masks(tmp_path: Path) -> None:
