@@ -120,8 +120,8 @@ def test_report_as_a_table_and_as_json(tmp_path: Path) -> None:
     assert figures["photos"] == "4"
     assert figures["animals given the other species"] == "0.3333"
     table = format_report(report)
-    assert "cat    0.2500  0.4000" in table
-    assert "mean   0.3767  0.4454" in table
+    assert "cat         0.2500  0.4000" in table
+    assert "mean        0.3767  0.4454" in table
 
 
 def test_photos_without_pets_need_no_masks(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_photos_without_pets_need_no_masks(tmp_path: Path) -> None:
     assert (before["photos_without_pets"], before["false_alarms"]) == (1, 0)
     assert (report["photos_without_pets"], report["false_alarms"]) == (2, 0.5)
     assert report["miou"] == before["miou"]
-    assert "pet on more than 1 % of those           0.5000" in format_report(report)
+    assert "pet on more than 1 % of those              0.5000" in format_report(report)
 
 
 def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
