@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.engine.network import Network, planes
+from petseg.engine.second_look import Look, look_again
 from petseg.errors import DeviceError, ImageError, PetsegError
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import ImageInput, load_reduced
 from petseg.pixels.taken import Item, PhotoFile, Taken
-from petseg.second_look import Look, look_again
 from petseg.segmentation import Pixels, Segmentation
 
 T = TypeVar("T")

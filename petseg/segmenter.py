@@ -16,6 +16,7 @@ from petseg.dialogue import Dialogue
 from petseg.engine.apart import Separator
 from petseg.engine.network import open_model, open_network
 from petseg.engine.precision import Precision
+from petseg.engine.second_look import see
 from petseg.errors import PetsegError, PromptError
 from petseg.models import catalog
 from petseg.models.manifest import Manifest
@@ -23,7 +24,6 @@ from petseg.pixels import taken
 from petseg.pixels.geometry import Letterbox
 from petseg.pixels.image import DEFAULT_MAX_PIXELS, ImageInput, load
 from petseg.pixels.source import source_of
-from petseg.second_look import see
 from petseg.segmentation import Pixels, Resize, Segmentation, check_resize
 
 R = TypeVar("R")

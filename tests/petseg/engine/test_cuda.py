@@ -19,11 +19,7 @@ from petseg.errors import DeviceError, ModelError
 from petseg.segmenter import Segmenter
 from tests.support.tiny_models import SIZE, build_model
 
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, fresh_engine: None) -> None:
-    """No sessions, no warnings so far, and no GPU in use."""
-    monkeypatch.setattr(cuda, "_user", None)
+pytestmark = pytest.mark.usefixtures("fresh_engine")
 
 
 class FakeBinding:

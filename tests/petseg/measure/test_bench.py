@@ -165,7 +165,7 @@ def test_peak_memory_grows_with_what_is_held() -> None:
 @pytest.mark.parametrize("fixture", ["model_path", "prompt_model_path"])
 def test_a_cold_start(request: pytest.FixtureRequest, fixture: str) -> None:
     figures = time_cold(str(request.getfixturevalue(fixture)), "auto", "cpu", 1, draw_photo(64, 48))
-    assert 0 < figures["import"] < figures["cold start"] < 60
+    assert 0 < figures["import"] < figures["cold start"]
     assert 2**24 < figures["memory"] < 2**30
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from petseg.engine.second_look import MOST, Look, look_again, see, worth
 from petseg.measure.metrics import binary_iou
 from petseg.pixels.geometry import FILL, Letterbox
-from petseg.second_look import MOST, Look, look_again, see, worth
 from petseg.segmentation import Segmentation
 
 SIZE = 64
