@@ -1,5 +1,6 @@
 """The typed home of every field of a training config (TOML)."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,16 @@ from train.losses import LossConfig
 from train.models import ModelConfig
 
 CONFIGS = Path(__file__).with_name("configs")
+DEFAULT_CONFIG = CONFIGS / "unet.toml"
+"""What is trained if nobody says what."""
+OXFORD = "oxford-iiit-pet"
+"""The folder that torchvision downloads the Oxford-IIIT Pet dataset into."""
+
+
+def photos_root() -> str:
+    """The folder of all photos: $PETSEG_DATA; else ../shared/data where that is; else data, here."""
+    shared = "../shared/data"
+    return os.environ.get("PETSEG_DATA") or (shared if Path(shared).is_dir() else "data")
 
 
 def _check_kind(kind: str) -> str:
@@ -43,6 +54,7 @@ class SourceConfig(Section):
             annotation file its labels, "*" being all others.
         repeat: how often each photo comes in an epoch, whatever it shows; each time it is augmented anew.
         validation: share held out for validation, stratified by breed.
+        optional: a folder that is not there is said aloud and left out, instead of being an error.
     """
 
     path: str
@@ -52,6 +64,7 @@ class SourceConfig(Section):
     classes: dict[str, str] = Field(default_factory=dict)
     repeat: int = Field(default=1, ge=1)
     validation: float = Field(default=0.0, ge=0.0, lt=1.0)
+    optional: bool = False
 
     def folder(self, root: Path) -> Path:
         """Where the source lies, from `data.root`."""
@@ -62,13 +75,14 @@ class DataConfig(Section):
     """Where photos come from and how they are fed.
 
     Attributes:
-        root: folder that the sources' paths start from.
+        root: folder that the sources' paths start from; what `photos_root` says by default.
         sources: see `SourceConfig`.
         share: of each source's training and validation photos, so much of every breed is used, by seed.
         balance: training photos of the rarer species come again until as many of an epoch show a cat as
             show a dog; `repeat` of the sources is counted first. Stage one of an autoencoder still takes each
             photo once, and contrastive training, whose photos need no masks, refuses it.
-        download: let torchvision download the Oxford dataset into `root` when it is not there.
+        download: let torchvision download the Oxford-IIIT Pet dataset (0.8 GB) into `root` when a source
+            needs it and it is not there.
         size: side of the model's square, in pixels.
         labels: "species" (background, cat, dog; borders are ignored) or "trimap" (background, pet, border),
             for comparison with a study only: petseg's models tell species.
@@ -80,10 +94,10 @@ class DataConfig(Section):
     """
 
     sources: list[SourceConfig]
-    root: str = "../shared/data"
+    root: str = Field(default_factory=photos_root)
     share: float = Field(default=1.0, gt=0.0, le=1.0)
     balance: bool = False
-    download: bool = False
+    download: bool = True
     size: int = Field(default=256, ge=16)
     labels: Literal["species", "trimap"] = "species"
     padding: Literal["grey", "mean"] = "grey"
@@ -241,6 +255,7 @@ class ReconstructionConfig(Section):
     Attributes:
         photos: folders, from `data.root`, of which all photos in `images/` are taken that `data.sources` does
             not know; beside them stand the training photos of those sources.
+        optional: those of the folders that are not there are said aloud and left out.
         epochs, batch_size, learning_rate: in place of those in `optim`, whose other fields hold here too.
         augment: in place of the run's.
         noise: standard deviation of Gaussian noise in what the encoder sees, as a share of 0..255.
@@ -249,6 +264,7 @@ class ReconstructionConfig(Section):
     """
 
     photos: list[str] = []
+    optional: bool = False
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -335,6 +351,27 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
                 raise ValueError(f"override {override!r}: {parent} is no table")
         table[last] = _toml_value(text)
     return Config.model_validate(document)
+
+
+def in_words(path: Path) -> str:
+    """What a config is for: the comment that it begins with, up to a command or an empty line."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.removeprefix("#").strip()
+        if not line.startswith("#") or not words or words.startswith(("accelerate", "python")):
+            break
+        lines.append(words)
+    return " ".join(lines)
+
+
+def list_configs() -> str:
+    """The configs of the repository, one a line, with the first sentence of what each is for."""
+    paths = sorted(CONFIGS.glob("*.toml"))
+    width = max(len(path.name) for path in paths)
+    lines = [f"  {path.name:<{width}}  {in_words(path).partition('. ')[0].rstrip('.')}" for path in paths]
+    return "\n".join(
+        [f"configs in {CONFIGS}:", *lines, "  studies/  searches/  see docs/studies.md, docs/train.md"]
+    )
 
 
 def _neighbours(path: Path) -> str:

@@ -1,4 +1,7 @@
-"""Train a model: `accelerate launch train/train.py --config train/configs/unet.toml`."""
+"""Train a model: `accelerate launch train/train.py [--config train/configs/unet.toml]`.
+
+Without a config, the U-Net on the Oxford-IIIT Pet dataset, which is downloaded if it is not there.
+"""
 
 import argparse
 import sys
@@ -11,25 +14,70 @@ if __name__ == "__main__":
 
 from accelerate import PartialState
 
-from train.config import load_config
+from petseg.errors import PetsegError
+from train.check import check
+from train.config import DEFAULT_CONFIG, Config, in_words, list_configs, load_config
+from train.data.sources import say
 from train.loops import trainer_class
+from train.loops.base import Fits
+from train.models.encoders import WeightsUnavailableError
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True, help="TOML file, see train/configs/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=list_configs(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, help=f"TOML file; default: {DEFAULT_CONFIG.name}")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. optim.epochs=2"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last whole epoch")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only try it: read, train some steps, validate, save, tell how long",
+    )
     options = parser.parse_args(arguments)
+    path = options.config or DEFAULT_CONFIG
     try:
-        config = load_config(options.config, options.set)
-    except (OSError, ValueError) as error:
-        parser.exit(1, f"cannot train {options.config}: {error}\n")
-    trainer_class(config.model)(config).fit(resume=options.resume)
+        config = load_config(path, options.set)
+        if options.config is None:
+            say(introduce(config))
+        if options.check:
+            print(check(config, path))
+        else:
+            open_run(config, lenient=options.config is None).fit(resume=options.resume)
+    except (PetsegError, OSError, ValueError) as error:
+        parser.exit(1, f"cannot train {path}: {error}\n")
     PartialState().destroy_process_group()
+
+
+def introduce(config: Config) -> str:
+    """What is trained if nobody says what, from what, into what; and what else there is."""
+    return (
+        f"No --config: {DEFAULT_CONFIG.name} is trained. {in_words(DEFAULT_CONFIG)}\n"
+        f"  photos from {config.data.root} (PETSEG_DATA, or --set data.root=FOLDER), "
+        f"{config.optim.epochs} epochs at {config.data.size} px, into {config.folder}\n"
+        f"Other {list_configs()}"
+    )
+
+
+def open_run(config: Config, *, lenient: bool) -> Fits:
+    """The trainer of a config.
+
+    Args:
+        config: of the run.
+        lenient: start from random weights, and say so, if the pretrained ones cannot be downloaded.
+    """
+    try:
+        return trainer_class(config.model)(config)
+    except WeightsUnavailableError as error:
+        if not lenient:
+            raise
+        say(f"{error}\nNo config was named, so random weights do instead: it takes longer, and ends lower.")
+        model = config.model.without_start()
+        return trainer_class(model)(config.model_copy(update={"model": model}))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from petseg.measure.datasets import has_trimaps
+from train import config
 
-OXFORD = Path("../shared/data/oxford-iiit-pet")
+OXFORD = Path(config.photos_root()) / config.OXFORD
 """Where they look unless they are told."""
 
 

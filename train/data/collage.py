@@ -15,6 +15,7 @@ from petseg.pixels.classes import BORDER
 from train.config import CollageConfig
 from train.data.dataset import Arrays, PhotoDataset, Sample, is_trimap
 from train.data.scenes import Scene, paste_anywhere
+from train.data.sources import say
 
 PETS = (1, 2, 3, 4)
 """Numbers of animals that are pasted..."""
@@ -27,12 +28,25 @@ FLAT = 0.1
 class CollageDataset(PhotoDataset):
     """A `PhotoDataset` some of whose photos give way to collages of others that it has.
 
+    Args:
+        samples, size, options: see `PhotoDataset`.
+        config: see there.
+        or_none: without what collages are made of there are none, which is said; else that is an error.
+
     Raises:
         ValueError: there is no photo without pets, or none of the Oxford layout, or photos are not kept in
             memory.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int, config: CollageConfig, **options: Any) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: int,
+        config: CollageConfig,
+        *,
+        or_none: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(samples, size, **options)
         self._config = config
         if not self.cache:
@@ -48,10 +62,14 @@ class CollageDataset(PhotoDataset):
             elif counts[1:3].any() and is_trimap(kept[key]):
                 self._donors.append(arrays)
         if not self._grounds or not self._donors:
-            raise ValueError(
-                "collage.probability needs photos without pets and photos of the Oxford layout, "
+            lacking = (
+                "needs photos without pets and photos of the Oxford layout, "
                 f"got {len(self._grounds)} and {len(self._donors)}"
             )
+            if not or_none:
+                raise ValueError(f"collage.probability {lacking}")
+            say(f"no collages: that {lacking}")
+            self._config = config.model_copy(update={"probability": 0.0})
 
     def arrays(self, index: int) -> Arrays:
         """Photo (H, W, 3) and mask (H, W): the sample's, or a collage in its place."""

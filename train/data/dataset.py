@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,8 +21,9 @@ from petseg.errors import ImageWarning
 from petseg.measure.datasets import Pair, hides_pets, misfit, read_pairs, turned_alike
 from petseg.measure.evaluation import warn_of_masks
 from petseg.pixels.classes import BORDER
-from train.config import AugmentConfig, Config, DataConfig, SourceConfig
+from train.config import OXFORD, AugmentConfig, Config, DataConfig, SourceConfig
 from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+from train.data.sources import there
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -55,18 +56,18 @@ class TorchvisionSample:
     """An item of torchvision's `OxfordIIITPet`."""
 
     def __init__(self, dataset: OxfordIIITPet, index: int, pair: Pair) -> None:
-        self._dataset, self._index, self._pair = dataset, index, pair
+        self._dataset, self._index, self.pair = dataset, index, pair
         self.name, self.breed = pair.name, pair.breed
 
     def read_image(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8."""
         # Not the dataset's photo: it has lost transparency, which petseg lays over white.
-        return self._pair.read_image()
+        return self.pair.read_image()
 
     def read_mask(self) -> NDArray[np.uint8]:
         """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
         trimap = np.asarray(self._dataset[self._index][1], np.uint8)
-        return self._pair.classes(trimap)
+        return self.pair.classes(trimap)
 
 
 class TrimapSample:
@@ -86,7 +87,7 @@ class TrimapSample:
         return np.where(mask == BORDER, np.uint8(2), np.minimum(mask, 1))
 
 
-def read_source(source: SourceConfig, root: Path, download: bool = False) -> list[Sample]:
+def read_source(source: SourceConfig, root: Path) -> list[Sample]:
     """All samples of a source, sorted by name.
 
     The Oxford layout goes through torchvision where every file of the list is there, and is read from
@@ -99,12 +100,10 @@ def read_source(source: SourceConfig, root: Path, download: bool = False) -> lis
     if source.layout == "folder":
         masks = Path(source.masks).resolve() if source.masks.startswith("./") else source.masks
         return list(read_pairs(folder, masks=masks, classes=source.classes))
-    if download:
-        OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation", download=True)
     pairs = read_pairs(folder, source.split)
     listed = (folder / "annotations" / f"{source.split}.txt").read_text(encoding="utf-8").split("\n")
     order = [line.split()[0] for line in listed if line.strip()]
-    known = folder.name == "oxford-iiit-pet" and source.split in {"trainval", "test"}
+    known = folder.name == OXFORD and source.split in {"trainval", "test"}
     if not known or len(order) != len(pairs):
         return list(pairs)
     dataset = OxfordIIITPet(folder.parent, split=source.split, target_types="segmentation")
@@ -117,18 +116,24 @@ def split_validation(
 ) -> tuple[list[AnySample], list[AnySample]]:
     """Hold out `share` of every breed, by seed and whatever the order of the samples.
 
-    Breeds too small to give one photo give none.
+    Breeds too small to give one photo give none; if that leaves none at all, the share is one of all photos,
+    at least one of two.
     """
+    if share and len(samples) > 1:
+        sizes = Counter(sample.breed for sample in samples).values()
+        whole = not any(round(share * size) for size in sizes)
+    else:
+        whole = False
     groups: dict[str, list[AnySample]] = defaultdict(list)
     for sample in samples:
-        groups[sample.breed].append(sample)
+        groups["" if whole else sample.breed].append(sample)
     generator = np.random.default_rng(seed)
     training: list[AnySample] = []
     validation: list[AnySample] = []
     for breed in sorted(groups):
         ordered = sorted(groups[breed], key=lambda sample: sample.name)
         members = [ordered[i] for i in generator.permutation(len(ordered))]
-        count = round(share * len(members))
+        count = max(int(whole), round(share * len(members)))
         validation += members[:count]
         training += members[count:]
     return training, validation
@@ -140,15 +145,17 @@ def split_sources(
     """Training samples, each as often as its source says, and validation samples, each once.
 
     Args:
-        config: its sources are read.
+        config: its sources are read, those that are optional if they are there.
         read: all samples of a source.
 
     Raises:
+        petseg.ImageError: a source is not there.
         ValueError: a validation photo has augmented copies to be trained on, or is one itself.
     """
     training: list[AnySample] = []
     validation: list[AnySample] = []
     copied: dict[str, Path] = {}
+    config = there(config)
     for source in config.sources:
         folder = source.folder(Path(config.root))
         originals = read_originals(folder)
@@ -211,9 +218,7 @@ def read_originals(folder: Path) -> frozenset[str]:
 
 def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
     """What `split_sources` gives, balanced if the config says so, with the labels it asks for."""
-    training, validation = split_sources(
-        config, lambda source: read_source(source, Path(config.root), config.download)
-    )
+    training, validation = split_sources(config, lambda source: read_source(source, Path(config.root)))
     point_out_masks([*training, *validation])
     if config.balance:  # which refuses training without pets by itself, and reads every mask
         training = balance_species(training, config.seed)

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,11 +29,14 @@ from transformers import get_cosine_schedule_with_warmup
 from petseg.pixels import saving
 from train.checkpoint import HISTORY, save_checkpoint, without_start
 from train.config import Config, OptimConfig
-from train.data.dataset import Sample, read_splits
+from train.data.dataset import AnySample, Sample, read_splits
+from train.data.sources import say, with_photos_there
+from train.loops.pace import Pace
 from train.losses import build_loss
 from train.models import build
 from train.models.family import FamilyConfig
 from train.models.stored import load_weights
+from train.models.unet import check_size
 from train.report.plots import plot_history
 
 BEST = "best"
@@ -78,6 +81,8 @@ class Trainer(ABC, Generic[Batch]):
 
     Attributes:
         score: figure of the history that the best epoch and patience go by; higher is better.
+        pace: how fast it is.
+        all_there: whether every source of the config is, the optional ones too.
     """
 
     score = "val_miou"
@@ -85,11 +90,15 @@ class Trainer(ABC, Generic[Batch]):
     def __init__(self, config: Config) -> None:
         if not config.start:  # which is resolved
             config = config.model_copy(update={"model": config.model.resolved()})
-        self.config = config
+        sources = len(config.data.sources)
+        self.config = config = with_photos_there(config)
+        self.all_there = len(config.data.sources) == sources
         optim = config.optim
         self.accelerator = open_accelerator(config)
         set_seed(config.seed)
         model = self.build_model()
+        if isinstance(stride := getattr(model, "stride", None), int):
+            check_size(torch.empty(0, 3, config.data.size, config.data.size), stride)
         train_set, valid_set = self.build_datasets()
         data = config.data
         train_loader = DataLoader(
@@ -113,8 +122,8 @@ class Trainer(ABC, Generic[Batch]):
         processes = self.accelerator.num_processes
         if not len(self.train_loader):
             raise ValueError(
-                f"{len(self.train_loader.dataset)} photos do not fill one batch of {optim.batch_size} "
-                f"on each of {processes} processes"
+                f"an epoch of {len(self.train_loader.dataset)} items does not fill one batch of "
+                f"{optim.batch_size} on each of {processes} processes"
             )
         # Accelerate moves the schedule on once for each process at every step.
         steps = math.ceil(len(self.train_loader) / optim.accumulate) * processes
@@ -125,6 +134,7 @@ class Trainer(ABC, Generic[Batch]):
         )
         self.loss = build_loss(config.loss)
         self.progress = Progress()
+        self.pace = Pace()
         self.accelerator.register_for_checkpointing(self.average, self.progress)
 
     def build_model(self) -> nn.Module:
@@ -144,6 +154,15 @@ class Trainer(ABC, Generic[Batch]):
         if not validation:
             raise ValueError("no validation photos: set `validation` of at least one source")
         return training, validation
+
+    def filled(self, training: Sequence[AnySample]) -> Sequence[AnySample]:
+        """Training photos that fill a batch of every process: all again and again where they are too few."""
+        wanted = self.config.optim.batch_size * self.accelerator.num_processes
+        if len(training) >= wanted:
+            return training
+        times = -(-wanted // len(training))
+        say(f"{len(training)} photos do not fill a batch: each comes {times} times an epoch, augmented anew")
+        return [*training] * times
 
     @abstractmethod
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
@@ -214,6 +233,8 @@ class Trainer(ABC, Generic[Batch]):
                     self._update_average()
                 total += loss.detach()
                 count += 1
+                epochs = self.config.optim.epochs - epoch
+                self.pace.step(epochs * len(self.train_loader) - count)
                 bar.set_postfix(loss=f"{total.item() / count:.4f}", refresh=False)
         return float(self.accelerator.reduce(total / count, reduction="mean"))
 

@@ -43,7 +43,9 @@ class ContrastiveTrainer(Trainer[CaptionBatch]):
         config, data = self.config, self.config.data
         options: dict[str, Any] = {"cache_side": data.cache_side, "seed": config.seed}
         return (
-            CaptionDataset(self.training, data.size, self.captioner, augment=config.augment, **options),
+            CaptionDataset(
+                self.filled(self.training), data.size, self.captioner, augment=config.augment, **options
+            ),
             CaptionDataset(self.validation, data.size, self.captioner, **options),
         )
 

@@ -27,12 +27,15 @@ class PhotoTrainer(Trainer[PhotoBatch]):
         """What is trained and validated on; items end with a name, and the first has `set_epoch`."""
         config, data = self.config, self.config.data
         training, validation = self.splits()
+        photos = self.filled(training)
         options: dict[str, Any] = {"padding": data.padding, "cache_side": data.cache_side}
         drawn = {"augment": config.augment, "seed": config.seed, **options}
         if config.collage.probability:
-            train_set: PhotoDataset = CollageDataset(training, data.size, config.collage, **drawn)
+            train_set: PhotoDataset = CollageDataset(
+                photos, data.size, config.collage, or_none=not self.all_there, **drawn
+            )
         else:
-            train_set = PhotoDataset(training, data.size, **drawn)
+            train_set = PhotoDataset(photos, data.size, **drawn)
         return train_set, PhotoDataset(validation, data.size, **options)
 
     def step_loss(self, batch: PhotoBatch) -> Tensor:

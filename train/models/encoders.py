@@ -1,9 +1,9 @@
 """Encoders: a photo in, one feature map per resolution out, finest first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import Any, Unpack, cast
+from typing import Any, TypeVar, Unpack, cast
 
 import timm
 import torch
@@ -12,6 +12,39 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from train.models.blocks import ConvStyle, convolutions
+
+
+class WeightsUnavailableError(OSError):
+    """Pretrained weights that have a public name, and cannot be downloaded now."""
+
+
+Network = TypeVar("Network")
+
+
+def downloaded(about: str, make: Callable[[], Network]) -> Network:
+    """What `make` gives, which may download weights.
+
+    Args:
+        about: name of the weights.
+        make: builds the network.
+
+    Raises:
+        WeightsUnavailableError: they cannot be had.
+    """
+    try:
+        return make()
+    except Exception as error:
+        # Each of the libraries below has its own idea of how a missing network shows.
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _NETWORK:
+            raise
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise WeightsUnavailableError(
+            f"the pretrained weights {about} cannot be downloaded ({reason}); check the network, set "
+            "model.weights to a .safetensors file, or to nothing for a random start (--set model.weights=)"
+        ) from error
+
+
+_NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "hf_xet", "huggingface_hub")
 
 
 class PlainEncoder(nn.Module):
@@ -61,7 +94,12 @@ class MobileNetV2Encoder(nn.Module):
 
     Args:
         weights: a torchvision weight name such as "IMAGENET1K_V2" (downloaded), the path of a
-            safetensors file with `features.*` entries, or None for a random start.
+            safetensors file with `features.*` entries, or None or "" for a random start.
+
+    Raises:
+        ValueError: torchvision has no such weights.
+        FileNotFoundError: the file does not exist.
+        WeightsUnavailableError: they cannot be downloaded.
     """
 
     _LAST_OF_STRIDE = (1, 3, 6, 13, 17)
@@ -70,6 +108,7 @@ class MobileNetV2Encoder(nn.Module):
         super().__init__()
         self.channels = [16, 24, 32, 96, 320]
         self.finest_stride = 2
+        weights = weights or None
         local = weights is not None and weights.endswith(".safetensors")
         if not local and weights not in (None, *MobileNet_V2_Weights.__members__):
             raise ValueError(
@@ -77,12 +116,13 @@ class MobileNetV2Encoder(nn.Module):
                 + ", ".join(MobileNet_V2_Weights.__members__)
             )
         named = None if weights is None or local else MobileNet_V2_Weights[weights]
-        self.features = mobilenet_v2(weights=named).features[: self._LAST_OF_STRIDE[-1] + 1]
+        network = downloaded(f"mobilenet_v2.{weights}", lambda: mobilenet_v2(weights=named))
+        self.features = network.features[: self._LAST_OF_STRIDE[-1] + 1]
         if weights is not None and local:
             if not Path(weights).is_file():
                 raise FileNotFoundError(
                     f"encoder weights {weights} do not exist; set model.weights to a file, to "
-                    "'IMAGENET1K_V2' (downloaded by torchvision), or leave it out for a random start"
+                    "'IMAGENET1K_V2' (downloaded by torchvision), or to nothing for a random start"
                 )
             state = {k.removeprefix("features."): v for k, v in load_file(weights).items()}
             wanted = self.features.state_dict()
@@ -108,7 +148,7 @@ class TimmEncoder(nn.Module):
     Args:
         name: timm's name, such as "tf_efficientnet_lite2".
         weights: a tag of timm's pretrained weights such as "in1k" (downloaded from the Hub), the path of a
-            safetensors file with timm's names, or None for a random start.
+            safetensors file with timm's names, or None or "" for a random start.
         head: one more map at the coarsest resolution: the features that the network's own classifier pools,
             with what ImageNet taught the layers in between.
 
@@ -119,6 +159,7 @@ class TimmEncoder(nn.Module):
     Raises:
         ValueError: timm has no such network or no such weights, or the file is of another network.
         FileNotFoundError: the file does not exist.
+        WeightsUnavailableError: they cannot be downloaded.
     """
 
     network: Any  # of which torch's types know no feature maps
@@ -131,12 +172,15 @@ class TimmEncoder(nn.Module):
         if file is not None and not Path(file).is_file():
             raise FileNotFoundError(
                 f"encoder weights {file} do not exist; set model.weights to a file, to the tag of weights "
-                "that timm downloads, such as 'in1k', or leave it out for a random start"
+                "that timm downloads, such as 'in1k', or to nothing for a random start"
             )
         tagged = f"{name}.{weights}" if weights and not file else name
         options = {"num_classes": 0} if head else {"features_only": True}
         try:
-            self.network = cast(Any, timm.create_model(tagged, pretrained=tagged != name, **options))
+            self.network = cast(
+                Any,
+                downloaded(tagged, lambda: timm.create_model(tagged, pretrained=tagged != name, **options)),
+            )
         except (RuntimeError, AttributeError) as error:
             raise ValueError(f"timm does not give {tagged!r} as an encoder: {error}") from error
         if file is not None:
@@ -171,8 +215,11 @@ TRAINED_ON = {
     "tf_efficientnet_lite2.safetensors": "ImageNet",
     "mobilenet_v2-imagenet.safetensors": "ImageNet",
     "mobilenet_v2-voc.safetensors": "COCO and Pascal VOC",
+    "IMAGENET1K_V1": "ImageNet",
+    "IMAGENET1K_V2": "ImageNet",
+    "in1k": "ImageNet",
 }
-"""File of encoder weights -> what they were trained on."""
+"""File or public name of encoder weights -> what they were trained on."""
 
 
 def weights_origin(weights: str | None) -> str:

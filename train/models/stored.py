@@ -1,5 +1,6 @@
 """A model's part of a checkpoint folder: its options in config.json, its weights in model.safetensors."""
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIGS = Path(__file__).parents[1] / "configs"
+RUNS = "runs"
+"""Folder of all runs whose config gives no other."""
 
 Options = TypeVar("Options")
 
@@ -68,11 +72,23 @@ def load_weights(model: nn.Module, folder: str | Path, part: str = "") -> None:
 
 
 def checkpoint_file(folder: str | Path, name: str) -> Path:
-    """A file of a checkpoint; FileNotFoundError where it is missing."""
+    """A file of a checkpoint; FileNotFoundError, which says what makes it, where it is missing."""
     path = Path(folder) / name
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a checkpoint: {path} is missing")
+        raise FileNotFoundError(f"{folder} is not a checkpoint: {path} is missing{_made_by(Path(folder))}")
     return path
+
+
+def _made_by(folder: Path) -> str:
+    """Which command makes the checkpoint of a run, if it is one of the repository's."""
+    if folder.parts[:1] != (RUNS,):
+        return ""
+    for path in sorted(CONFIGS.glob("*.toml")):
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        if Path(document.get("output") or f"{RUNS}/{document['name']}") in folder.parents:
+            command = f"accelerate launch train/train.py --config train/configs/{path.name}"
+            return f"; an earlier run makes it: {command}"
+    return "; docs/train.md says which command makes it"
 
 
 def damaged_config(path: Path, error: ValidationError) -> ValueError:

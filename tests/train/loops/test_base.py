@@ -303,9 +303,18 @@ def test_no_validation_photos(make_config: MakeConfig) -> None:
         PhotoTrainer(make_config(data={"sources": [{"path": "pets"}]}))
 
 
-def test_too_few_photos_for_a_batch(make_config: MakeConfig) -> None:
-    with pytest.raises(ValueError, match="16 photos do not fill one batch of 17"):
-        PhotoTrainer(make_config(optim={"batch_size": 17}))
+def test_fewer_photos_than_a_batch_come_more_often(
+    make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = PhotoTrainer(make_config(optim={"batch_size": 17, "epochs": 1}))
+    assert "16 photos do not fill a batch: each comes 2 times" in capsys.readouterr().out
+    assert len(trainer.train_loader.dataset) == 32
+    assert len(trainer.fit()) == 1
+
+
+def test_a_size_that_does_not_fit_is_refused_before_photos_are_read(make_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match="stride 4; the nearest size that does is 32 x 32"):
+        PhotoTrainer(make_config(data={"size": 34, "root": "/nowhere"}))
 
 
 def test_loss_of_a_step_is_that_of_the_config(make_config: MakeConfig) -> None:

@@ -68,6 +68,11 @@ def prompt_config(make_config: Callable[..., Config], scenes: Path) -> Callable[
     return make
 
 
+def test_an_epoch_of_too_few_items(prompt_config: Callable[..., Config]) -> None:
+    with pytest.raises(ValueError, match="an epoch of 3 items does not fill one batch of 4"):
+        PromptTrainer(prompt_config(prompting={"photos": 3}, optim={"batch_size": 4}))
+
+
 def test_a_run_writes_a_checkpoint_that_can_be_loaded(prompt_config: Callable[..., Config]) -> None:
     config = prompt_config(optim={"epochs": 1})
     row = PromptTrainer(config).fit()[-1]

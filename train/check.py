@@ -1,0 +1,83 @@
+"""Whether a config will train, told in a minute: `python train/train.py --config CONFIG --check`.
+
+Looks at some of the photos with their masks, then runs the real training on a few of them, in a folder that
+is thrown away: what fails after hours fails here.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.config import Config
+from train.data.captions import read_captioned_splits
+from train.data.dataset import Sample, read_splits
+from train.data.found import examine
+from train.loops import trainer_class
+from train.loops.base import Trainer
+from train.loops.pace import in_words
+
+LOOKED_AT = 64
+"""Photos whose masks are read."""
+STEPS = 4
+"""Of training."""
+
+
+def check(config: Config, path: Path) -> str:
+    """Try a config out.
+
+    Args:
+        config: of the run.
+        path: its file, for the command that starts it.
+
+    Returns:
+        What was found, and how to start the run.
+
+    Raises:
+        petseg.PetsegError, OSError, ValueError: it would not train; the message says why.
+    """
+    captioned = "caption" in config.model.needs
+    training: Sequence[Sample]
+    training, validation = (read_captioned_splits if captioned else read_splits)(config.data)
+    chosen = np.unique(np.linspace(0, len(training) - 1, LOOKED_AT).round().astype(int))
+    shown = examine([training[index] for index in chosen])
+    with tempfile.TemporaryDirectory() as scratch:
+        run = trainer_class(config.model)(shortened(config, len(training), Path(scratch)))
+        run.fit()
+        seconds = run.pace.seconds if isinstance(run, Trainer) else None
+    optim = config.optim
+    items = config.prompting.photos if "prompt" in config.model.needs else len(training)
+    steps = max(1, items // optim.batch_size)
+    lines = [
+        f"{path} will train.",
+        f"  {len({sample.name for sample in training}):,} photos to train on, "
+        f"{len(validation):,} to validate on",
+        f"  of {sum(shown.values())} masks that were looked at: "
+        + ", ".join(f"{count} show {what}" for what, count in shown.most_common()),
+        f"  {optim.epochs} epochs of {steps:,} steps"
+        + (f": about {in_words(seconds * steps * optim.epochs)} on this machine" if seconds else ""),
+        f"  accelerate launch train/train.py --config {path}",
+    ]
+    return "\n".join(lines)
+
+
+def shortened(config: Config, photos: int, folder: Path) -> Config:
+    """The same run, over in some steps: a few photos, no collages, one process that reads them.
+
+    Args:
+        config: of the whole run.
+        photos: that it trains on.
+        folder: to write into.
+    """
+    wanted = STEPS * config.optim.batch_size
+    updates: dict[str, dict[str, Any]] = {
+        "data": {"share": min(1.0, wanted / photos) * config.data.share, "balance": False, "workers": 0},
+        "optim": {"epochs": 1, "warmup_epochs": 0.0, "patience": 0},
+        "reconstruction": {"epochs": 1},
+        "prompting": {"photos": wanted},
+        "collage": {"probability": 0.0},
+    }
+    parts = {name: getattr(config, name).model_copy(update=update) for name, update in updates.items()}
+    return config.model_copy(update={**parts, "output": str(folder / "run")})
