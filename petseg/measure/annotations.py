@@ -60,7 +60,17 @@ def read(path: Path, classes: Mapping[str, str] | None = None) -> Export:
     Raises:
         ImageError: it cannot be read, is none of these, or has what is no outline or a label without a class.
     """
-    labels = _Labels.parse(path, classes or {})
+    return _read(path, _Labels.parse(path, classes or {}))
+
+
+def labels_in(path: Path) -> list[str]:
+    """The labels of what is drawn in an annotation file, as they stand there, sorted; raises as `read`."""
+    seen: dict[str, int] = {}
+    _read(path, _Recorder(path, seen))
+    return sorted(seen)
+
+
+def _read(path: Path, labels: "_Labels") -> Export:
     try:
         if path.suffix.lower() == ".xml":
             return _read_cvat(ElementTree.parse(path).getroot(), labels)
@@ -118,6 +128,14 @@ class _Labels:
     def refuse(self, photo: str, what: str) -> ImageError:
         """An error about what is drawn on a photo."""
         return ImageError(f"annotations {self.path}: photo {photo!r} has {what}")
+
+
+class _Recorder(_Labels):
+    """Keeps the labels that it is asked about in `numbers`, and calls all of them background."""
+
+    def number(self, label: str, photo: str) -> int:
+        """0."""
+        return self.numbers.setdefault(str(label).strip(), 0)
 
 
 def _polygon(vertices: Any) -> Polygon:
