@@ -14,21 +14,19 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import onnx
 from huggingface_hub import HfApi
 
 from export import card, space
-from export.card.facts import ROOT
+from export.card.facts import ROOT, read_document
 from export.errors import ExportError, PublishError
+from export.missing import Plan, missing
 from petseg import hub
 from petseg.errors import PetsegError
 from petseg.models import bundle, catalog, publishing
 from petseg.models.cache import Reference
 from petseg.models.client import ask
 from petseg.models.index import Index, Published
-from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
 from petseg.version import version
 from train.models.stored import CONFIG, WEIGHTS
@@ -44,6 +42,7 @@ def assemble(
     model: Path | None = None,
     checkpoint: Path | None = None,
     readme: Path | None = None,
+    address: str = "ORG/NAME",
 ) -> Path:
     """Put together what is published of a model.
 
@@ -53,6 +52,7 @@ def assemble(
         model: its .onnx file, or the folder of two; the embedded model of this name by default.
         checkpoint: with weights, config, measurements and figures; train/checkpoints/NAME by default.
         readme: its card; made from the measurements by default, see `export.card`.
+        address: where it is published, for its card.
 
     Returns:
         The folder.
@@ -68,7 +68,10 @@ def assemble(
             raise PublishError(f"{checkpoint / needed} is missing; model_cards/README.md says what makes it")
     found = catalog.find(model or name)
     graphs, quantised = ([file.path for file in files] for files in found)
-    text = readme.read_text(encoding="utf-8") if readme else card.make(name)
+    if readme:
+        text = readme.read_text(encoding="utf-8")
+    else:
+        text = card.make_own(name, model, checkpoint, address) if model else card.make(name)
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise PublishError(f"{folder} is not empty; choose another folder")
@@ -98,20 +101,6 @@ def _fill(
     saving.write_json(folder / bundle.FILE, described)
 
 
-def read_document(graph: Path) -> dict[str, Any]:
-    """What a model says about itself, as a whole, in whichever of its graphs.
-
-    Raises:
-        PublishError: it is no petseg model.
-    """
-    properties = {entry.key: entry.value for entry in onnx.load(graph).metadata_props}
-    if METADATA_KEY not in properties:
-        raise PublishError(f"{graph} has no metadata of petseg; export it: python -m export.export")
-    document = dict(json.loads(properties[METADATA_KEY]))
-    document.pop("part", None)
-    return document
-
-
 def pin(name: str, repo: str, commit: str, folder: Path) -> None:
     """Let this petseg know a published model: from now on its name means this very commit.
 
@@ -128,6 +117,19 @@ def pin(name: str, repo: str, commit: str, folder: Path) -> None:
 
 def publish_model(options: argparse.Namespace) -> None:
     """Assemble, check, and push unless it is a dry run."""
+    checkpoint = options.checkpoint or ROOT / "train" / "checkpoints" / options.name
+    plan = Plan(
+        options.name,
+        options.repo,
+        checkpoint,
+        options.model,
+        options.card,
+        options.folder,
+        push=not options.dry_run,
+    )
+    if problems := missing(plan):
+        listed = "\n".join(f"{number}. {problem}" for number, problem in enumerate(problems, 1))
+        raise PublishError(f"of {options.name} is still missing:\n{listed}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = assemble(
             options.name,
@@ -135,6 +137,7 @@ def publish_model(options: argparse.Namespace) -> None:
             model=options.model,
             checkpoint=options.checkpoint,
             readme=options.card,
+            address=options.repo,
         )
         try:
             listed, files = hub.check(folder)

@@ -18,15 +18,15 @@ from petseg.measure.datasets import Pair, read_named, read_pairs
 from petseg.measure.evaluation import count_named, format_report
 from petseg.measure.metrics import Evaluation
 from petseg.pixels import saving
-from train.checkpoint import known_configs
+from train.checkpoint import known_configs, load_checkpoint_config
 from train.data.arguments import add_photos, split_of
-from train.data.dataset import kept_aside
+from train.data.dataset import TorchvisionSample, kept_aside, read_splits
 from train.people import clicks
 from train.people.clicked import open_clicked
 from train.report import figures
 from train.report.comparison import Result, compare, count_false_alarms, examples, format_table, worst
 from train.report.figures import Panel
-from train.report.inference import open_models
+from train.report.inference import is_checkpoint, open_models
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         metavar="FOLDER",
         help="images/ and index.csv (name, species), no masks: how often a pet is found and named rightly",
+    )
+    parser.add_argument(
+        "--held-out",
+        action="store_true",
+        help="on the photos that the training of the checkpoint held out, instead of --data",
     )
     parser.add_argument("--size", type=int, help="square of checkpoints; default: the one of their training")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
@@ -81,12 +86,16 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate all models on whole photos, print the figures, and draw what is asked for."""
     torch.set_num_threads(options.threads)
     models = open_models(options.models, options.size, options.threads)
-    pairs = read_pairs(options.data, split_of(options))
+    pairs, measured_on = (
+        held_out(options.models) if options.held_out else (read_pairs(options.data, split_of(options)), "")
+    )
     results = compare(models, pairs)
     if options.no_pets:
         unseen = kept_aside(options.no_pets, known_configs(options.models))
         count_false_alarms(results, [sample.read_image() for sample in unseen])
     reports = {result.model.name: result.report(options.threads) for result in results}
+    for report in reports.values() if measured_on else ():
+        report["measured_on"] = measured_on
     for model in models if options.named else ():
         answers = count_named(read_named(options.named), model.mask)
         reports[model.name]["species_alone"] = answers
@@ -103,6 +112,26 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     if options.figures:
         draw(results, pairs, options)
     return reports
+
+
+def held_out(models: Sequence[str]) -> tuple[list[Pair], str]:
+    """The photos that a checkpoint's training held out, and what they are in words.
+
+    Raises:
+        ValueError: it is no checkpoint, several, or held none out.
+        petseg.ImageError: the photos are no longer there.
+    """
+    if len(models) != 1 or not is_checkpoint(models[0]):
+        raise ValueError("--held-out goes with one checkpoint, whose config says what its training held out")
+    data = load_checkpoint_config(models[0]).data
+    samples = [
+        sample.pair if isinstance(sample, TorchvisionSample) else sample for sample in read_splits(data)[1]
+    ]
+    pairs = [sample for sample in samples if isinstance(sample, Pair)]
+    if not pairs:
+        raise ValueError("its training held no photos out; give others by --data")
+    folders = ", ".join(Path(source.path).name for source in data.sources if source.validation)
+    return pairs, f"photos of {folders} that its training held out, by which its best epoch was chosen"
 
 
 def draw(results: Sequence[Result], pairs: Sequence[Pair], options: argparse.Namespace) -> None:

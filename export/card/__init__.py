@@ -15,10 +15,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from export.card import pages, text
+from export.card import own, pages, text
 from export.card.click_figures import is_simulation
-from export.card.facts import ROOT, Facts, folders, gather, names, words_of
-from export.errors import CardError
+from export.card.facts import ROOT, Facts, folders, gather, gather_own, names, words_of
+from export.errors import CardError, ExportError
+from petseg.errors import PetsegError
 from petseg.pixels import saving
 from petseg.pixels.classes import CLASSES
 
@@ -39,6 +40,23 @@ def make(name: str, root: Path = ROOT) -> str:
     return _join(_front(name, facts), "\n\n".join(_sections(facts)))
 
 
+def make_own(name: str, model: Path, checkpoint: Path, address: str = "ORG/NAME") -> str:
+    """The card of a model that is not embedded.
+
+    Args:
+        name: of the model.
+        model: its .onnx file, or the folder of two.
+        checkpoint: folder that it was exported from, with card.toml and what was measured.
+        address: where it is published.
+
+    Raises:
+        CardError: a source is missing or damaged, or they disagree.
+        PublishError: the file is no model of petseg.
+    """
+    facts = gather_own(name, own.read_words(checkpoint), model, checkpoint, address)
+    return _join(_front(name, facts), "\n\n".join(_sections(facts)))
+
+
 def _front(name: str, facts: Facts | None = None) -> ModelCardData:
     """The metadata that the Hub reads."""
     sources = folders(facts) if facts else []
@@ -55,6 +73,8 @@ def _front(name: str, facts: Facts | None = None) -> ModelCardData:
 
 
 def _results(facts: Facts) -> Iterator[EvalResult]:
+    if "measured_on" in facts.measured["metrics"]:
+        return  # photos that nobody else has
     kinds = {"miou": "mean_iou", "mean_dice": "f1", "pixel_accuracy": "accuracy", "pet_iou": "iou"}
     for figure, kind in kinds.items():
         value = facts.measured["metrics"].get(figure)
@@ -74,8 +94,9 @@ def _sections(facts: Facts) -> Iterator[str]:
     manifest, measured = facts.manifest, facts.measured
     yield f"# {facts.words['title']}\n\n{facts.words['summary'].strip()}"
     yield text.what_it_is(manifest, facts.config, facts.files)
-    yield text.usage(facts.name, manifest.prompts)
-    yield text.training_data(folders(facts), manifest.training_data)
+    yield text.usage(facts.address, manifest.prompts)
+    terms = {"terms": facts.words["terms"]} if "terms" in facts.words else {}
+    yield text.training_data(folders(facts), manifest.training_data, **terms)
     if is_simulation(measured["metrics"]):
         yield text.clicks(measured["metrics"])
     else:
@@ -87,6 +108,14 @@ def _sections(facts: Facts) -> Iterator[str]:
     yield text.robustness(measured.get("robustness"), facts.name, "robustness.png" in facts.figures)
     yield text.speed(measured.get("speed"))
     yield text.limits(facts.words["limits"], facts.words["failures"], measured["metrics"])
+    if facts.checkpoint is not None:
+        yield text.reproduce_own(
+            facts.words["train"],
+            facts.checkpoint.as_posix(),
+            measured.get("parity"),
+            manifest.checkpoint_sha256,
+        )
+        return
     yield text.reproduce(
         facts.name, facts.words["train"], manifest, measured.get("parity"), has_int8="int8" in measured
     )
@@ -131,8 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="of models; default: all that must have a card")
     parser.add_argument("--check", action="store_true", help="only say which cards are not up to date")
     parser.add_argument("--root", type=Path, default=ROOT, help="of the repository")
+    parser.add_argument("--checkpoint", type=Path, help="of a model that is not embedded; with --model")
+    parser.add_argument("--model", type=Path, help="its ONNX file or folder")
     options = parser.parse_args(arguments)
+    if (options.checkpoint is None) != (options.model is None) or (options.model and len(options.names) != 1):
+        parser.error("a model that is not embedded: NAME --checkpoint FOLDER --model FILE")
     try:
+        if options.model:
+            return _write_own(options.names[0], options.model, options.checkpoint)
         wanted = options.names or names(options.root)
         if options.check:
             problems = check(options.root)
@@ -145,7 +180,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(path)
         for path in pages.write(options.root):
             print(path)
-    except CardError as error:
+    except (ExportError, PetsegError) as error:
         print(f"no card: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _write_own(name: str, model: Path, checkpoint: Path) -> int:
+    """Write card.md into a checkpoint's folder, or the template of what a person has to say; 1 for that."""
+    if not (checkpoint / own.WORDS).is_file():
+        print(
+            f"no card yet: say in {own.write_template(name, checkpoint)} what only you can", file=sys.stderr
+        )
+        return 1
+    path = checkpoint / "card.md"
+    saving.write(path, make_own(name, model, checkpoint).encode())
+    print(path)
     return 0

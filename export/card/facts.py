@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+import onnx
+
 from export.card.click_figures import click_figures, is_simulation
-from export.errors import CardError
+from export.errors import CardError, PublishError
 from petseg.errors import ModelError
-from petseg.models.index import Embedded, File, Index
-from petseg.models.manifest import Manifest
+from petseg.models import bundle, catalog
+from petseg.models.index import Embedded, File, Index, describe_file
+from petseg.models.manifest import METADATA_KEY, Manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +31,8 @@ class Facts:
         config: of the training run.
         measured: name of a JSON file without .json -> what it says; "metrics" is always there.
         figures: pictures beside them, by name.
+        checkpoint: folder of a model that is not embedded, None of one that is.
+        address: what people ask for it by.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Facts:
     config: dict[str, Any]
     measured: dict[str, dict[str, Any]]
     figures: tuple[str, ...]
+    checkpoint: Path | None = None
+    address: str = ""
 
 
 def names(root: Path = ROOT) -> list[str]:
@@ -55,27 +62,8 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
             f"{name} is not in petseg/weights/index.json; embed it: python -m export.export --embed"
         )
     folder = root / "train" / "checkpoints" / name
-    measured = {
-        what: _one(_read(folder / f"{what}.json"), name, folder / f"{what}.json")
-        for what in ("metrics", "parity", "int8", "robustness", "speed", "zeroshot")
-        if what == "metrics" or (folder / f"{what}.json").is_file()
-    }
     manifest = Manifest.from_document(entry.float32.manifest, f"model {name!r}")
-    figures = measured["metrics"]
-    if is_simulation(figures):
-        try:
-            figures = click_figures(figures)
-        except ValueError as error:
-            raise CardError(f"{folder / 'metrics.json'}: {error}") from error
-    for figure, value in manifest.metrics.items():
-        said = figures.get(figure)
-        if not isinstance(value, float) or math.isnan(value):
-            continue  # a count, or nothing to measure it on
-        if not (isinstance(said, float) and math.isclose(value, said)):
-            raise CardError(
-                f"{name}: {figure} is {value} in the model and {said} in {folder / 'metrics.json'}; "
-                "export it again with --metrics"
-            )
+    measured = _measured(name, manifest, folder)
     quantised = entry.int8.files if entry.int8 else ()
     proven = measured.get("int8", {}).get("files", {}).values()
     if any(file.sha256 not in proven for file in quantised):
@@ -92,8 +80,88 @@ def gather(name: str, words: dict[str, Any], root: Path = ROOT) -> Facts:
         {file.path: file for file in entry.files},
         _read(folder / "config.json"),
         measured,
-        tuple(sorted(path.name for path in folder.glob("*.png"))),
+        _pictures(folder),
+        address=name,
     )
+
+
+def gather_own(
+    name: str, words: dict[str, Any], model: Path, checkpoint: Path, address: str = "ORG/NAME"
+) -> Facts:
+    """The same for a model that is not embedded.
+
+    Args:
+        name: of the model.
+        words: what a person says of it.
+        model: its .onnx file, or the folder of two.
+        checkpoint: that it was exported from, with what was measured beside it.
+        address: where it is published.
+
+    Raises:
+        CardError: something was not measured, or does not agree with the model.
+        PublishError: it is no model of petseg.
+    """
+    found = catalog.find(model)
+    manifest = Manifest.from_document(read_document(Path(found.float32[0].path)), f"model {str(model)!r}")
+    targets = *bundle.GRAPHS[len(found.float32) - 1], *bundle.QUANTISED[: len(found.int8)]
+    paths = (Path(file.path) for file in (*found.float32, *found.int8))
+    files = {
+        target: describe_file(target, path.read_bytes()) for target, path in zip(targets, paths, strict=True)
+    }
+    return Facts(
+        name,
+        words,
+        manifest,
+        files,
+        _read(checkpoint / "config.json"),
+        _measured(name, manifest, checkpoint),
+        _pictures(checkpoint),
+        checkpoint,
+        address,
+    )
+
+
+def read_document(graph: Path) -> dict[str, Any]:
+    """What a model says about itself, as a whole, in whichever of its graphs.
+
+    Raises:
+        PublishError: it is no petseg model.
+    """
+    properties = {entry.key: entry.value for entry in onnx.load(graph).metadata_props}
+    if METADATA_KEY not in properties:
+        raise PublishError(f"{graph} has no metadata of petseg; export it: python -m export.export")
+    document = dict(json.loads(properties[METADATA_KEY]))
+    document.pop("part", None)
+    return document
+
+
+def _pictures(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in folder.glob("*.png")))
+
+
+def _measured(name: str, manifest: Manifest, folder: Path) -> dict[str, dict[str, Any]]:
+    """The measurements in a checkpoint's folder; `CardError` if the model carries other figures."""
+    measured = {
+        what: _one(_read(folder / f"{what}.json"), name, folder / f"{what}.json")
+        for what in ("metrics", "parity", "int8", "robustness", "speed", "zeroshot")
+        if what == "metrics" or (folder / f"{what}.json").is_file()
+    }
+    figures = measured["metrics"]
+    if is_simulation(figures):
+        try:
+            figures = click_figures(figures)
+        except ValueError as error:
+            raise CardError(f"{folder / 'metrics.json'}: {error}") from error
+    for figure, value in manifest.metrics.items():
+        said = figures.get(figure)
+        if not isinstance(value, float) or math.isnan(value):
+            continue  # a count, or nothing to measure it on
+        if not (isinstance(said, float) and math.isclose(value, said)):
+            raise CardError(
+                f"{name}: {figure} is {value} in the model and {said} in {folder / 'metrics.json'}; "
+                "export it again with --metrics"
+            )
+    return measured
 
 
 def words_of(path: Path) -> dict[str, Any]:

@@ -144,9 +144,9 @@ result.save("mask.png")
 ```"""
 
 
-def training_data(folders: Sequence[str], summary: str) -> str:
-    """What it learned from, and under which terms."""
-    rows = [TERMS.get(folder, (folder, "those of its owner")) for folder in folders]
+def training_data(folders: Sequence[str], summary: str, terms: str = "those of its owner") -> str:
+    """What it learned from, and under which terms; `terms` are those of folders that are not known."""
+    rows = [TERMS.get(folder, (folder, terms)) for folder in folders]
     return f"""## Training data and its terms
 
 {summary}.
@@ -170,9 +170,12 @@ def metrics(report: Mapping[str, Any], classes: Sequence[str]) -> str:
     others = [
         (key, number(value)) for key, value in _flat(report) if key.split(".")[0] not in (*FIGURES, *_COUNTED)
     ]
+    own = report.get("measured_on")
     parts = [
         "## Metrics",
-        "In float32, on the test list of Oxford-IIIT Pet as far as it is at hand: "
+        f"In float32, on {own}: {report.get('photos', 0):,} photos, at their own size."
+        if own
+        else "In float32, on the test list of Oxford-IIIT Pet as far as it is at hand: "
         f"{report.get('photos', 0):,} photos, at their own size"
         f"{f'; and on {empty:,} photos without pets' if empty else ''}. {TEST_LIST}",
         table(("figure", "value", "what it is"), known),
@@ -339,6 +342,37 @@ def recipe(name: str, train: Sequence[str], manifest: Manifest, *, has_int8: boo
     return _commands(steps)
 
 
+def reproduce_own(
+    train: Sequence[str], checkpoint: str, parity: Mapping[str, Any] | None, sha256: str
+) -> str:
+    """The same for a model that is not embedded."""
+    name = checkpoint.rstrip("/")
+    commands = _commands(
+        [
+            *train,
+            f"python -m train.evaluate {name} --held-out --json {name}/metrics.json",
+            f"python -m export.export {name} --metrics {name}/metrics.json -o MODEL.onnx",
+            f"python -m export.verify {name} MODEL.onnx --data PHOTOS/images --json {name}/parity.json",
+        ]
+    )
+    return f"""## How to reproduce
+
+{commands}
+
+Checkpoint: `model.safetensors`, sha256 `{sha256}`. {_agreement(parity)}"""
+
+
+def _agreement(parity: Mapping[str, Any] | None) -> str:
+    """What proves that the ONNX files are the checkpoint's."""
+    if not parity:
+        return NOT_MEASURED
+    return (
+        f"On {parity['photos']} photos ONNX Runtime and PyTorch agree on the class of "
+        f"{parity['agreement']:.4%} of the pixels; logits differ by at most "
+        f"{parity['max_difference']:.2g}."
+    )
+
+
 def reproduce(
     name: str,
     train: Sequence[str],
@@ -350,19 +384,12 @@ def reproduce(
     """The commands, and what proves that the ONNX files are the checkpoint's."""
     checkpoint = f"train/checkpoints/{name}"
     commands = recipe(name, train, manifest, has_int8=has_int8)
-    agreed = NOT_MEASURED
-    if parity:
-        agreed = (
-            f"On {parity['photos']} photos ONNX Runtime and PyTorch agree on the class of "
-            f"{parity['agreement']:.4%} of the pixels; logits differ by at most "
-            f"{parity['max_difference']:.2g}."
-        )
     return f"""## How to reproduce
 
 {commands}
 
 Checkpoint: `{checkpoint}/model.safetensors`, sha256 `{manifest.checkpoint_sha256}`; in PyTorch,
-`train.models.from_pretrained("{checkpoint}")`. {agreed}"""
+`train.models.from_pretrained("{checkpoint}")`. {_agreement(parity)}"""
 
 
 def unpublished(name: str, words: Mapping[str, Any]) -> str:

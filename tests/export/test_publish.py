@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 import petseg
-from export import publish, space, verify
+from export import card, missing, publish, space, verify
 from export.errors import PublishError, SpaceError
 from export.export import export
 from export.publish import assemble, main
@@ -118,10 +118,88 @@ def test_without_metrics(
     assert "carry no metrics" in capsys.readouterr().err
 
 
-def test_without_a_card(hub: HubServer, sources: list[str], capsys: Captured) -> None:
-    assert main(sources[: sources.index("--card")]) == 1
-    assert "plain.toml cannot be read" in capsys.readouterr().err
+def test_without_a_card_its_template_is_written(
+    hub: HubServer, sources: list[str], trained: Path, capsys: Captured
+) -> None:
+    without = sources[: sources.index("--card")]
+    words = trained / "card.toml"
+    assert main(without) == 1
+    assert f"1. the card needs words that only you can say: {words} was written" in capsys.readouterr().err
+    assert main(without) == 1
+    assert f"{words} still has its template's limits, summary, terms" in capsys.readouterr().err
     assert hub.requests == []
+    said = words.read_text()
+    for field in ("summary = ", "    ", "terms = "):
+        line = next(line for line in said.splitlines() if line.startswith(f'{field}"<'))
+        said = said.replace(line, f'{field}"Mine alone."' + "," * line.endswith(","))
+    words.write_text(said)
+    report = {"plain": {"miou": 0.5, "photos": 7, "measured_on": "photos of mine"}}
+    (trained / "metrics.json").write_text(json.dumps(report))
+    assert main(without) == 0
+    published = hub.files(REPO)["README.md"].decode()
+    assert "# plain: cats and dogs in a photo, pixel by pixel\n\nMine alone." in published
+    assert f'model="{REPO}"' in published
+    assert "In float32, on photos of mine: 7 photos" in published
+    assert "Mine alone. |" in published  # under which terms
+    assert "Oxford-IIIT Pet (part of it" not in published
+    assert "python -m train.evaluate" in published
+    assert "card.toml" not in hub.files(REPO)
+
+
+def test_all_that_is_missing_is_said_at_once(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(missing, "get_token", lambda: None)
+    folder = shutil.copytree(checkpoint, tmp_path / "rex/best")
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used/file").write_text("")
+    places = [
+        "--checkpoint",
+        str(folder),
+        "--model",
+        str(tmp_path / "rex.onnx"),
+        "--folder",
+        str(tmp_path / "used"),
+    ]
+    assert main(["model", "rex", "nowhere", *places]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "not published: of rex is still missing:"
+    wanted = [
+        f"1. {folder}/metrics.json is missing: python -m train.evaluate {folder} --held-out --json",
+        "2. there is no export (",
+        f"3. {folder}/parity.json is missing: python -m export.verify {folder}",
+        f"4. the card needs words that only you can say: {folder}/card.toml was written",
+        f"5. {tmp_path / 'used'} is not empty",
+        "6. 'nowhere' is no place to publish: give ORG/NAME",
+        "7. no token of the Hugging Face Hub: set HF_TOKEN",
+    ]
+    assert len(said) == 1 + len(wanted)
+    for line, start in zip(said[1:], wanted, strict=True):
+        assert line.startswith(start)
+    assert main(["model", "rex", "a/b", "--checkpoint", str(tmp_path / "none"), "--dry-run"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "none/model.safetensors is missing: train it" in said[1]
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_export_of_other_weights(sources: list[str], trained: Path, capsys: Captured) -> None:
+    path = trained / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert main(sources) == 1
+    assert "was exported from other weights than" in capsys.readouterr().err
+
+
+def test_the_card_of_a_model_of_ones_own(trained: Path, capsys: Captured) -> None:
+    arguments = ["plain", "--checkpoint", str(trained), "--model", str(trained / "model.onnx")]
+    assert card.main(arguments) == 1
+    assert "no card yet: say in" in capsys.readouterr().err
+    assert card.main(arguments) == 1
+    assert "still has its template's limits, summary, terms" in capsys.readouterr().err
+    (trained / "card.toml").write_text('title = "Rex"\nsummary = "A dog."\nlimits = ["No cats."]\n')
+    assert card.main(arguments) == 0
+    assert (trained / "card.md").read_text().count("# Rex\n\nA dog.") == 1
+    with pytest.raises(SystemExit):
+        card.main(["plain", "--checkpoint", str(trained)])
 
 
 def test_pinned_for_the_next_release(

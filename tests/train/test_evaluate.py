@@ -83,6 +83,17 @@ def test_cats_alone_give_valid_json(by_colour: Path, tmp_path: Path) -> None:
     assert read_metrics(path, by_colour)["iou"].keys() == {"background", "cat"}
 
 
+def test_on_what_the_training_held_out(by_colour: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    main([str(by_colour), "--held-out", "--json", str(path)])
+    ((_, report),) = json.loads(path.read_text()).items()
+    assert report["photos"] == 8  # a third of 24
+    assert report["measured_on"].startswith("photos of pets that its training held out")
+    assert "In float32, on photos of pets that its training held out" in text.metrics(report, CLASSES)
+    with pytest.raises(SystemExit):
+        main(["unet", "--held-out"])
+
+
 def test_false_alarms_stand_beside_the_quality(by_colour: Path, data: Path, tmp_path: Path) -> None:
     empty = {f"chair_{i}": np.zeros((30, 40), np.uint8) for i in range(3)}
     folder, path = write_plain(tmp_path / "empty", empty), tmp_path / "report.json"

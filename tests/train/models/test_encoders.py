@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import OfflineModeIsEnabled
 from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import mobilenet_v2
 
-from train.models import build
-from train.models.encoders import MobileNetV2Encoder, PlainEncoder, TimmEncoder
+from train.models import build, encoders
+from train.models.encoders import MobileNetV2Encoder, PlainEncoder, TimmEncoder, WeightsUnavailableError
 from train.models.unet import UNet, UNetConfig
 
 
@@ -83,12 +84,31 @@ def test_random_start_differs(weights: Path) -> None:
     assert not torch.equal(own["features.0.0.weight"], file_tensors()["features.0.0.weight"])
 
 
+def test_an_empty_name_is_a_random_start() -> None:
+    assert MobileNetV2Encoder("").state_dict().keys() == MobileNetV2Encoder().state_dict().keys()
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no route"), OfflineModeIsEnabled("offline")])
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(encoders, "mobilenet_v2", fail)
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(WeightsUnavailableError, match=r"mobilenet_v2\.IMAGENET1K_V2 cannot be downloaded"):
+        MobileNetV2Encoder("IMAGENET1K_V2")
+    with pytest.raises(
+        WeightsUnavailableError, match=r"x\.in1k cannot be downloaded \(.*\); check the network"
+    ):
+        TimmEncoder("x", "in1k")
+
+
 def test_missing_file_is_named_with_the_ways_out() -> None:
     with pytest.raises(FileNotFoundError, match=r"/nowhere/x\.safetensors do not exist; set model\.weights"):
         MobileNetV2Encoder("/nowhere/x.safetensors")
 
 
-@pytest.mark.parametrize("name", ["IMAGENET1K_V9", "weights.pt", ""])
+@pytest.mark.parametrize("name", ["IMAGENET1K_V9", "weights.pt"])
 def test_unknown_name(name: str) -> None:
     with pytest.raises(ValueError, match=r"are unknown; give a \.safetensors file or one of IMAGENET1K_V1"):
         MobileNetV2Encoder(name)
