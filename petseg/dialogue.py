@@ -195,13 +195,16 @@ class Dialogue:
         """The states after one more click; None if that is on nothing."""
         values = [state.value(point) for state in states]
         best = int(np.argmax(values))
-        if positive and values[best] < ANOTHER and all(len(state.found) for state in states):
+        covered = values[best] > 0
+        if positive and (covered or values[best] < ANOTHER) and all(len(state.found) for state in states):
             view = self._in_sight(states[best], point[None])
             alone = self._predict(Prompt(point[None], np.array([True])), view)
             if alone.value(point) > 0:
-                if all(_another(alone, state) for state in states):
+                # Nobody corrects what is right: a click on what was found before may mean one of two there.
+                limit = 0.0 if covered else ANOTHER
+                if all(_another(alone, state, limit) for state in states):
                     return self.settled((*states, self.first(alone.prompt)))
-            elif self._nearby(point) is None and not self._shows(point):
+            elif not covered and self._nearby(point) is None and not self._shows(point):
                 return None
         more = self.next(states[best], states[best].prompt.with_click(point, positive=positive))
         return self.settled((*states[:best], more, *states[best + 1 :]))
@@ -341,10 +344,10 @@ def _tidied(state: ClickState) -> ClickState:
     return replace(state, logits=one_animal(state.logits))
 
 
-def _another(alone: ClickState, state: ClickState) -> bool:
-    """Whether the answer to one click is about another animal than an answer to others."""
+def _another(alone: ClickState, state: ClickState, limit: float) -> bool:
+    """Whether the answer to one click leaves out, with margins below a limit, what other clicks are about."""
     (click,) = alone.prompt.points
     wanted, box = state.prompt.points[state.prompt.positive], state.prompt.box
     if box is not None and (click >= box[:2]).all() and (click <= box[2:]).all():
         return False
-    return max(state.value(click), *(alone.value(point) for point in wanted), OUTSIDE) < ANOTHER
+    return max((alone.value(point) for point in wanted), default=OUTSIDE) < limit

@@ -15,24 +15,29 @@ from petseg.app import state
 from petseg.app.handlers import Studio
 from petseg.app.parts import LIGHT, RUNS_MODELS, as_path, guarded, photo_input
 from petseg.measure.perturbations import PERTURBATIONS, perturb
+from petseg.pets import Pet
 
 
 def add_endpoints(studio: Studio) -> None:
     """Declare the endpoints inside the current Blocks; none of their controls is shown."""
     photo = photo_input(visible=False, label="photo")
-    points = gr.Textbox("", visible=False, label="points: [[x, y, 1 or 0], ...]")
-    box = gr.Textbox("", visible=False, label="box: [x0, y0, x1, y1]")
+    points = gr.Textbox(
+        "",
+        visible=False,
+        label="points: [[x, y, 1 or 0], ...], or with the animal's number: [[x, y, 1 or 0, 0], ...]",
+    )
+    box = gr.Textbox("", visible=False, label="box: [x0, y0, x1, y1], or several of them")
     model = gr.Textbox("", visible=False, label="model: empty for the one that fits")
     threshold = gr.Number(0, visible=False, label="threshold: 0 for the likeliest class")
     overlay = gr.Image(visible=False, format="png", label="overlay")
     mask = gr.Image(visible=False, format="png", label="mask: 0 background, 1 cat, 2 dog")
-    info = gr.JSON(visible=False, label="label, score, model, milliseconds")
+    info = gr.JSON(visible=False, label="label, score, model, milliseconds, pets")
     gr.Button(visible=False).click(
         guarded(_bound(segment, studio)),
         [photo, points, box, model, threshold],
         [overlay, mask, info],
         api_name="segment",
-        api_description="Find the pets of a photo, or the one that points or a box are about.",
+        api_description="Find the pets of a photo, or those that points or boxes are about.",
         **RUNS_MODELS,
     )
     kind = gr.Textbox(next(iter(PERTURBATIONS)), visible=False, label=f"kind: {', '.join(PERTURBATIONS)}")
@@ -72,19 +77,21 @@ def segment(
     Args:
         studio: who answers.
         photo: the upload.
-        points: JSON, [[x, y, 1 or 0], ...] in pixels of the upright photo, or empty.
-        box: JSON, [x0, y0, x1, y1], or empty.
+        points: JSON, [[x, y, 1 or 0], ...] in pixels of the upright photo, or empty; with a fourth number in
+            each row, that of the animal which the click is about.
+        box: JSON, [x0, y0, x1, y1], a list of such boxes, one for each animal, or empty.
         model: a name of `list_models`, or empty: the one that takes what is given.
         threshold: as for `Segmentation.with_threshold`, 0 for the likeliest class.
 
     Returns:
-        Paths of overlay and mask (PNG, the photo's size), and the answer in words and numbers.
+        Paths of overlay and mask (PNG, the photo's size), and the answer in words and numbers; its "pets" are
+        the animals one by one, with their outlines, and "missed" the clicks that were on nothing.
 
     Raises:
         PetsegError: whatever is wrong with the input, in words.
     """
     prompt = parse(points, box)
-    kinds = [kind for kind, key in (("point", "points"), ("box", "box")) if key in prompt]
+    kinds = ["point"] * ("points" in prompt) + ["box"] * ("box" in prompt or "boxes" in prompt)
     name = model or studio.models.first(kinds)
     if name is None:
         raise PromptError(studio.models.advice(kinds).rstrip("."))
@@ -94,11 +101,19 @@ def segment(
     result = segmenter.segment(pixels, **prompt).with_threshold(threshold or None)
     answer = {"label": result.label, "score": result.score, "model": name, "device": segmenter.device}
     answer |= {"milliseconds": 1000 * (time.perf_counter() - started), "size": list(result.size)}
+    answer |= {"missed": result.missed.tolist(), "pets": [_about(pet) for pet in result.pets]}
     folder = studio.new_folder()
     result.save(folder / "mask.png")
     # Fast rather than small: a large photo would be compressed for seconds.
     result.overlay().save(folder / "overlay.png", compress_level=1)
     return str(folder / "overlay.png"), str(folder / "mask.png"), answer
+
+
+def _about(pet: Pet) -> dict[str, Any]:
+    """An animal for programs; outlines stray by a pixel at most."""
+    outlines = [{key: ring[key] for key in ("exterior", "holes")} for ring in pet.polygons()]
+    box = [int(edge) for edge in pet.box]
+    return {"label": pet.label, "score": pet.score, "box": box, "area": pet.area, "polygons": outlines}
 
 
 def parse(points: str, box: str) -> dict[str, Any]:
@@ -110,11 +125,17 @@ def parse(points: str, box: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if points.strip():
         rows = _numbers(points, "points", "[[x, y, 1], ...]")
-        if rows.ndim != 2 or rows.shape[1] != 3:
+        if rows.ndim != 2 or rows.shape[1] not in (3, 4):
             raise PromptError(f"points are {points!r:.100}; give [[x, y, 1], ...], 1 for pet, 0 for not pet")
         arguments |= {"points": rows[:, :2], "labels": rows[:, 2]}
+        if rows.shape[1] == 4:
+            arguments["objects"] = rows[:, 3]
     if box.strip():
-        arguments["box"] = _numbers(box, "box", "[x0, y0, x1, y1]")
+        corners = _numbers(box, "box", "[x0, y0, x1, y1]")
+        if "objects" in arguments or corners.ndim == 2:
+            arguments["boxes"] = np.atleast_2d(corners)
+        else:
+            arguments["box"] = corners
     return arguments
 
 

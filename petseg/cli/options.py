@@ -193,27 +193,46 @@ def or_default(wanted: "Wanted", out: Path, *, one_file: bool) -> "Wanted":
     return replace(wanted, kinds=["json" if one_file and out.suffix.lower() == ".json" else "mask"])
 
 
-def parse_prompt(points: Sequence[str], negatives: Sequence[str], box: str | None) -> dict[str, Any]:
-    """Arguments for `Segmenter.segment`; empty without clicks and box."""
+def parse_prompt(
+    points: Sequence[str], negatives: Sequence[str], boxes: Sequence[str], objects: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Arguments for `Segmenter.segment`; empty without clicks and boxes."""
     prompt: dict[str, Any] = {}
     if points or negatives:
         prompt["points"] = [_numbers(text, "--point", "X,Y") for text in points]
         prompt["points"] += [_numbers(text, "--negative", "X,Y") for text in negatives]
         prompt["labels"] = [1] * len(points) + [0] * len(negatives)
-    if box is not None:
-        x0, y0, x1, y1 = prompt["box"] = _numbers(box, "--box", "X0,Y0,X1,Y1")
-        if not (x0 < x1 and y0 < y1):
-            raise typer.BadParameter(f"{box!r} is empty; give X0 < X1 and Y0 < Y1", param_hint="--box")
-    if negatives and not points and box is None:
+    if negatives and not points and not boxes:
         raise typer.BadParameter(
             "says what is not wanted; give a --point or --box too", param_hint="--negative"
         )
+    count = len(points) + len(negatives)
+    if len(objects) not in (0, count) or (len(boxes) > 1 and count and not objects):
+        raise typer.BadParameter(
+            f"there are {len(objects)} for {count} clicks; give one for each --point and then one for each "
+            "--negative",
+            param_hint="--object",
+        )
+    if objects:
+        prompt["objects"] = list(objects)
+    corners = [_parse_box(box) for box in boxes]
+    if objects or len(boxes) > 1:
+        prompt |= {"boxes": corners} if corners else {}
+    elif corners:
+        prompt["box"] = corners[0]
     return prompt
+
+
+def _parse_box(box: str) -> tuple[float, ...]:
+    x0, y0, x1, y1 = corners = _numbers(box, "--box", "X0,Y0,X1,Y1")
+    if not (x0 < x1 and y0 < y1):
+        raise typer.BadParameter(f"{box!r} is empty; give X0 < X1 and Y0 < Y1", param_hint="--box")
+    return corners
 
 
 def prompt_kinds(prompt: dict[str, Any]) -> list[str]:
     """What `parse_prompt` gave: some of "point" and "box"."""
-    return [kind for kind, key in (("point", "points"), ("box", "box")) if key in prompt]
+    return ["point"] * ("points" in prompt) + ["box"] * ("box" in prompt or "boxes" in prompt)
 
 
 def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:

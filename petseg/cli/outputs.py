@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from petseg.errors import OutputError
+
+if TYPE_CHECKING:
+    from petseg.segmentation import Segmentation
 
 NOTHING = "(nothing to save without a pet)"
 """Stands in the place of files."""
@@ -42,6 +45,13 @@ def check_writable(path: Path | None, *, force: bool) -> None:
 def complain(error: Exception) -> None:
     """Say on one line what went wrong."""
     typer.echo(f"petseg: error: {error}", err=True)
+
+
+def tell_missed(result: "Segmentation") -> None:
+    """Warn of clicks that were on nothing."""
+    for x, y in result.missed.tolist():
+        where = f"{result.source}: " if result.source else ""
+        typer.echo(f"petseg: warning: {where}({x:g}, {y:g}) is on no pet; it changed nothing", err=True)
 
 
 def told(label: str, score: float, targets: Sequence[Path], sets: Sequence[Path] = ()) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from petseg.cli.options import is_one_file, or_default
-from petseg.cli.outputs import told
+from petseg.cli.outputs import tell_missed, told
 from petseg.errors import OutputError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def segment(
     wanted = or_default(wanted, out, one_file=one_file)
     image = sys.stdin.buffer.read() if photos[0] == PIPE else photos[0]
     result = segmenter.segment(image, **prompt)
+    tell_missed(result)
     if out == PIPE:
         if sys.stdout.isatty() and wanted.kinds[0] != "json":
             raise OutputError("a picture is nothing for a terminal; send it to a file or a program")

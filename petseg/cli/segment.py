@@ -34,7 +34,7 @@ from petseg.cli.options import (
     parse_wanted,
     prompt_kinds,
 )
-from petseg.cli.outputs import complain, told
+from petseg.cli.outputs import complain, tell_missed, told
 from petseg.errors import ImageError, OutputError, PetsegError, PromptError
 
 if TYPE_CHECKING:
@@ -62,7 +62,19 @@ def segment(
     precision: PrecisionOption = Precision.AUTO,
     point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click on the pet.")] = None,
     negative: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click beside it.")] = None,
-    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet.")] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet; several: one each.")
+    ] = None,
+    objects: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--object",
+            min=0,
+            metavar="N",
+            help="Which animal a click is about, 0 for the first (that in the first box): one for each "
+            "--point, then for each --negative.",
+        ),
+    ] = None,
     resize: ResizeOption = Resize.SMOOTH,
     opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
     background: Background = None,
@@ -100,7 +112,7 @@ def segment(
     wanted = parse_wanted(
         save, opacity=opacity, background=background, crop=crop, each=each, tolerance=tolerance
     )
-    prompt = parse_prompt(point or [], negative or [], box)
+    prompt = parse_prompt(point or [], negative or [], box or [], objects or [])
     from petseg import folders
     from petseg.models import catalog
     from petseg.saver import Saver
@@ -171,7 +183,10 @@ def _answers(
 
     def answer(batch: list[Path]) -> list["Encoded | PetsegError"]:
         try:
-            return [saver.encode(segmenter.segment(path, **prompt)) for path in batch]
+            results = [segmenter.segment(path, **prompt) for path in batch]
+            for result in results:
+                tell_missed(result)
+            return [saver.encode(result) for result in results]
         except (ImageError, OutputError, PromptError) as error:
             return [error]
 

@@ -72,6 +72,14 @@ def test_the_page_answers_programs_and_stays_at_home(
     assert (info["label"], info["model"]) == ("cat", "tiny-prompt")
     assert info["score"] == pytest.approx(expected.score)
     assert info["milliseconds"] > 0
+    (pet,), (expected_pet,) = info["pets"], expected.pets
+    assert (pet["label"], pet["box"], pet["area"]) == ("cat", [*expected_pet.box], expected_pet.area)
+    assert pet["polygons"][0]["exterior"] == expected_pet.polygons()[0]["exterior"]
+    assert info["missed"] == []
+    boxes = "[[200, 200, 450, 500], [700, 200, 900, 500]]"
+    *_, info = client.predict(photo, box=boxes, api_name="/segment")
+    together = segmenters["tiny-prompt"].segment(upload, boxes=[(200, 200, 450, 500), (700, 200, 900, 500)])
+    assert [pet["box"] for pet in info["pets"]] == [[*pet.box] for pet in together.pets]
 
     *_, info = client.predict(photo, api_name="/segment")
     assert info["model"] == "tiny", "without clicks, the one that needs none"

@@ -34,6 +34,9 @@ Run = Callable[..., Any]
         (["-o", "out", "--box", "5,5,5,9"], "is empty"),
         (["-o", "out", "--box", "5,9,8,2"], "is empty"),
         (["-o", "out", "--negative", "1,2"], "give a --point or --box too"),
+        (["-o", "out", "--point", "1,2", "--object", "0", "--object", "1"], "there are 2 for 1 clicks"),
+        (["-o", "out", "--box", "1,2,3,4", "--object", "0"], "there are 1 for 0 clicks"),
+        (["-o", "out", "--box", "1,2,3,4", "--box", "5,2,8,4", "--point", "1,2"], "there are 0 for 1 clicks"),
         (["-o", "out", "--opacity", "1.5"], "--opacity"),
         (["-o", "out", "--opacity", "nan"], "--opacity"),
         (["-o", "out", "--batch-size", "0"], "--batch-size"),
@@ -89,6 +92,9 @@ def test_wrong_commands_exit_2(arguments: list[str]) -> None:
         (["--point", "25,30", "--negative", "70,30"], "cat"),
         (["--point", "+65.,30", "--point", "70,30"], "dog"),
         (["--box", "55,10,85,50"], "dog"),
+        (["--box", "55,10,85,50", "--box", "20,25,30,35"], "dog"),
+        (["--point", "25,30", "--negative", "70,30", "--object", "0", "--object", "0"], "cat"),
+        (["--box", "8,12,44,48", "--point", "70,30", "--object", "1"], "cat"),
         (["--point", "1,1"], "background"),
     ],
 )
@@ -101,6 +107,16 @@ def test_clicks_and_boxes(
     assert result.exit_code == 0, result.stderr
     assert json.loads(out.read_text())["label"] == label
     assert result.stdout.startswith(f"{label} ")
+
+
+@pytest.mark.parametrize("out", ["out", "-"])
+def test_a_click_on_nothing_is_told(run: Run, put, folder: Path, prompt_model_path: Path, out: str) -> None:
+    photo = put(folder / "x.png")
+    where = "-" if out == "-" else folder.parent / out
+    clicks = ["--model", prompt_model_path, "--point", "25,30", "--point", "50,5"]
+    result = run("segment", photo, "-o", where, "--save", "json", *clicks)
+    assert result.exit_code == 0, result.stderr
+    assert "(50, 5) is on no pet; it changed nothing" in result.stderr
 
 
 def test_a_click_holds_for_every_photo(run: Run, put, folder: Path, prompt_model_path: Path) -> None:
