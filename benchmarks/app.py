@@ -5,6 +5,7 @@ gradio_client.
 """
 
 import argparse
+import io
 import sys
 import tempfile
 from collections.abc import Callable
@@ -40,7 +41,7 @@ CLICKS = ((0.45, 0.6), (0.5, 0.75), (0.45, 0.3))
 
 def draw(path: Path, size: tuple[int, int], seed: int) -> Path:
     """Write a JPEG of Chelsea with grain, which no other seed gives; returns `path`."""
-    photo = Image.open(CHELSEA).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    photo = Image.open(io.BytesIO(CHELSEA.read_bytes())).convert("RGB").resize(size, Image.Resampling.BICUBIC)
     grain = np.random.default_rng(seed).integers(0, 24, (size[1], size[0], 1), np.uint8)
     Image.fromarray(np.asarray(photo) // 8 * 7 + grain).save(path, quality=90)
     return path

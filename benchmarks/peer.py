@@ -177,8 +177,8 @@ def print_results(results: dict[str, Any]) -> None:
         cells = [(f"{isnet['photos']} photos", "pet IoU", "with border", "median ms")]
         for name in ("petseg", "isnet"):
             row = isnet[name]
-            ious = (f"{row[key]:.4f}" for key in ("pet_iou", "pet_iou_border_as_pet"))
-            cells.append((name, *ious, f"{row['median_ms']:.1f}"))
+            pet, border = (f"{row[key]:.4f}" for key in ("pet_iou", "pet_iou_border_as_pet"))
+            cells.append((name, pet, border, f"{row['median_ms']:.1f}"))
         print(f"\n{aligned(cells, right=(1, 2, 3))}")
         print(f"petseg, photo to mask, is {isnet['ratio']:.0f} times as fast as IS-Net's network alone")
 

@@ -137,7 +137,7 @@ class Pet(Rendered):
 
     def _opacity(self) -> OfOne | None:
         pets = self._answer._opacity()
-        return pets and OfOne(pets, self._answer.mask, self.box, self.inside)
+        return None if pets is None else OfOne(pets, self._answer.mask, self.box, self.inside)
 
     def _bounds(self) -> Region:
         return self.box
@@ -229,7 +229,8 @@ def divided(
 def _owners(mask: NDArray[np.uint8], box: Letterbox, animals: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(H, W) uint8: 0 background, k + 1 where a pixel is of the animal with plane k."""
     if len(animals) == 1:
-        return (mask != 0).view(np.uint8)
+        only: NDArray[np.uint8] = (mask != 0).view(np.uint8)
+        return only
     result = np.zeros(mask.shape, np.uint8)
     left, top, right, bottom = bounds(mask != 0)
     rows = max(1, _STRIP // (right - left))

@@ -74,12 +74,12 @@ def _prompt(asked: dict[str, Any], box: Letterbox) -> NDArray[np.float32]:
     return prompts.encode(prompt, box)
 
 
-def read_photos(folder: Path, split: str, count: int) -> list[NDArray[np.uint8]]:
+def read_photos(folder: Path, split: str | None, count: int) -> list[NDArray[np.uint8]]:
     """`count` photos, spread evenly over a folder.
 
     Args:
         folder: in one of the layouts of `petseg.measure.datasets`, or simply full of image files.
-        split: list of names, for the Oxford layout.
+        split: list of names, for the Oxford layout; None: every photo that has a mask.
         count: how many.
 
     Raises:

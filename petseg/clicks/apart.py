@@ -7,6 +7,8 @@ mean answer is surest of it. So no pixel has two owners, and none is left withou
 The limits were chosen on held-out photos of two to four animals, beside held-out photos of one.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -150,7 +152,7 @@ def _large_enough(planes: NDArray[np.float32], numbers: NDArray[np.int32]) -> ND
     return alive
 
 
-def _linked(alike: NDArray[np.float32], enough: float) -> list[list[int]]:
+def _linked(alike: NDArray[np.floating[Any]], enough: float) -> list[list[int]]:
     """Groups of the places, joined while the mean over all pairs between two groups is at least `enough`."""
     groups = [[place] for place in range(len(alike))]
     between = alike.astype(np.float64)

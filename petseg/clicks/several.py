@@ -60,4 +60,5 @@ class Several:
         """(3, S, S) float32: background, cat, dog, at each pixel of the animal that it is of."""
         owner = self.planes.argmax(0)[None, None]
         margins = np.stack([logits - logits[0] for logits in self._resampled])
-        return np.take_along_axis(margins, owner, 0)[0]
+        chosen: NDArray[np.float32] = np.take_along_axis(margins, owner, 0)[0]
+        return chosen

@@ -2,13 +2,14 @@
 
 import os
 from importlib.resources import files
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
+from typing import cast
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def open_binary(path: Path) -> IO[bytes]:
+def open_binary(path: Path) -> BufferedIOBase:
     """Open a file for reading, also one of the package's own where that is a zip.
 
     Raises:
@@ -19,7 +20,7 @@ def open_binary(path: Path) -> IO[bytes]:
     except (FileNotFoundError, NotADirectoryError):
         if (parts := _inside(path)) is None or archive() is None:
             raise
-        return files("petseg").joinpath(*parts).open("rb")
+        return cast(BufferedIOBase, files("petseg").joinpath(*parts).open("rb"))
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,10 +1,16 @@
 """Outlines as YOLO has them: one ring of pixels for each animal, whatever holes and pieces it has."""
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from petseg.pixels.polygons import Outline
 from petseg.pixels.simplify import Ring
+
+Offset: TypeAlias = tuple[int, int]
+Vertices: TypeAlias = NDArray[np.int64] | NDArray[np.floating[Any]]
+"""(N, 2) x, y."""
 
 _PAIRS = 1 << 20
 """Pairs of vertices, at most, among which a bridge is looked for."""
@@ -26,15 +32,15 @@ def along_pixels(ring: Ring) -> Ring:
     return pixels[moved] if moved.any() else pixels[:1]
 
 
-def _beside(steps: Ring, right: object, down: object, left: object, up: object) -> Ring:
+def _beside(steps: Ring, right: Offset, down: Offset, left: Offset, up: Offset) -> Ring:
     """Which pixel a side has at one of its ends, relative to the corner there, by its direction."""
     x, y = steps.T
-    return np.where(
-        (x > 0)[:, None], right, np.where((y > 0)[:, None], down, np.where((x < 0)[:, None], left, up))
-    )
+    across = np.where((x < 0)[:, None], left, up)
+    beside: Ring = np.where((x > 0)[:, None], right, np.where((y > 0)[:, None], down, across))
+    return beside
 
 
-def joined(outlines: list[Outline], inside: NDArray[np.bool_] | None) -> Ring:
+def joined(outlines: list[Outline], inside: NDArray[np.bool_] | None) -> Vertices:
     """One ring of all that an animal is made of, (N, 2) x, y.
 
     Holes and further pieces are joined by a way there and back, where it is shortest.
@@ -44,9 +50,9 @@ def joined(outlines: list[Outline], inside: NDArray[np.bool_] | None) -> Ring:
         inside: (h, w) their mask: then they are exact, and the ring runs along pixels. None: it runs along
             corners, less a half, as outlines that are simplified do.
     """
-    rings = [ring for outline in outlines for ring in (outline.exterior, *outline.holes)]
-    rings = [along_pixels(ring) for ring in rings] if inside is not None else [ring - 0.5 for ring in rings]
-    result = rings[0]
+    corners = [ring for outline in outlines for ring in (outline.exterior, *outline.holes)]
+    rings = [along_pixels(ring) if inside is not None else ring - 0.5 for ring in corners]
+    result: Vertices = rings[0]
     for ring in rings[1:]:
         here, there = _bridge(result, ring, inside)
         way = np.concatenate([ring[there:], ring[: there + 1]])
@@ -54,7 +60,7 @@ def joined(outlines: list[Outline], inside: NDArray[np.bool_] | None) -> Ring:
     return result
 
 
-def _bridge(one: Ring, other: Ring, inside: NDArray[np.bool_] | None) -> tuple[int, int]:
+def _bridge(one: Vertices, other: Vertices, inside: NDArray[np.bool_] | None) -> tuple[int, int]:
     """The two vertices that are next to each other, if possible with nothing but the animal between them."""
     step = max(1, len(one) * len(other) // _PAIRS)
     some = one[::step]
@@ -70,7 +76,7 @@ def _bridge(one: Ring, other: Ring, inside: NDArray[np.bool_] | None) -> tuple[i
     return here * step, there
 
 
-def _leads_through(start: Ring, end: Ring, inside: NDArray[np.bool_]) -> bool:
+def _leads_through(start: Vertices, end: Vertices, inside: NDArray[np.bool_]) -> bool:
     """Whether all pixels on the line from one to another are in a mask."""
     count = int(np.abs(end - start).max()) + 1
     x, y = np.round(np.linspace(start, end, count)).astype(np.int64).T

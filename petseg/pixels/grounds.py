@@ -1,7 +1,7 @@
 """What cut-out pets are laid on: a colour, the photo itself blurred or in grey, or another photo."""
 
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def check(background: Background) -> Ground:
         numbers = [value for value in background if isinstance(value, int) and 0 <= value <= 255]
         if len(background) != 3 or len(numbers) != 3:
             raise OutputError(f"background {background!r} is no colour; give (red, green, blue) of 0..255")
-        return cast(Color, background)
+        return background
     if not isinstance(background, str):
         return load(background)
     name = background.strip().lower()

@@ -121,7 +121,9 @@ class Margins:
             _, of_cat, of_dog = softmax(cat[inside], dog[inside])
             total += np.bincount(own, np.where(classes[own] == 1, of_cat, of_dog), 256)
             counts += np.bincount(own, minlength=256)
-        return np.divide(total, counts, out=np.full(256, np.nan), where=counts > 0)
+        means = np.full(256, np.nan)
+        np.divide(total, counts, out=means, where=counts > 0)
+        return means
 
 
 def softmax(cat: NDArray[np.float32], dog: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ def coco(inside: NDArray[np.bool_], box: Region, width: int, height: int) -> lis
     """
     starts, ends = _flat(inside.T, box[1], box[0], height)
     edges = np.stack([starts, ends], 1).ravel()
-    counts = np.diff(np.concatenate([[0], edges, [width * height]])).tolist()
+    counts: list[int] = np.diff(np.concatenate([[0], edges, [width * height]])).tolist()
     return counts if counts[-1] or len(counts) == 1 else counts[:-1]
 
 

@@ -97,7 +97,8 @@ def _outline(shape: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Opacity (side, side) of the pet's shape, wider by the outline, its corners rounded."""
     wide = _dilated(shape, max(1, round(_OUTLINE * side)))
     blurred = np.asarray(Image.fromarray(wide).filter(ImageFilter.GaussianBlur(_ROUND * side)), np.float32)
-    return np.clip((blurred - 127.5) * (_ROUND * side) + 127.5, 0, 255).astype(np.uint8)
+    opacity: NDArray[np.uint8] = np.clip((blurred - 127.5) * (_ROUND * side) + 127.5, 0, 255).astype(np.uint8)
+    return opacity
 
 
 def _dilated(values: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
