@@ -97,7 +97,9 @@ class OfOne:
             return np.where(own, np.float32(1), np.minimum(near * (_FADE / 255), 1))
         far = self._blurred(others)
         total = np.maximum(near + far, 1)
-        weight: NDArray[np.float32] = np.clip((near - far) / total * np.float32(_SEAM) + np.float32(0.5), 0, 1)
+        weight: NDArray[np.float32] = np.clip(
+            (near - far) / total * np.float32(_SEAM) + np.float32(0.5), 0, 1
+        )
         faded = np.minimum(near * np.float32(_FADE / 255), 1)
         weight = np.where(own, np.maximum(weight, 0.5), weight * faded)
         np.minimum(weight, 0.5, out=weight, where=others)  # whatever is around it: the masks decide
