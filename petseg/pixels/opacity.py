@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from petseg.pixels.geometry import Region
-from petseg.pixels.margins import Margins, softmax
+from petseg.pixels.margins import Margins
 
 _REACH = 4
 """Pixels of the network around an animal's mask that may be its soft edge."""
@@ -47,11 +47,19 @@ class OfPets:
         inner = overlap(box, self.margins.letterbox.region)
         if inner is None:
             return result
-        alpha = 1 - softmax(*self.margins.part(inner))[0]
-        if self.threshold is not None:
-            pet, other = alpha * np.float32(1 - self.threshold), (1 - alpha) * np.float32(self.threshold)
-            np.divide(pet, pet + other, out=alpha)
-        result[within(inner, box)] = (np.clip(alpha * 2 - 0.5, 0, 1) * 255 + 0.5).astype(np.uint8)
+        cat, dog = self.margins.part(inner)
+        with np.errstate(over="ignore"):  # infinite odds are solid
+            odds = np.exp(cat) + np.exp(dog)
+            if self.threshold is not None:
+                odds *= np.float32((1 - self.threshold) / self.threshold)
+        # 2 p - 1/2, where p = 1 - 1 / (1 + odds): in a third of the time of the softmax of three classes.
+        odds += 1
+        opacity = np.divide(-2, odds, out=odds)
+        opacity += np.float32(1.5)
+        np.clip(opacity, 0, 1, out=opacity)
+        opacity *= 255
+        opacity += np.float32(0.5)
+        result[within(inner, box)] = opacity.astype(np.uint8)
         return result
 
 

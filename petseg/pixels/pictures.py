@@ -52,8 +52,10 @@ def cutout(photo: NDArray[np.uint8], opacity: Opacity, box: Region, smaller: int
             # What is clear is black, since who takes the opacity away would see it. The half-clear edge keeps
             # the photo's own colour: darkened by its opacity, it would be a halo on any ground.
             x0, y0, x1, y1 = band
-            colour = photo[y0:y1, x0:x1] * shown[..., None]
-            part = Image.fromarray(np.dstack([colour, opaque]))
+            rgba = np.empty((*opaque.shape, 4), np.uint8)
+            rgba[..., :3], rgba[..., 3] = photo[y0:y1, x0:x1], opaque
+            rgba.view(np.uint32)[..., 0] *= shown  # all four channels at once
+            part = Image.fromarray(rgba)
             image.paste(part.reduce(smaller) if smaller > 1 else part, (0, (y0 - box[1]) // smaller))
     return image
 

@@ -55,6 +55,9 @@ class VisionTransformer(BaseModel):
         return cls.model_validate({name: sizes[name] for name in cls.model_fields})
 
 
+_ALIKE = 1 - 1e-6
+"""Cosine of two embeddings from which on they are the same."""
+
 _BASE = VisionTransformer()
 _LARGE = VisionTransformer(
     hidden_size=1024,
@@ -391,6 +394,18 @@ def _open_dual(folder: str) -> tuple[DualEncoder, ContrastiveConfig]:
 
 @torch.no_grad()
 def embed_prompts(embed: Callable[[Sequence[str]], Tensor], prompts: Sequence[Sequence[str]]) -> Tensor:
-    """Mean direction of each class's texts: (len(prompts), D) of length 1."""
+    """Mean direction of each class's texts: (len(prompts), D) of length 1.
+
+    Raises:
+        ValueError: those of two classes are the same, as where a folder's tokenizer knows no words.
+    """
     means = [F.normalize(embed(texts).float(), dim=-1).mean(0) for texts in prompts]
-    return F.normalize(torch.stack(means), dim=-1)
+    directions = F.normalize(torch.stack(means), dim=-1)
+    alike = torch.triu(directions @ directions.T > _ALIKE, diagonal=1)
+    if alike.any():
+        one, other = (prompts[index][0] for index in alike.nonzero()[0].tolist())
+        raise ValueError(
+            f"the CLIP encoder gives {one!r} and {other!r} the same embedding: nothing could be learned; "
+            "does its folder lack the tokenizer's files (tokenizer.json, vocab.json, merges.txt)?"
+        )
+    return directions

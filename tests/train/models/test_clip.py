@@ -361,3 +361,15 @@ def test_rn50_through_open_clip(tmp_path: Path) -> None:
     assert model.texts.shape == (3, 1024)
     assert model(photos(1, 64)).shape == (1, 3, 64, 64)
     assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
+
+
+def test_a_folder_without_tokenizer_files_is_refused(
+    options: MakeOptions, tiny_clip: Path, tmp_path: Path
+) -> None:
+    """transformers makes a tokenizer without words of it, to which all texts are the same."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_clip / name, folder)
+    with pytest.raises((FileNotFoundError, ValueError), match="tokenizer"):
+        build(options(encoder=str(folder)))
