@@ -97,7 +97,8 @@ def measure_single(contest: Contest, pairs: Sequence[Sample]) -> dict[str, Any]:
 
 def shown(samples: Sequence[Sample], name: str) -> Iterable[Sample]:
     """The samples, with a bar on a terminal."""
-    return tqdm(samples, desc=name, unit="photo", disable=not sys.stderr.isatty())
+    bar: Iterable[Sample] = tqdm(samples, desc=name, unit="photo", disable=not sys.stderr.isatty())
+    return bar
 
 
 def held_out(folder: Path, animals: range, models: Sequence[str]) -> list[Sample]:

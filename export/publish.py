@@ -128,8 +128,8 @@ def publish_model(options: argparse.Namespace) -> None:
         push=not options.dry_run,
     )
     if problems := missing(plan):
-        listed = "\n".join(f"{number}. {problem}" for number, problem in enumerate(problems, 1))
-        raise PublishError(f"of {options.name} is still missing:\n{listed}")
+        lines = "\n".join(f"{number}. {problem}" for number, problem in enumerate(problems, 1))
+        raise PublishError(f"of {options.name} is still missing:\n{lines}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = assemble(
             options.name,

@@ -66,21 +66,20 @@ def look(folder: Path, masks: str = "", classes: Mapping[str, str] | None = None
     """
     if not folder.is_dir():
         raise ImageError(f"{folder} is no folder")
-    place = {"path": folder.resolve().as_posix(), "validation": 0.2}
+    source = SourceConfig(path=folder.resolve().as_posix(), validation=0.2)
     if has_trimaps(folder):
         lists = {path.stem for path in (folder / "annotations").glob("*.txt")}
         if "trainval" not in lists:
             raise ImageError(f"{folder} has Oxford trimaps, and no annotations/trainval.txt beside them")
-        return Found(SourceConfig(**place, layout="oxford"), {})
+        return Found(source.model_copy(update={"layout": "oxford"}), {})
     masks = masks or find_masks(folder)
     if annotations.names_one(masks):
         labels = annotations.labels_in(folder / masks)
-        return Found(
-            SourceConfig(**place, masks=masks, classes=dict(classes or {}) or name_labels(labels)), {}
-        )
+        named = dict(classes or {}) or name_labels(labels)
+        return Found(source.model_copy(update={"masks": masks, "classes": named}), {})
     values = mask_values(sorted((folder / masks).glob("*.png")))
     given = dict(classes or {}) or guess(values, folder)
-    return Found(SourceConfig(**place, masks=masks, classes=given), values)
+    return Found(source.model_copy(update={"masks": masks, "classes": given}), values)
 
 
 def find_masks(folder: Path) -> str:
