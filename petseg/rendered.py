@@ -119,8 +119,7 @@ class Rendered(ABC):
             OutputError: there is no pet to crop to, or the margin is negative or infinite.
             ImageError: see `overlay`.
         """
-        x0, y0, x1, y1 = self._around(margin)
-        return Image.fromarray(np.ascontiguousarray(self.photo[y0:y1, x0:x1]))
+        return pictures.crop(self.photo, self._around(margin))
 
     def sticker(self, side: int = stickers.SIDE) -> Image.Image:
         """The pets cut out, with a white outline and a soft shadow, in the middle of a clear square, RGBA.

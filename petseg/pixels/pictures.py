@@ -80,6 +80,14 @@ def bands(box: Region, multiple: int = 1) -> Iterator[Region]:
         yield x0, top, x1, min(y1, top + rows)
 
 
+def crop(photo: NDArray[np.uint8], box: Region) -> Image.Image:
+    """What is in a box of a photo (H, W, 3) as an RGB image."""
+    image = Image.new("RGB", (box[2] - box[0], box[3] - box[1]))
+    for x0, y0, x1, y1 in bands(box):
+        image.paste(Image.fromarray(np.ascontiguousarray(photo[y0:y1, x0:x1])), (0, y0 - box[1]))
+    return image
+
+
 def mask(classes: NDArray[np.uint8], *, gray: bool) -> Image.Image:
     """A mask (H, W) as an image of the same values: grey, or with a palette that shows them in colour."""
     image = Image.fromarray(classes)
