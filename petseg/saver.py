@@ -40,9 +40,9 @@ class Wanted:
     tolerance: float = 0.0
 
     @property
-    def shows_photo(self) -> bool:
-        """Whether some of it shows the photo itself."""
-        return not saving.SHOWS_PHOTO.isdisjoint(self.kinds)
+    def takes_photo(self) -> bool:
+        """Whether the photo itself is looked at again: it is shown, or its animals are told apart."""
+        return self.each or bool(self.formats) or not saving.SHOWS_PHOTO.isdisjoint(self.kinds)
 
     def needs_pet(self, kind: Kind) -> bool:
         """Whether there is nothing to save of this kind without a pet."""

@@ -178,7 +178,7 @@ def _answers(
     paths = [photo.path for photo in photos]
     if not prompt:
         return segmenter.each(
-            paths, saver.encode, batch_size, workers, keep_photos=wanted.shows_photo, return_errors=True
+            paths, saver.encode, batch_size, workers, keep_photos=wanted.takes_photo, return_errors=True
         )
 
     def answer(batch: list[Path]) -> list["Encoded | PetsegError"]:
