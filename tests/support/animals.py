@@ -10,20 +10,25 @@ from petseg.segmentation import Segmentation
 SIDE = 48
 
 
-def answer(classes: NDArray[np.uint8], source: str | None = None, scale: int = 1) -> Segmentation:
+def answer(
+    classes: NDArray[np.uint8], source: str | None = None, scale: int = 1, *, pointed: bool = False
+) -> Segmentation:
     """An answer whose network said exactly this, as if its pixels were `scale` of the photo's.
 
     Args:
         classes: (S, S) uint8, 0 background, 1 cat, 2 dog.
         source: where the photo was read from.
         scale: the photo is so many times as large.
+        pointed: all of it is one animal, which was pointed at.
     """
     side = len(classes)
     logits = np.full((3, side, side), -6, np.float32)
     np.put_along_axis(logits, classes[None].astype(int), 6, 0)
     photo = np.random.default_rng(side).integers(0, 256, (side * scale, side * scale, 3), np.uint8)
     letterbox = Letterbox.fit(side * scale, side * scale, side)
-    return Segmentation(logits, letterbox, photo, "tiny", source=source)
+    return Segmentation(
+        logits, letterbox, photo, "tiny", source=source, animals=logits[1:2] if pointed else None
+    )
 
 
 def blobs(seed: int, side: int = SIDE) -> NDArray[np.uint8]:
