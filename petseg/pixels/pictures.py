@@ -34,14 +34,6 @@ def overlay(
     return image
 
 
-def crop(photo: NDArray[np.uint8], box: Region) -> Image.Image:
-    """What is in a box of a photo (H, W, 3), as an RGB image."""
-    image = Image.new("RGB", (box[2] - box[0], box[3] - box[1]))
-    for x0, y0, x1, y1 in bands(box):
-        image.paste(Image.fromarray(np.ascontiguousarray(photo[y0:y1, x0:x1])), (0, y0 - box[1]))
-    return image
-
-
 def cutout(photo: NDArray[np.uint8], opacity: Opacity, box: Region, smaller: int = 1) -> Image.Image:
     """What is in a box of a photo (H, W, 3) as an RGBA image.
 
