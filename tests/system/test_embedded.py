@@ -11,16 +11,19 @@ from skimage.data import chelsea
 import petseg
 from export.verify import main as verify
 from petseg.engine.precision import Precision
+from petseg.measure.animals import AnimalEvaluation
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.evaluation import evaluate
 from petseg.measure.metrics import binary_iou, species_of
 from petseg.models import catalog
 from petseg.pixels.classes import BORDER
 from petseg.segmenter import Segmenter
+from train.data.scenes import read_scene
 from train.people.targets import deepest
 
 ROOT = Path(__file__).parents[2]
 OXFORD = ROOT / "../shared/data/oxford-iiit-pet"
+EXTRA = ROOT / "../shared/data/pets-extra"
 
 FLOORS = {
     "autoencoder": {"miou": 0.61},
@@ -98,6 +101,41 @@ def test_a_click_finds_one_of_two_cats() -> None:
         assert np.count_nonzero(result.mask[:, mine]) > 0.98 * np.count_nonzero(result.mask)
         assert np.count_nonzero(result.mask[:, mine]) > 0.5 * 300 * 451
     assert petseg.segment(twins, (451, 150)).label == "background"
+
+
+def test_two_cats_that_touch_are_two_animals() -> None:
+    photo = chelsea()
+    twins = np.concatenate([photo, photo[:, ::-1]], axis=1)
+    found = petseg.segment(twins)
+    asked = petseg.segment(twins, points=[(225, 150), (660, 150)])  # which says nothing of whose they are
+    for result in (found, asked):
+        left, right = sorted(result.pets, key=lambda pet: pet.box[0])
+        assert not (left.mask & right.mask).any()
+        np.testing.assert_array_equal(left.mask | right.mask, result.mask != 0)
+        for pet, mine in ((left, slice(0, 451)), (right, slice(451, 902))):
+            assert pet.label == "cat"
+            assert np.count_nonzero(pet.mask[:, mine]) > 0.98 * pet.area
+            assert pet.area > 0.5 * 300 * 451
+    assert len(petseg.segment(photo).pets) == 1
+
+
+@pytest.mark.data
+def test_animals_of_held_out_photos() -> None:
+    if not EXTRA.is_dir():
+        pytest.skip(f"{EXTRA} is not here: the photos are not part of the repository")
+    benchmark = pytest.importorskip("benchmarks.pets", reason="it needs the peer's runtime")
+    animals, regions = AnimalEvaluation(), AnimalEvaluation()
+    contest = benchmark.Contest(Segmenter("unet", device="cpu"), None)
+    for sample in benchmark.held_out(EXTRA, range(2, 5), ("unet", "prompt")):
+        scene = read_scene(sample)
+        truth = [scene.instances == number for number in scene.numbers]
+        answers = contest.answers(scene.image)
+        animals.add(truth, answers["pets"])
+        regions.add(truth, answers["regions"])
+    report = animals.report()
+    assert report["iou"] > 0.48
+    assert report["found"] > 0.55
+    assert report["iou"] > regions.report()["iou"] + 0.1
 
 
 @pytest.mark.data
