@@ -5,7 +5,7 @@ is thrown away: what fails after hours fails here.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from train.config import Config
 from train.data.captions import read_captioned_splits
 from train.data.dataset import Sample, read_splits
 from train.data.found import examine
-from train.loops import trainer_class
-from train.loops.base import Trainer
+from train.loops.base import Fits, Trainer
 from train.loops.pace import in_words
 
 LOOKED_AT = 64
@@ -25,12 +24,13 @@ STEPS = 4
 """Of training."""
 
 
-def check(config: Config, path: Path) -> str:
+def check(config: Config, path: Path, make: Callable[[Config], Fits]) -> str:
     """Try a config out.
 
     Args:
         config: of the run.
         path: its file, for the command that starts it.
+        make: the trainer of a config.
 
     Returns:
         What was found, and how to start the run.
@@ -44,7 +44,7 @@ def check(config: Config, path: Path) -> str:
     chosen = np.unique(np.linspace(0, len(training) - 1, LOOKED_AT).round().astype(int))
     shown = examine([training[index] for index in chosen])
     with tempfile.TemporaryDirectory() as scratch:
-        run = trainer_class(config.model)(shortened(config, len(training), Path(scratch)))
+        run = make(shortened(config, len(training), Path(scratch)))
         run.fit()
         seconds = run.pace.seconds if isinstance(run, Trainer) else None
     optim = config.optim

@@ -5,6 +5,7 @@ Without a config, the U-Net on the Oxford-IIIT Pet dataset, which is downloaded 
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 # Started as a script, Python puts train/ first on sys.path, and `import train` would find this file
@@ -44,10 +45,11 @@ def main(arguments: list[str] | None = None) -> None:
         config = load_config(path, options.set)
         if options.config is None:
             say(introduce(config))
+        make = partial(open_run, lenient=options.config is None)
         if options.check:
-            print(check(config, path))
+            print(check(config, path, make))
         else:
-            open_run(config, lenient=options.config is None).fit(resume=options.resume)
+            make(config).fit(resume=options.resume)
     except (PetsegError, OSError, ValueError) as error:
         parser.exit(1, f"cannot train {path}: {error}\n")
     PartialState().destroy_process_group()

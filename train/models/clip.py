@@ -1,6 +1,5 @@
 """The CLIP family: a frozen image encoder and a small decoder that scores each class by its text."""
 
-from itertools import combinations
 from typing import Literal, Self
 
 import torch
@@ -68,26 +67,6 @@ class ClipConfig(EncoderConfig):
         return self
 
 
-ALIKE = 0.9999
-"""Cosine of two classes' texts from which on they are the same text to the encoder."""
-
-
-def check_texts(texts: Tensor, config: ClipConfig) -> None:
-    """Raise ValueError if two classes have the same text embedding, as with the tokenizer of another model.
-
-    Args:
-        texts: (3, D) of length 1.
-        config: whose texts they are.
-    """
-    for one, other in combinations(range(len(CLASSES)), 2):
-        if float(texts[one] @ texts[other]) > ALIKE:
-            raise ValueError(
-                f"to {config.encoder} the texts of {CLASSES[one]} and {CLASSES[other]} are the same "
-                f"({config.prompts[one][0]!r}, {config.prompts[other][0]!r}): give them other words "
-                "(model.names, model.templates), or check that its folder has the model's own tokenizer"
-            )
-
-
 class TextConditioned(nn.Module):
     """What the models of the family are made of: a frozen encoder, a decoder, the texts about each class.
 
@@ -108,8 +87,6 @@ class TextConditioned(nn.Module):
         self.decoder = self._build_decoder(config)
         if texts is None:
             texts = torch.zeros(self.classes, self.encoder.embedding)
-        elif config.reads_text:
-            check_texts(texts, config)
         self.register_buffer("texts", texts if config.reads_text else None)
 
     def _build_decoder(self, config: ClipConfig) -> nn.Module:
