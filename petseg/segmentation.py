@@ -232,8 +232,8 @@ class Segmentation(Rendered):
         Together they are the mask, and no pixel is in two of them. Animals that were pointed at come in that
         order, each in however many pieces, but for those of which nothing was found. Without a point or a
         box, the promptable model is asked about places spread over the mask when this is first asked for
-        (`petseg.engine.apart.Separator`), which takes the photo, and two or three times that of the answer
-        itself. After pickling it is asked where the answer is then.
+        (`petseg.engine.apart.Separator`), which needs the photo, and two to three times
+        the time of the answer itself. After pickling it is asked where the answer is then.
 
         Raises:
             ImageError: see `photo`.
