@@ -81,7 +81,7 @@ def _model(plan: Plan) -> Iterator[str]:
             yield f"the metadata of {target} carry no metrics: {carry}"
         if (folder / WEIGHTS).is_file() and bundle.digest(folder / WEIGHTS) != manifest.checkpoint_sha256:
             yield f"{target} was exported from other weights than {folder / WEIGHTS}: {carry}"
-    verify = f"python -m export.verify {folder} {target} --data PHOTOS --json {parity}"
+    verify = f"python -m export.verify {folder} {target} --data PHOTOS/images --json {parity}"
     if not parity.is_file():
         yield f"{parity} is missing: {verify}"
     elif graphs and not {bundle.digest(path) for path in graphs} <= _proven(parity):

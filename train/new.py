@@ -19,7 +19,7 @@ from train.checkpoint import CHECKPOINTS, load_checkpoint_config
 from train.config import Config
 from train.data.dataset import Sample, read_source
 from train.data.found import NOTHING, Found, examine, look
-from train.report.figures import LEGEND, Panel, plot_panels
+from train.report.figures import Panel, plot_panels
 from train.toml import to_toml
 
 START = CHECKPOINTS / "unet"
@@ -97,7 +97,7 @@ def draw(samples: Sequence[Sample], path: Path, title: str) -> None:
     blank = Panel(np.asarray(Image.new("RGB", (8, 8), "white")), "")
     panels += [blank] * (-len(panels) % columns)
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    plot_panels(rows, path, f"{title}; {LEGEND}")
+    plot_panels(rows, path, title)
 
 
 def fine_tuning(name: str, found: Found, photos: int, start: Path) -> Config:
