@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from petseg.errors import ImageError
 from tests.support.drawing import draw_labels, write_plain
 from train.config import Config, SourceConfig, load_config
 from train.data.captions import read_captioned_splits
@@ -155,7 +156,7 @@ def test_two_photos_of_one_name(config: Config, beside: Callable[[str], Config])
 
 
 def test_no_photo_to_multiply(config: Config) -> None:
-    with pytest.raises(ValueError, match="no training photo"):
+    with pytest.raises(ImageError, match="none of the sources is in"):
         multiply(with_data(config, sources=[]))
 
 

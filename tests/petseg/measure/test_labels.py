@@ -104,7 +104,7 @@ def test_bad_mappings(classes: dict[str, str], said: str) -> None:
 
 def test_jpeg_masks_are_refused_with_the_reason(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, mask_of(0, 1), suffix=".jpg")
-    with pytest.raises(ImageError, match=r"masks must be PNG files, .jpg blurs or renumbers labels"):
+    with pytest.raises(ImageError, match=r"a_0.jpg is no PNG file: JPEG .* blur labels"):
         read_pairs(folder)
 
 
