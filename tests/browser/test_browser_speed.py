@@ -1,7 +1,6 @@
 """The page with the real models: how fast it is, and whether it stands many visitors. Prints its figures.
 
-The aims are for two cores that do nothing else. The bounds here are so wide that a busy machine keeps them,
-or of the time that the page's process worked, which other work hardly changes.
+The aims are for two cores that do nothing else; the bounds here are so wide that a busy machine keeps them.
 `python -m benchmarks.app` measures the same at length.
 """
 
@@ -19,7 +18,9 @@ from benchmarks.visitor import Visitor
 pytestmark = pytest.mark.browser
 
 SLACK = 5
-"""How many times the aim."""
+"""How many times the aim a visitor may wait."""
+WORK = 2
+"""How many times the aim of the start its process may work, which other work changes less than the wait."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def first(
 
 
 def test_the_page_is_there_soon(first: Visitor) -> None:
-    assert worked(first.url) < AIMS["start"]
+    assert worked(first.url) < WORK * AIMS["start"]
 
 
 def test_a_photo_of_12_megapixels(first: Visitor, figures: list[str], tmp_path: Path) -> None:
