@@ -9,11 +9,11 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from petseg.batch.worker import Job, Row, Worker, failed
 from petseg.errors import DeviceError, PetsegError
+from petseg.lazy import lazy
 from petseg.pipeline import GPU_WORKERS
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -204,7 +204,7 @@ class _Actor:
     def __init__(self, job: Job, ledger: Any) -> None:
         self._job, self._ledger = job, ledger
 
-    @cached_property
+    @lazy
     def _worker(self) -> Worker:
         return Worker(self._job)  # at the first photo: of an actor that does not start, Ray tells no reason
 

@@ -9,11 +9,11 @@ ten thousand, where a number for each pixel would take 400 MB.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from petseg.lazy import lazy
 from petseg.pixels.simplify import Ring, doubled_area, simplified
 
 _STRIP = 1 << 22
@@ -58,7 +58,7 @@ class Runs:
         rows, starts, ends, kinds = (np.concatenate(part) for part in zip(*parts, strict=True))
         return cls((height, width), rows, starts, ends, kinds)
 
-    @cached_property
+    @lazy
     def touching(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(P,) each: a run, and one of the same class in the row above that it touches; sorted."""
         stride = self.shape[1] + 1
@@ -71,7 +71,7 @@ class Runs:
         same = self.kinds[lower] == self.kinds[upper]
         return lower[same], upper[same]
 
-    @cached_property
+    @lazy
     def numbers(self) -> NDArray[np.int64]:
         """(R,) the region of each: 0, 1, ... in reading order of their first pixels."""
         names, numbers = np.unique(_join(len(self.rows), *self.touching), return_inverse=True)
@@ -82,12 +82,12 @@ class Runs:
         """How many regions there are."""
         return int(self.numbers.max(initial=-1)) + 1
 
-    @cached_property
+    @lazy
     def sizes(self) -> NDArray[np.int64]:
         """(N,) pixels of each region."""
         return np.bincount(self.numbers, self.ends - self.starts, self.count).astype(np.int64)
 
-    @cached_property
+    @lazy
     def classes(self) -> NDArray[np.uint8]:
         """(N,) class of each region."""
         result = np.zeros(self.count, np.uint8)
