@@ -12,7 +12,8 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -75,13 +76,20 @@ def assemble(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise PublishError(f"{folder} is not empty; choose another folder")
-    try:
+    with _emptied_on_error(folder):
         _fill(folder, name, graphs, quantised, checkpoint, text)
+    return folder
+
+
+@contextmanager
+def _emptied_on_error(folder: Path) -> Iterator[None]:
+    """Leave no file in a folder after an error: the next try would find it in use."""
+    try:
+        yield
     except BaseException:
-        for made in folder.iterdir():  # else the next try would find the folder in use
+        for made in folder.iterdir():
             made.unlink()
         raise
-    return folder
 
 
 def _fill(
@@ -139,12 +147,8 @@ def publish_model(options: argparse.Namespace) -> None:
             readme=options.card,
             address=options.repo,
         )
-        try:
+        with _emptied_on_error(folder):
             listed, files = hub.check(folder)
-        except PetsegError:
-            for made in folder.iterdir():  # else the next try would find the folder in use
-                made.unlink()
-            raise
         list_files(files)
         if options.dry_run:
             print(f"{listed.name} {listed.version} would become {options.repo}, tagged v{listed.version}")

@@ -221,6 +221,7 @@ class Dialogue:
                         result[own] = self.next(result[own], prompt)
         return tuple(result)
 
+    @lazy
     def _pets(self) -> NDArray[np.bool_] | None:
         """(s, s) where the whole photo shows a pet; None of a network that does not say so."""
         if not self.network.manifest.semantic:
@@ -230,7 +231,7 @@ class Dialogue:
 
     def _shows(self, point: NDArray[np.float64]) -> bool:
         """Whether there is a pet at a point (2,), whoever it is."""
-        pets = self._pets()
+        pets = self._pets
         if pets is None:
             return False
         x, y = self._cell(point, pets).astype(int).clip(0, len(pets) - 1)
@@ -243,7 +244,7 @@ class Dialogue:
 
     def _nearby(self, point: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """A place (2,) on the pet that a point is just beside; None on a pet, or farther away from all."""
-        pets = self._pets()
+        pets = self._pets
         if pets is None or self._shows(point) or not pets.any():
             return None
         cells = np.argwhere(pets)[:, ::-1] + 0.5

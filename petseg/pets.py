@@ -1,6 +1,5 @@
 """Every animal of a photo by itself."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 from petseg.errors import OutputError
 from petseg.measure.metrics import species_of
 from petseg.pixels import saving
-from petseg.pixels.checks import is_number
+from petseg.pixels.checks import check_tolerance
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.margins import Margins
 from petseg.pixels.opacity import OfOne
-from petseg.pixels.polygons import Runs, trace
+from petseg.pixels.polygons import Outline, Runs, trace
 from petseg.rendered import Rendered
 from petseg.version import version
 
@@ -112,19 +111,23 @@ class Pet(Rendered):
 
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
         """The outlines of its pieces, largest first; see `Segmentation.polygons`."""
-        if not is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
-            raise OutputError(f"tolerance is {tolerance!r}; give a number of pixels, 0 or more")
-        runs = Runs.of(self.inside.view(np.uint8))
-        outlines, corner = trace(runs, tolerance), self.box[:2]
+        check_tolerance(tolerance)
+        corner = self.box[:2]
         return [
             {
                 "label": self.label,
                 "score": self.score,
-                "exterior": (outlines[i].exterior + corner).tolist(),
-                "holes": [(hole + corner).tolist() for hole in outlines[i].holes],
+                "exterior": (piece.exterior + corner).tolist(),
+                "holes": [(hole + corner).tolist() for hole in piece.holes],
             }
-            for i in np.argsort(-runs.sizes, kind="stable").tolist()
+            for piece in self.outlines(tolerance)
         ]
+
+    def outlines(self, tolerance: float) -> list[Outline]:
+        """The same as arrays, in pixels of its box; the tolerance is not checked."""
+        runs = Runs.of(self.inside.view(np.uint8))
+        traced = trace(runs, tolerance)
+        return [traced[number] for number in runs.largest_first]
 
     @property
     def _answer(self) -> "Segmentation":
@@ -167,7 +170,7 @@ def components(mask: NDArray[np.uint8], margins: Margins) -> tuple[Pet, ...]:
     if not runs.count:
         return ()
     scores = margins.means_by_region(mask, runs)
-    order = np.argsort(-runs.sizes, kind="stable").tolist()
+    order = runs.largest_first
     least = max(ENOUGH * mask.size, CRUMB * int(runs.sizes[order[0]]))
     chosen = [number for number in order if number == order[0] or runs.sizes[number] >= least]
     return tuple(_component(runs, number, float(scores[number])) for number in chosen)
@@ -176,7 +179,7 @@ def components(mask: NDArray[np.uint8], margins: Margins) -> tuple[Pet, ...]:
 def _component(runs: Runs, number: int, score: float) -> Pet:
     own = runs.numbers == number
     rows, starts, ends = runs.rows[own], runs.starts[own], runs.ends[own]
-    x0, y0, x1, y1 = box = int(starts.min()), int(rows[0]), int(ends.max()), int(rows[-1]) + 1
+    x0, y0, x1, y1 = box = runs.box(own)
     steps = np.zeros((y1 - y0, x1 - x0 + 1), np.int8)  # +1 where a run begins, -1 behind its end
     steps[rows - y0, starts - x0] += 1
     steps[rows - y0, ends - x0] -= 1
@@ -207,14 +210,7 @@ def divided(
     found = np.unique(runs.kinds)
     boxes, classes = {}, np.zeros(256, np.uint8)
     for number in found.tolist():
-        own = runs.kinds == number
-        rows = runs.rows[own]
-        x0, y0, x1, y1 = boxes[number] = (
-            int(runs.starts[own].min()),
-            int(rows[0]),
-            int(runs.ends[own].max()),
-            int(rows[-1]) + 1,
-        )
+        x0, y0, x1, y1 = boxes[number] = runs.box(runs.kinds == number)
         area = np.s_[y0:y1, x0:x1]
         classes[number] = species_of(mask[area] * (owners[area] == number))
     scores = margins.means_by_owner(owners, classes)

@@ -1,6 +1,5 @@
 """The answer for one photo, and what one does with it."""
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -16,7 +15,7 @@ from petseg.lazy import lazy
 from petseg.measure.metrics import species_of
 from petseg.pets import Pet, components, divided
 from petseg.pixels import decision, polygons, saving
-from petseg.pixels.checks import is_number
+from petseg.pixels.checks import check_tolerance, is_number
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.image import shrink
@@ -318,8 +317,7 @@ class Segmentation(Rendered):
         Raises:
             OutputError: a negative or infinite tolerance.
         """
-        if not is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
-            raise OutputError(f"tolerance is {tolerance!r}; give a number of pixels, 0 or more")
+        check_tolerance(tolerance)
         runs = polygons.Runs.of(self.mask)
         outlines = polygons.trace(runs, tolerance)
         scores = self._margins.means_by_region(self.mask, runs).tolist()
@@ -330,7 +328,7 @@ class Segmentation(Rendered):
                 "exterior": outlines[i].exterior.tolist(),
                 "holes": [hole.tolist() for hole in outlines[i].holes],
             }
-            for i in np.argsort(-runs.sizes, kind="stable").tolist()
+            for i in runs.largest_first
         ]
 
     def _classes(self) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from petseg.errors import PetsegError
+from petseg.measure import labels
 from petseg.pixels import saving
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
 from train.config import Config
@@ -75,15 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse_classes(text: str | None) -> dict[str, str]:
-    """VALUE=CLASS,... as a mapping.
-
-    Raises:
-        ValueError: it is no such thing.
-    """
-    parts = [part.partition("=") for part in (text or "").split(",") if part.strip()]
-    if not all(value.strip() and name.strip() for value, _, name in parts):
-        raise ValueError(f"--classes {text!r} is not VALUE=CLASS,...")
-    return {value.strip(): name.strip() for value, _, name in parts}
+    """What `--classes` says, nothing without it; raises as `petseg.measure.labels.parse_classes`."""
+    return labels.parse_classes(text) if text else {}
 
 
 def draw(samples: Sequence[Sample], path: Path, title: str) -> None:

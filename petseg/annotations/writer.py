@@ -1,7 +1,6 @@
 """What the writers of data sets have in common."""
 
 import json
-import math
 import os
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from petseg.errors import OutputError
 from petseg.pixels import saving
-from petseg.pixels.checks import is_number
+from petseg.pixels.checks import check_tolerance
 from petseg.segmentation import Segmentation
 
 
@@ -38,8 +37,7 @@ class Writer(ABC):
         Raises:
             OutputError: a negative or infinite tolerance.
         """
-        if not is_number(tolerance, lambda value: value >= 0 and math.isfinite(value)):
-            raise OutputError(f"tolerance is {tolerance!r}; give a number of pixels, 0 or more")
+        check_tolerance(tolerance)
         self._path, self._tolerance, self._force = Path(path), float(tolerance), force
         self.target = self._path
         self._stack = ExitStack()

@@ -12,7 +12,6 @@ from petseg.pets import Pet
 from petseg.pixels import saving
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.contours import joined
-from petseg.pixels.polygons import Runs, trace
 from petseg.segmentation import Segmentation
 from petseg.version import version
 
@@ -54,10 +53,7 @@ class Yolo(Writer):
         return "".join(map(self._line, result.pets))
 
     def _line(self, pet: Pet) -> str:
-        runs = Runs.of(pet.inside.view(np.uint8))
-        outlines = trace(runs, self._tolerance)
-        pieces = [outlines[i] for i in np.argsort(-runs.sizes, kind="stable").tolist()]
-        ring = joined(pieces, None if self._tolerance else pet.inside)
+        ring = joined(pet.outlines(self._tolerance), None if self._tolerance else pet.inside)
         while len(ring) < 3:  # one pixel, or some in a row: readers want three vertices
             ring = np.concatenate([ring, ring[-1:]])
         shares = np.clip((ring + pet.box[:2] + _QUARTER) / pet.size, 0, 1)

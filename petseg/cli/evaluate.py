@@ -86,10 +86,12 @@ def _parse_classes(text: str | None) -> dict[str, str] | None:
     """VALUE=CLASS,... as a mapping."""
     if text is None:
         return None
-    parts = [part.partition("=") for part in text.split(",")]
-    if not all(value and name for value, _, name in parts):
-        raise typer.BadParameter(f"{text!r} is not VALUE=CLASS,...", param_hint="--classes")
-    return {value.strip(): name.strip() for value, _, name in parts}
+    from petseg.measure.labels import parse_classes
+
+    try:
+        return parse_classes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--classes") from error
 
 
 def _photos(given: Sequence[Path]) -> list[Path]:

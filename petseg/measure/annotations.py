@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from petseg.errors import ImageError
-from petseg.measure.labels import CLASS_NUMBERS
+from petseg.measure.labels import CLASS_NUMBERS, class_number
 from petseg.measure.outlines import Brush, Outlined, Polygon, Region, Runs, Shape
 from petseg.pixels import rle
 from petseg.pixels.classes import BORDER
@@ -105,12 +105,7 @@ class _Labels:
 
     @classmethod
     def parse(cls, path: Path, classes: Mapping[str, str]) -> "_Labels":
-        for label, name in classes.items():
-            if name not in CLASS_NUMBERS:
-                raise ImageError(
-                    f"classes: {label!r} is to be {name!r}; give one of {', '.join(CLASS_NUMBERS)}"
-                )
-        named = {label.strip().casefold(): CLASS_NUMBERS[name] for label, name in classes.items()}
+        named = {label.strip().casefold(): class_number(label, name) for label, name in classes.items()}
         others = named.pop(OTHERS, None)
         return cls(path, {**CLASS_NUMBERS, **named}, others)
 

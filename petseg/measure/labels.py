@@ -22,6 +22,33 @@ WAY_OUT = (
 """How messages end about masks that need a mapping."""
 
 
+def class_number(label: str, name: str) -> int:
+    """The number of the class that a label is to be; raises `ImageError` for one that there is not."""
+    if name not in CLASS_NUMBERS:
+        raise ImageError(f"classes: {label!r} is to be {name!r}; give one of {', '.join(CLASS_NUMBERS)}")
+    return CLASS_NUMBERS[name]
+
+
+def parse_classes(text: str) -> dict[str, str]:
+    """VALUE=CLASS,... of a command line as a mapping.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    parts = [[word.strip() for word in part.partition("=")] for part in text.split(",")]
+    if not all(value and name for value, _, name in parts):
+        raise ValueError(f"{text!r} is not VALUE=CLASS,...")
+    return {value: name for value, _, name in parts}
+
+
+def values_of(mask: Image.Image, *, grey: bool) -> NDArray[np.int64]:
+    """(H, W) the values of a mask's pixels: grey ones and palette indices, or colours as 0xrrggbb."""
+    if grey:
+        return np.array(mask, np.uint8).astype(np.int64) * (255 if mask.mode == "1" else 1)
+    rgb = np.array(mask.convert("RGB"), np.int64)
+    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+
+
 @dataclass(frozen=True, slots=True)
 class LabelMap:
     """Grey values, or RGB colours, of masks as class numbers.
@@ -47,12 +74,9 @@ class LabelMap:
         """
         grey, colours = [], []
         for key, name in classes.items():
-            if name not in CLASS_NUMBERS:
-                raise ImageError(
-                    f"classes: {key!r} is to be {name!r}; give one of {', '.join(CLASS_NUMBERS)}"
-                )
+            number = class_number(key, name)
             if key.isascii() and key.isdigit() and int(key) <= 255:
-                grey.append((int(key), CLASS_NUMBERS[name]))
+                grey.append((int(key), number))
                 continue
             try:
                 red, green, blue = ImageColor.getrgb(key)[:3]
@@ -60,7 +84,7 @@ class LabelMap:
                 raise ImageError(
                     f"classes: {key!r} is neither a value of 0..255 nor a colour such as #ff8c00"
                 ) from error
-            colours.append(((red, green, blue), CLASS_NUMBERS[name]))
+            colours.append(((red, green, blue), number))
         if grey and colours:
             raise ImageError("classes: give grey values or colours, not both")
         return cls(tuple(grey), tuple(colours))
@@ -75,14 +99,9 @@ class LabelMap:
             raise ImageError(
                 f"mask {path} has mode {image.mode}, but classes maps grey values; map its colours"
             )
-        if self.grey:
-            values = np.array(image, np.uint8).astype(np.int64)
-            if image.mode == "1":
-                values *= 255
-            table = dict(self.grey)
-        else:
-            rgb = np.array(image.convert("RGB"), np.int64)
-            values = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+        values = values_of(image, grey=bool(self.grey))
+        table = dict(self.grey)
+        if not self.grey:
             table = {red << 16 | green << 8 | blue: number for (red, green, blue), number in self.colours}
         classes = np.empty(values.shape, np.uint8)
         for value in np.unique(values).tolist():

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.lazy import lazy
+from petseg.pixels.geometry import Region
 from petseg.pixels.simplify import Ring, doubled_area, simplified
 
 _STRIP = 1 << 22
@@ -93,6 +94,18 @@ class Runs:
         result = np.zeros(self.count, np.uint8)
         result[self.numbers] = self.kinds
         return result
+
+    @property
+    def largest_first(self) -> list[int]:
+        """The regions by their sizes, in reading order where those are the same."""
+        order: list[int] = np.argsort(-self.sizes, kind="stable").tolist()
+        return order
+
+    def box(self, chosen: NDArray[np.bool_]) -> Region:
+        """The box (x0, y0, x1, y1), ends exclusive, around the runs chosen (R,), of which there are some."""
+        rows = self.rows[chosen]
+        left, right = int(self.starts[chosen].min()), int(self.ends[chosen].max())
+        return left, int(rows[0]), right, int(rows[-1]) + 1
 
     def within(self, top: int, bottom: int) -> slice:
         """Which of the runs are in rows `top` to `bottom`, exclusive."""

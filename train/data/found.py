@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from petseg.errors import ImageError
 from petseg.measure import annotations
 from petseg.measure.datasets import IMAGE_SUFFIXES, has_trimaps, misfit
-from petseg.measure.labels import CLASS_NUMBERS
+from petseg.measure.labels import CLASS_NUMBERS, values_of
 from petseg.pixels.classes import BORDER, CLASSES
 from train.config import SourceConfig
 from train.data.dataset import Sample, species_shown
@@ -159,7 +158,7 @@ def mask_values(paths: Sequence[Path]) -> dict[str, float]:
                 if mask.mode not in ("L", "P", "1") and grey:
                     grey = False
                     counts = Counter({value * 0x010101: count for value, count in counts.items()})
-                numbers = _numbers(mask, grey=grey)
+                numbers = values_of(mask, grey=grey)
         except (OSError, ValueError) as error:
             raise ImageError(f"mask {path} cannot be read: {error}") from error
         values, often = np.unique(numbers, return_counts=True)
@@ -171,13 +170,6 @@ def mask_values(paths: Sequence[Path]) -> dict[str, float]:
             )
     total = sum(counts.values())
     return {(str(value) if grey else f"#{value:06x}"): count / total for value, count in counts.most_common()}
-
-
-def _numbers(mask: Image.Image, *, grey: bool) -> NDArray[np.int64]:
-    if grey:
-        return np.array(mask, np.uint8).astype(np.int64) * (255 if mask.mode == "1" else 1)
-    rgb = np.array(mask.convert("RGB"), np.int64)
-    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
 
 
 def guess(values: Mapping[str, float], folder: Path) -> dict[str, str]:
