@@ -164,7 +164,7 @@ def publish_space(options: argparse.Namespace) -> None:
     if Reference.parse(options.repo).repo != options.repo:
         raise PublishError(f"{options.repo!r} is no place to publish; give ORG/NAME")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = space.assemble(options.folder or Path(scratch) / "space")
+        folder = space.assemble(options.folder or Path(scratch) / "space", repo=options.repo)
         files = space.check(folder)
         list_files(files)
         space.prove(folder)

@@ -32,6 +32,10 @@ from petseg.models.manifest import Manifest
 APP, README, REQUIREMENTS, PACKAGE = "app.py", "README.md", "requirements.txt", "petseg"
 WEIGHTS = "weights"
 INDEX = f"{WEIGHTS}/{FILE}"
+THUMBNAIL = f"{PACKAGE}/app/public/card.jpg"
+"""What the Hub shows where somebody shares the Space: what the page itself gives to link previews."""
+EXTRAS = ("app", "heif")
+"""A page gets photos from phones."""
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 """Of a Space's thumbnail, https://huggingface.co/docs/hub/spaces-config-reference."""
@@ -42,12 +46,13 @@ SHORT = 60
 _CPU, _GPU = "onnxruntime", "onnxruntime-gpu"
 
 
-def assemble(folder: Path, root: Path = ROOT) -> Path:
+def assemble(folder: Path, root: Path = ROOT, repo: str | None = None) -> Path:
     """Put together what a Space needs.
 
     Args:
         folder: to be made; it may be there if it is empty.
         root: of the repository.
+        repo: ORG/NAME of the Space, for the address of its thumbnail; without it, it has none.
 
     Returns:
         The folder.
@@ -56,13 +61,13 @@ def assemble(folder: Path, root: Path = ROOT) -> Path:
         SpaceError: the folder is in use, or something is missing.
         PetsegError: petseg/weights/index.json is damaged.
     """
-    for needed in (APP, README, "LICENSE", "pyproject.toml", f"{PACKAGE}/{INDEX}"):
+    for needed in (APP, README, "LICENSE", "pyproject.toml", f"{PACKAGE}/{INDEX}", THUMBNAIL):
         if not (root / needed).is_file():
             raise SpaceError(f"{root / needed} is missing; a Space is made from a whole checkout")
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     index = Index.read(root / PACKAGE / WEIGHTS)
     needs = requirements(project)
-    text = readme(project, index, needs, (root / README).read_text(encoding="utf-8"))
+    text = readme(project, index, needs, (root / README).read_text(encoding="utf-8"), repo)
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise SpaceError(f"{folder} is not empty; choose another folder")
@@ -85,10 +90,11 @@ def requirements(project: dict[str, Any]) -> list[Requirement]:
         project: [project] of pyproject.toml.
 
     Raises:
-        SpaceError: it has no extra named app, or a requirement that cannot be read.
+        SpaceError: it has not all of `EXTRAS`, or a requirement that cannot be read.
     """
     try:
-        lines = [*project["dependencies"], *project["optional-dependencies"]["app"]]
+        lines = list(project["dependencies"])
+        lines += [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
         needs = [Requirement(line) for line in lines]
     except (KeyError, InvalidRequirement) as error:
         raise SpaceError(f"pyproject.toml does not say what the page needs: {error}") from error
@@ -99,7 +105,9 @@ def requirements(project: dict[str, Any]) -> list[Requirement]:
     return kept
 
 
-def readme(project: dict[str, Any], index: Index, needs: Sequence[Requirement], text: str) -> str:
+def readme(
+    project: dict[str, Any], index: Index, needs: Sequence[Requirement], text: str, repo: str | None
+) -> str:
     """The Space's README.md: its settings, what it is, and its licence.
 
     Args:
@@ -107,6 +115,7 @@ def readme(project: dict[str, Any], index: Index, needs: Sequence[Requirement], 
         index: petseg/weights/index.json.
         needs: what requirements.txt will say.
         text: the repository's README.md.
+        repo: see `assemble`.
 
     Raises:
         SpaceError: no model is embedded, there is no section on the licence, or no gradio that fits.
@@ -119,10 +128,12 @@ def readme(project: dict[str, Any], index: Index, needs: Sequence[Requirement], 
     manifests = [Manifest.from_document(entry.float32.manifest, name) for name, entry in index.models.items()]
     models = ", ".join(sorted(f"`{manifest.name}` {manifest.version}" for manifest in manifests))
     body = f"# {project['name']}\n\n{project['description']}. Models: {models}.\n\n{licence[0].strip()}\n"
-    return f"---\n{settings(project, index, needs).to_yaml()}\n---\n\n{body}"
+    return f"---\n{settings(project, index, needs, repo).to_yaml()}\n---\n\n{body}"
 
 
-def settings(project: dict[str, Any], index: Index, needs: Sequence[Requirement]) -> SpaceCardData:
+def settings(
+    project: dict[str, Any], index: Index, needs: Sequence[Requirement], repo: str | None
+) -> SpaceCardData:
     """What the Hub reads at the top of README.md; arguments and errors as for `readme`.
 
     Gradio and Python are those that run now, since the proof is made with them. Embedded models are part of
@@ -141,6 +152,7 @@ def settings(project: dict[str, Any], index: Index, needs: Sequence[Requirement]
         app_file=APP,
         license=_license(project["license"]),
         short_description=project["description"],
+        thumbnail=f"{constants.ENDPOINT}/spaces/{repo}/resolve/main/{THUMBNAIL}" if repo else None,
         tags=["cat", "dog", "image-segmentation", "background-removal"],
         models=sorted({entry.repo for entry in published.values()}) or None,
         preload_from_hub=preload or None,
@@ -204,6 +216,8 @@ def check(folder: Path) -> dict[str, Path]:
         # YAML takes 3.10 for 3.1, if it is not a text.
         "sdk_version and python_version": not all(isinstance(version, str) for version in versions),
         "app_file": said.get("app_file") not in files,
+        "thumbnail": "thumbnail" in said
+        and not (str(said["thumbnail"]).endswith(f"/{THUMBNAIL}") and THUMBNAIL in files),
         "short_description": len(str(said.get("short_description", ""))) > SHORT,
     }
     if wrong := [name for name, fault in faults.items() if fault]:
@@ -226,10 +240,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make a Space as the command line says; 1 if it cannot be done, or does not work."""
     parser = argparse.ArgumentParser(prog="python -m export.space", description=__doc__)
     parser.add_argument("folder", type=Path, help="to be made; it must be new or empty")
+    parser.add_argument("--repo", metavar="ORG/NAME", help="where it will be, for its thumbnail's address")
     parser.add_argument("--untried", action="store_true", help="do not install and start it")
     options = parser.parse_args(arguments)
     try:
-        files = check(assemble(options.folder))
+        files = check(assemble(options.folder, repo=options.repo))
         if not options.untried:
             prove(options.folder)
     except (SpaceError, PetsegError, OSError, ValueError) as error:

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from petseg import Segmenter
+from petseg.app import front
 from petseg.app.api import add_endpoints
 from petseg.app.handlers import Studio
 from petseg.app.home import stay_at_home
@@ -81,7 +82,7 @@ def _assemble(models: Models, limits: Limits) -> gr.Blocks:
     studio = Studio(models, Photos(), Path(get_upload_folder()))
     page: gr.Blocks
     with gr.Blocks(
-        title="petseg: cats and dogs, pixel by pixel",
+        title=front.TITLE,
         analytics_enabled=False,
         delete_cache=(max(1, limits.kept // 6), limits.kept),
         fill_width=True,
@@ -141,6 +142,8 @@ def launch(
         theme=theme(),
         css=STYLE,
         head=SCRIPT,
+        favicon_path=front.favicon(),
+        app_kwargs=front.app_options(),
         footer_links=["api", "settings"],
         max_file_size=MAX_BYTES,
         state_session_capacity=limits.sessions,

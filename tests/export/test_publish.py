@@ -261,7 +261,8 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A small Space is put together and found to work; lists the folders that were tried out."""
     tried: list[Path] = []
 
-    def assemble(folder: Path) -> Path:
+    def assemble(folder: Path, *, repo: str) -> Path:
+        assert repo == SPACE
         (folder / "petseg").mkdir(parents=True)
         for name in ("app.py", "requirements.txt", "petseg/__init__.py", "petseg/unet.onnx"):
             (folder / name).write_text(name)

@@ -35,6 +35,7 @@ dependencies = [
 
 [project.optional-dependencies]
 app = ["gradio>=6"]
+heif = ["pillow-heif>=0.16"]
 """
 GRADIO = "6.1.0"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -62,6 +63,7 @@ def root(tmp_path: Path) -> Path:
         "notes.txt": "",
         "petseg/__init__.py": "",
         "petseg/app/page.css": "",
+        "petseg/app/public/card.jpg": "",
         "petseg/__pycache__/old.pyc": "",
         "petseg/.hidden": "",
         "petseg/weights/tiny.onnx": "weights",
@@ -101,6 +103,7 @@ def test_assembled(root: Path, tmp_path: Path) -> None:
         "app.py",
         "petseg/__init__.py",
         "petseg/app/page.css",
+        "petseg/app/public/card.jpg",
         "petseg/weights/index.json",
         "petseg/weights/tiny.onnx",
         "petseg-1.2.3.dist-info/METADATA",
@@ -110,6 +113,7 @@ def test_assembled(root: Path, tmp_path: Path) -> None:
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "gradio>=6",
+        "pillow-heif>=0.16",
     ]
     card = SpaceCard(files["README.md"].read_text())
     assert card.text.strip().endswith("## Licence\n\nApache, and more.")
@@ -118,7 +122,17 @@ def test_assembled(root: Path, tmp_path: Path) -> None:
     assert (said["sdk"], said["sdk_version"], said["app_file"]) == ("gradio", GRADIO, "app.py")
     assert said["python_version"] == ".".join(map(str, sys.version_info[:2]))
     assert (said["title"], said["license"]) == ("petseg", "apache-2.0")
-    assert not {"models", "preload_from_hub"} & set(said)
+    assert not {"models", "preload_from_hub", "thumbnail"} & set(said)
+
+
+def test_who_shares_a_space_shows_its_cat(root: Path, tmp_path: Path) -> None:
+    folder = space.assemble(tmp_path / "space", root, repo="pets/page")
+    said = SpaceCard((folder / "README.md").read_text()).data.to_dict()
+    assert said["thumbnail"].endswith("/spaces/pets/page/resolve/main/petseg/app/public/card.jpg")
+    space.check(folder)
+    (folder / "petseg/app/public/card.jpg").unlink()
+    with pytest.raises(SpaceError, match="refuse thumbnail"):
+        space.check(folder)
 
 
 def test_published_models_are_preloaded_unless_embedded(root: Path, tmp_path: Path) -> None:
