@@ -1,6 +1,7 @@
 """What the tabs are made of: the photo input, error messages, and how handlers are attached."""
 
 import functools
+import html
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.image_utils import decode_base64_to_file
+from starlette.requests import Request
 
 from petseg import PetsegError
 
@@ -54,7 +56,10 @@ def guarded(function: _Function) -> _Function:
         except gr.Error:
             raise
         except PetsegError as error:
-            raise gr.Error(sentence(error), duration=8, print_exception=False) from error
+            # Gradio shows messages as HTML; a file's name is none.
+            raise gr.Error(
+                html.escape(sentence(error), quote=False), duration=8, print_exception=False
+            ) from error
         except Exception as error:
             _log.exception("%s failed", function.__name__)
             message = "Something went wrong on the server. Try again, or try another photo."
@@ -86,7 +91,7 @@ def as_path(photo: str | None) -> Path:
     return Path(photo)
 
 
-def address(request: gr.Request) -> str:
+def address(request: gr.Request | Request) -> str:
     """Where the visitor reached this page, as its own browser says."""
     headers = request.headers
     scheme = headers.get("x-forwarded-proto", "http").split(",")[0]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg import ImageError, ImageTooLargeError, Segmentation
+from petseg.app import refused
 from petseg.pixels.image import load
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -214,3 +215,8 @@ def read(path: Path) -> Pixels:
     except ImageTooLargeError as error:
         # A visitor cannot raise the limit, as the rest of the message advises.
         raise ImageTooLargeError(f"{str(error).partition(';')[0]}; make it smaller") from error
+    except ImageError as error:
+        # That message repeats bytes of the file, and speaks to programmers.
+        if "no image format" not in str(error):
+            raise
+        raise ImageError(refused.explain(path.name, upload.getvalue()[:512])) from error

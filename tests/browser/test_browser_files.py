@@ -152,7 +152,7 @@ def too_large(folder: Path) -> Path:
     ("make", "message"),
     [
         (lambda folder: text_file(folder, "notes.txt"), "Invalid file type"),
-        (lambda folder: text_file(folder, "notes.jpg"), "no image format"),
+        (lambda folder: text_file(folder, "notes.jpg"), "is a text, not a photo"),
         (cut_short, "damaged or cut short"),
         (too_heavy, "exceed the maximum allowed size of 20"),
         (too_large, "more than the limit of 50,000,000; make it smaller"),

@@ -101,7 +101,7 @@ def test_the_page_answers_programs_and_stays_at_home(
         ({"box": "[5, 5, 1, 1]"}, "does not fit"),
         ({"model": "/etc/passwd"}, "there is no model"),
         ({"threshold": 2}, "between 0 and 1"),
-        ({"photo": handle_file(__file__)}, "no image format"),
+        ({"photo": handle_file(__file__)}, "is a text, not a photo"),
     ):
         with pytest.raises(AppError, match=f"(?i){message}"):
             client.predict(**({"photo": photo} | wrong), api_name="/segment")
