@@ -7,10 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from petseg import PetsegError
 from petseg.app import comparison, drawing, texts
 from petseg.app.comparison import Trial
 from petseg.app.handlers import Studio
-from petseg.app.parts import RUNS_MODELS, private
+from petseg.app.parts import RUNS_MODELS, private, sentence
 from petseg.app.state import Visit
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
@@ -155,14 +156,16 @@ class RobustnessTab:
             gr.Slider(label=slider_label(kind, level))
             for kind, level in zip(PERTURBATIONS, levels, strict=True)
         ]
+        hidden = [gr.Column(visible=False), *[gr.skip()] * 4] * len(self.rows)
         if visit is None:
-            hidden = [gr.Column(visible=False), *[gr.skip()] * 4]
-            return [texts.notice(texts.NO_PHOTO), *labels, *hidden * len(self.rows)]
+            return [texts.notice(texts.NO_PHOTO), *labels, *hidden]
         chosen = dict(zip(PERTURBATIONS, map(int, levels), strict=True))
         apply = partial(comparison.damage, levels=chosen, seed=int(seed or 0))
-        found = {
-            trial.model: trial for trial in comparison.trials(self.studio, visit, self._names(model), [apply])
-        }
+        try:
+            trials = list(comparison.trials(self.studio, visit, self._names(model), [apply]))
+        except PetsegError as error:  # what is shown is of another model, or another photo
+            return [texts.notice(sentence(error)), *labels, *hidden]
+        found = {trial.model: trial for trial in trials}
         rows = [update for row in self.rows for update in self._filled(found.get(row.model))]
         return [texts.difference_legend(), *labels, *rows]
 

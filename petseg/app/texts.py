@@ -181,7 +181,7 @@ def answer_figures(answer: Answer) -> str:
     """What a model found, as HTML."""
     return figures(
         [
-            (f"{answer.milliseconds:.0f} ms", "time"),
+            (f"{answer.milliseconds:.0f} ms", "time once it is warm"),
             (f"{answer.agreement:.3f}", "agreement with the first (IoU)"),
             (f"{answer.area:.1%}", "of the photo is pet"),
             (f"{answer.result.label}, {answer.result.score:.0%}", "label and confidence"),

@@ -198,6 +198,15 @@ def test_damage_is_shown_beside_the_clean_photo(robustness: RobustnessTab) -> No
     assert [column.visible for column in everyone] == [True, True]
 
 
+def test_after_an_error_no_rows_of_another_model_stay(robustness: RobustnessTab) -> None:
+    levels = [1] * len(PERTURBATIONS)
+    grey = handlers.open_example("grey.png", np.full((60, 100, 3), 128, np.uint8))
+    notice, *updates = robustness.show(grey, "tiny-prompt", 0, *levels)
+    assert "nothing to click on" in notice.lower()
+    rows = updates[len(PERTURBATIONS) :: 5]
+    assert [column.visible for column in rows] == [False, False]
+
+
 def test_a_sweep_draws_curves(robustness: RobustnessTab) -> None:
     told: list[float] = []
     plot, legend = robustness.draw_sweep(
