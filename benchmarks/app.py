@@ -25,9 +25,9 @@ from benchmarks.visitor import Visitor, browsing, find_chromium
 from export.errors import SpaceError
 from export.space.trial import running
 from petseg.app.examples import CHELSEA
+from petseg.measure import report_file
 from petseg.measure.bench import machine
 from petseg.measure.tables import aligned
-from petseg.pixels import saving
 
 ROOT = Path(__file__).parents[1]
 LARGE, SMALL = (4000, 3000), (1280, 960)
@@ -209,8 +209,7 @@ def main() -> int:
     parser.add_argument(
         "--photos", type=int, nargs=2, default=(50, 500), help="when memory is read; default: 50 500"
     )
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     if (program := find_chromium()) is None:
         print("cannot measure: no Chromium here", file=sys.stderr)
         return 1
@@ -223,7 +222,7 @@ def main() -> int:
     print(table(report))
     print(report["machine"])
     if options.json:
-        saving.write_json(options.json, report)
+        report_file.write(options.json, report)
     return 0
 
 

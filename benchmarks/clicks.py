@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from benchmarks.peer import PEER, Peer
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.bench import machine
 from petseg.measure.evaluation import Predictor
-from petseg.pixels import saving
 from train.data.arguments import add_photos
 from train.people import clicks
 from train.people.clicked import Classes, Clicked, Photo, open_clicked
@@ -148,9 +148,8 @@ def main() -> int:
     parser.add_argument("--peer", type=Path, default=PEER, help="DeepLabv3's .tflite file")
     parser.add_argument("--threads", type=int, default=2, help="for DeepLabv3")
     add_photos(parser)
-    parser.add_argument("--json", type=Path, help="write all figures here")
     clicks.add_arguments(parser)
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     try:
         clicked, config = open_clicked(options.model)
         peers = open_peers(options.peers, options.peer, options.threads, options.seed)
@@ -163,7 +162,7 @@ def main() -> int:
     for text in report["peers"].values():
         print(f"\n{text}")
     if options.json:
-        saving.write_json(options.json, report)
+        report_file.write(options.json, report)
     return 0
 
 

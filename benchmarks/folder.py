@@ -21,9 +21,9 @@ from PIL import Image
 
 from petseg.errors import PetsegError
 from petseg.folders import Photo, find_photos
+from petseg.measure import report_file
 from petseg.measure.bench import environment, in_seconds, spread
 from petseg.measure.tables import aligned
-from petseg.pixels import saving
 from petseg.saver import Saver, Wanted
 from petseg.segmenter import Segmenter
 
@@ -168,8 +168,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0, help="of each network; default: petseg's choice")
     parser.add_argument("--workers", type=int, default=0, help="default: petseg's choice")
     parser.add_argument("--rounds", type=int, default=10, help="of the large photo and of the start")
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     try:
         with tempfile.TemporaryDirectory(prefix="petseg-folder-") as name:
             report = measure(options, Path(name)) | environment() | {"aims": AIMS}
@@ -178,7 +177,7 @@ def main() -> int:
         return 1
     print(table(report))
     if options.json:
-        saving.write_json(options.json, report)
+        report_file.write(options.json, report)
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.folder import draw
+from petseg.measure import report_file
 from petseg.measure.bench import environment
 from petseg.pixels import saving
 
@@ -26,6 +27,7 @@ SECONDS = {(12, "cutout"): 1.5, (48, "json"): 3.0}
 _MEASURE = """
 import json, sys, time
 import petseg
+from petseg.measure import report_file
 from petseg.measure.bench import peak_memory
 photo, kind = sys.argv[1:]
 result = petseg.segment(photo, threads=2)
@@ -58,8 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__)
     parser.add_argument("--megapixels", type=int, choices=SIZES, nargs="+", default=list(SIZES))
     parser.add_argument("--kinds", choices=saving.SUFFIXES, nargs="+", default=list(saving.SUFFIXES))
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     report: dict[str, Any] = {}
     failed = False
     with tempfile.TemporaryDirectory(prefix="petseg-large-") as folder:
@@ -81,7 +82,7 @@ def main() -> int:
                     flush=True,
                 )
     if options.json:
-        saving.write_json(options.json, environment() | {"figures": report})
+        report_file.write(options.json, environment() | {"figures": report})
     return int(failed)
 
 

@@ -19,11 +19,11 @@ from PIL import Image
 from benchmarks.isnet import IsNet, compare
 from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.bench import machine
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.evaluation import Predictor, count_false_alarms, evaluate, format_report
 from petseg.measure.tables import aligned
-from petseg.pixels import saving
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
 from train.checkpoint import known_configs
@@ -201,8 +201,7 @@ def main() -> int:
     )
     parser.add_argument("--isnet", type=Path, metavar="FILE.onnx", help="IS-Net too (benchmarks/isnet.py)")
     parser.add_argument("--isnet-photos", type=int, default=82, help="photos of --data that it is shown")
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     if (options.no_pets or options.isnet) and not options.data:
         parser.error("--no-pets and --isnet go with --data")
     photo = sample_photo()
@@ -232,7 +231,7 @@ def main() -> int:
         results["isnet"] = compare(isnet, lambda photo: segmenter(photo).mask, pairs, options.isnet_photos)
     print_results(results)
     if options.json:
-        saving.write_json(options.json, results)
+        report_file.write(options.json, results)
     return 0
 
 

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from benchmarks.peer import PEER, Peer
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.animals import AnimalEvaluation
 from petseg.measure.bench import machine
 from petseg.measure.datasets import Pair, read_pairs
-from petseg.pixels import saving
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.polygons import regions
 from petseg.segmenter import Segmenter
@@ -145,8 +145,7 @@ def main() -> int:
         "--peer", type=Path, default=PEER, help="its .tflite file; left out if it is not there"
     )
     parser.add_argument("--threads", type=int, default=2, help="for each of the networks")
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     try:
         first, last = map(int, options.animals.split("-"))
         segmenter = Segmenter(device="cpu", threads=options.threads)
@@ -167,7 +166,7 @@ def main() -> int:
         return 1
     print_results(results)
     if options.json:
-        saving.write_json(options.json, results)
+        report_file.write(options.json, results)
     return 0
 
 

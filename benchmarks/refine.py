@@ -7,7 +7,6 @@ Each round has a photo with grain of its own, of which nothing is known from the
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,8 +15,8 @@ import skimage.data
 from numpy.typing import NDArray
 
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.bench import environment, spread
-from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 
 FIRST, SECOND = (0.49, 0.5), (0.55, 0.83)
@@ -65,8 +64,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     try:
         segmenter = Segmenter(options.model, device=options.device, threads=options.threads)
         segmenter.check_takes(["point"])
@@ -80,7 +78,7 @@ def main() -> int:
         first, second = (found[key]["median"] for key in ("first", "second"))
         print(f"{name} animal: {first:.1f} ms, then {second:.1f} ms: {found['ratio']:.2f} (aim {AIM:.2f})")
     if options.json:
-        saving.write_json(options.json, report | environment() | {"aim": AIM})
+        report_file.write(options.json, report | environment() | {"aim": AIM})
     return 0
 
 

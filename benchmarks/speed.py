@@ -21,8 +21,8 @@ from export.card import text
 from export.export import export
 from petseg.engine.network import planes
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.bench import card, environment, in_seconds, in_turns, spread
-from petseg.pixels import saving
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint, save_checkpoint
@@ -142,8 +142,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda:N for petseg and PyTorch on one card")
     parser.add_argument("--threads", type=int, default=2, help="for each of them on the CPU")
     parser.add_argument("--rounds", type=int, default=50, help="measurements of each")
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    options = parser.parse_args()
+    options = report_file.parse(parser)
     try:
         with tempfile.TemporaryDirectory(prefix="petseg-speed-") as name:
             report = measure(options, Path(name))
@@ -153,7 +152,7 @@ def main() -> int:
     report |= environment() | {"threads": options.threads, "rounds": options.rounds}
     print(table(report))
     if options.json:
-        saving.write_json(options.json, report)
+        report_file.write(options.json, report)
     return 0
 
 

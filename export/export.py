@@ -16,6 +16,7 @@ from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from torch.export import Dim
 
 from export.errors import ExportError
@@ -53,19 +54,36 @@ class Exported:
         """Whether it has two graphs, which are written to a folder."""
         return WHOLE not in self.graphs
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, *, force: bool = False) -> None:
         """Write the file, or encoder.onnx and decoder.onnx into the folder `path`.
 
         Raises:
-            ExportError: two graphs, and a name that is meant to be one file.
+            ExportError: two graphs, and a name that is meant to be one file; or, unless `force`, a file is
+                there that is no model of petseg's.
         """
         if self.is_split and path.suffix.lower() == ".onnx":
             raise ExportError(
                 f"{path} is to be a file, but the model has two graphs; give the name of a folder"
             )
         files = {path / f"{part}.onnx" if self.is_split else path: data for part, data in self.graphs.items()}
+        for file in () if force else files:
+            check_free(file)
         for file, data in files.items():
             saving.write(file, data)
+
+
+def check_free(path: Path) -> None:
+    """Raise `ExportError` where a file is that is not empty and no model that petseg exported."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        ours = METADATA_KEY in {
+            entry.key for entry in onnx.load(path, load_external_data=False).metadata_props
+        }
+    except DecodeError:
+        ours = False
+    if not ours:
+        raise ExportError(f"{path} is there and no model of petseg's; give another name, or --force")
 
 
 @torch.no_grad()
@@ -167,7 +185,7 @@ def embed(model: Exported, folder: Path) -> Path:
     ]
     index.embed(name, Weights(tuple(files), model.document))
     check_weight(index, name)
-    model.write(path)
+    model.write(path, force=True)
     index.write(folder)
     (folder / f"{name}.int8.onnx").unlink(missing_ok=True)  # it was made of what was here before
     return path
@@ -192,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metrics", type=Path, help="JSON of python -m train.evaluate --json")
     parser.add_argument("--float32", action="store_true", help="store weights as float32, not fp16")
     parser.add_argument("--embed", action="store_true", help="put it into petseg/weights/")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a file there that is no model of petseg's"
+    )
     options = parser.parse_args(arguments)
     if not (options.output or options.embed):
         parser.error("give -o FILE.onnx (a folder for a promptable model), or --embed")
@@ -205,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         written = [embed(model, catalog.WEIGHTS)] if options.embed else []
         if options.output:
-            model.write(options.output)
+            model.write(options.output, force=options.force)
             written.append(options.output)
     except (ExportError, PetsegError, OSError, ValueError, RuntimeError) as error:
         print(f"{options.checkpoint} was not exported: {error}", file=sys.stderr)

@@ -14,6 +14,8 @@ import onnx
 from onnx import TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from export.errors import ExportError
+from export.export import check_free
 from petseg.engine.session import open_session
 from petseg.errors import PetsegError
 from petseg.models.manifest import METADATA_KEY, PARTS
@@ -59,17 +61,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export.half", description=__doc__)
     parser.add_argument("model", type=Path, help=".onnx file, or the folder of a model in two parts")
     parser.add_argument("-o", "--output", type=Path, required=True, help="file, or folder, to write")
+    parser.add_argument(
+        "--force", action="store_true", help="replace files there that are no models of petseg's"
+    )
     options = parser.parse_args(arguments)
     folder = options.model.is_dir()
     names = [f"{part}.onnx" for part in PARTS] if folder else [""]
     try:
         for name in names:
             source, target = options.model / name, options.output / name
+            if not options.force:
+                check_free(target)
             half = to_half(onnx.load(source))
             target.parent.mkdir(parents=True, exist_ok=True)
             onnx.save(half, target)
             open_session(target, "cpu")  # which holds it against the contract
-    except (PetsegError, OSError, ValueError) as error:
+    except (ExportError, PetsegError, OSError, ValueError) as error:
         print(f"cannot convert: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: fp16, for device='cuda'")

@@ -38,13 +38,13 @@ from export.graph.parts import WHOLE
 from export.graph.rewrite import behind, share_scales
 from export.graph.samples import prepare
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.bench import machine
 from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.models import catalog
 from petseg.models.index import Index, Weights, describe_file
 from petseg.models.manifest import METADATA_KEY, Manifest
-from petseg.pixels import saving
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 from train.config import Config
@@ -245,12 +245,12 @@ def run(options: argparse.Namespace) -> None:
         quantised = with_document(quantised, quantised.document | {"metrics": comparison.int8})
     written = [embed(quantised, catalog.WEIGHTS)] if options.embed else []
     if options.output:
-        quantised.write(options.output)
+        quantised.write(options.output, force=options.force)
         written.append(options.output)
     for path in written:
         print(f"{path}: {quantised.document['name']}, int8, {path.stat().st_size / 1e6:.2f} MB")
     if options.json:
-        saving.write_json(options.json, report(quantised, comparison, len(chosen)))
+        report_file.write(options.json, report(quantised, comparison, len(chosen)))
 
 
 def report(quantised: Exported, comparison: Comparison, calibrated: int) -> dict[str, Any]:
@@ -285,9 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_photos(parser)
     parser.add_argument("--held-out", action="store_true", help="measure on what training kept aside instead")
     parser.add_argument("--threads", type=int, default=2, help="to measure the speed with")
-    parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--embed", action="store_true", help="put it into petseg/weights/, beside float32")
-    options = parser.parse_args(arguments)
+    options = report_file.parse(parser, arguments)
     if options.embed and options.held_out:
         parser.error("what is embedded is measured on the test list; leave out --held-out")
     try:

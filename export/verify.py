@@ -38,9 +38,9 @@ from export.errors import (
 from export.graph.parts import WHOLE, Part, split
 from export.graph.samples import Inputs, prepare, read_photos
 from petseg.errors import ModelError, PetsegError
+from petseg.measure import report_file
 from petseg.models import catalog
 from petseg.models.manifest import METADATA_KEY, Manifest
-from petseg.pixels import saving
 from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256, load_checkpoint
 from train.data.arguments import add_photos, split_of
@@ -347,8 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--photos", type=int, default=32, help="how many to compare on")
     parser.add_argument("--precision", choices=list(AGREEMENT), default="float32", help="of the export")
     parser.add_argument("--tolerance", type=float, help="largest difference of logits that is accepted")
-    parser.add_argument("--json", type=Path, help="write the report here")
-    options = parser.parse_args(arguments)
+    options = report_file.parse(parser, arguments)
     try:
         photos = read_photos(options.data, split_of(options), options.photos)
         asked = {"tolerance": options.tolerance, "precision": options.precision}
@@ -359,7 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in report.items():
         print(f"{name:<19}{value}")
     if options.json:
-        saving.write_json(options.json, report)
+        report_file.write(options.json, report)
     return 0
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.datasets import Pair, read_named, read_pairs
 from petseg.measure.evaluation import count_named, format_report
 from petseg.measure.metrics import Evaluation
-from petseg.pixels import saving
 from train.checkpoint import known_configs, load_checkpoint_config
 from train.data.arguments import add_photos, split_of
 from train.data.dataset import TorchvisionSample, kept_aside, read_splits
@@ -58,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--size", type=int, help="square of checkpoints; default: the one of their training")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
-    parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument(
         "--figures",
         type=Path,
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--examples", type=int, default=6, metavar="N", help="photos of the common picture")
     parser.add_argument("--clicks", action="store_true", help="simulate clicks, for promptable models")
     clicks.add_arguments(parser)
-    options = parser.parse_args(arguments)
+    options = report_file.parse(parser, arguments)
     if options.threads < 1 or options.worst < 0 or options.examples < 0:
         parser.error("--threads must be 1 or more, --worst and --examples 0 or more")
     if options.clicks and (options.figures or options.worst):
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         reports = evaluate_clicks(options) if options.clicks else evaluate_photos(options)
         if options.json:
-            saving.write_json(options.json, reports)
+            report_file.write(options.json, reports)
     except (PetsegError, OSError, ValueError) as error:
         parser.exit(1, f"cannot evaluate {', '.join(options.models)}: {error}\n")
 
@@ -86,6 +85,9 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate all models on whole photos, print the figures, and draw what is asked for."""
     torch.set_num_threads(options.threads)
     models = open_models(options.models, options.size, options.threads)
+    if options.figures:
+        names = ["roc.png", "confusion.png", "examples.png", *(_worst_name(model.name) for model in models)]
+        report_file.check_files(options.figures, names, force=options.force)
     pairs, measured_on = (
         held_out(options.models) if options.held_out else (read_pairs(options.data, split_of(options)), "")
     )
@@ -148,8 +150,12 @@ def draw(results: Sequence[Result], pairs: Sequence[Pair], options: argparse.Nam
     for name, result in named.items():
         rows = [panels(by_name[score.name], [result]) for score in worst(result, pairs, options.worst)]
         if rows:
-            path = folder / f"worst-{figures.file_name(name)}.png"
-            figures.plot_panels(rows, path, f"Worst photos of {name}; below its name: mIoU")
+            title = f"Worst photos of {name}; below its name: mIoU"
+            figures.plot_panels(rows, folder / _worst_name(name), title)
+
+
+def _worst_name(model: str) -> str:
+    return f"worst-{figures.file_name(model)}.png"
 
 
 def panels(pair: Pair, results: Sequence[Result]) -> list[Panel]:

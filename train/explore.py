@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.errors import ImageError, PetsegError
+from petseg.measure import report_file
 from petseg.measure.datasets import Pair, misfit, read_pairs
-from petseg.pixels import saving
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.geometry import Letterbox
 from train.config import DataConfig
@@ -46,6 +46,8 @@ _COLOURS = {
     "ignored": "yellow",
     "padding": "lightgrey",
 }
+_REPORT, _PICTURES = "explore.json", ("sizes.png", "breeds.png", "pixels.png", "oddities.png")
+"""What is written."""
 _MOST_BREEDS, _MOST_ODDITIES = 40, 12
 """Bars and photos that still can be made out in a picture."""
 
@@ -227,15 +229,14 @@ def format_report(report: dict[str, Any]) -> str:
 
 def draw(facts: Sequence[Facts], report: dict[str, Any], folder: Path) -> list[Path]:
     """Write the pictures of `summarise`'s figures as PNG; the last one only where a mask is worth a look."""
-    paths = [folder / name for name in ("sizes.png", "breeds.png", "pixels.png")]
+    paths = [folder / name for name in _PICTURES]
     draw_sizes(facts, paths[0])
     draw_breeds(facts, report, paths[1])
     draw_pixels(report, paths[2])
     odd = [fact for fact in facts if fact.centroid_outside or fact.species == "none"]
     if odd:
-        paths.append(folder / "oddities.png")
         draw_oddities(odd, paths[-1])
-    return paths
+    return paths if odd else paths[:-1]
 
 
 def draw_sizes(facts: Sequence[Facts], path: Path) -> None:
@@ -337,11 +338,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--size", type=int, default=DataConfig.model_fields["size"].default, help="side of the model's square"
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder for explore.json and pictures")
+    parser.add_argument("--output", type=Path, required=True, help=f"folder for {_REPORT} and pictures")
+    parser.add_argument("--force", action="store_true", help="replace files that petseg did not write, too")
     options = parser.parse_args(arguments)
     # Photos are so small that torch's threads cost more than they save, most of all beside other work.
     torch.set_num_threads(1)
     try:
+        report_file.check_files(options.output, (_REPORT, *_PICTURES), force=options.force)
         pairs = read_pairs(options.folder, options.split, options.masks)
         facts, broken = measure_all(pairs, options.size)
         report = {
@@ -352,12 +355,12 @@ def main(arguments: list[str] | None = None) -> None:
             **summarise(facts),
         }
         options.output.mkdir(parents=True, exist_ok=True)
-        saving.write_json(options.output / "explore.json", report)
+        report_file.write(options.output / _REPORT, report)
         pictures = draw(facts, report, options.output)
     except (PetsegError, OSError, ValueError) as error:
         parser.exit(1, f"cannot explore {options.folder}: {error}\n")
     print(format_report(report))
-    print(f"{options.output}: explore.json, {', '.join(path.name for path in pictures)}")
+    print(f"{options.output}: {_REPORT}, {', '.join(path.name for path in pictures)}")
 
 
 if __name__ == "__main__":

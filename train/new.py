@@ -54,12 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", options.name):
         parser.error(f"{options.name!r} is no name for a model; use lower-case letters, digits, - and _")
     path: Path = options.config or Path("runs") / f"{options.name}.toml"
+    picture = path.with_suffix(".png")
     if path.exists() and not options.force:
         parser.error(f"{path} is there already; give another name, or --force")
     try:
+        if not options.force:
+            saving.check_free(picture)
         found = look(options.photos, options.masks, parse_classes(options.classes))
         samples = read_source(found.source, Path())
-        shown, picture = examine(samples), path.with_suffix(".png")
+        shown = examine(samples)
         if not shown.keys() - {NOTHING}:
             raise ValueError("no mask shows a cat or a dog: there is nothing to learn")
         draw(samples, picture, str(options.photos))

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from petseg.measure import report_file
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
-from petseg.pixels import saving
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.data.arguments import add_photos, split_of
@@ -47,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m train.oracle", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="of a CLIP model with oracle_text")
     add_photos(parser)
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    options = parser.parse_args(arguments)
+    options = report_file.parse(parser, arguments)
     model, config = load_checkpoint(options.checkpoint)
     if "true species" not in config.model.needs:
         parser.error(f"{options.checkpoint} was trained without oracle_text: use python -m train.evaluate")
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(f"{name:<34}{value:.4g}" for name, value in figures.items()))
     if options.json:
         document = {str(options.checkpoint): report}
-        saving.write_json(options.json, document)
+        report_file.write(options.json, document)
 
 
 if __name__ == "__main__":

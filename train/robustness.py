@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.errors import PetsegError
+from petseg.measure import report_file
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
 from petseg.measure.tables import aligned
-from petseg.pixels import saving
 from train.data.arguments import add_photos, split_of
 from train.report.comparison import read_checked
 from train.report.figures import Panel, file_name, plot_panels, plot_robustness
@@ -131,6 +131,10 @@ def plot_worst(model: Model, curves: Curves, pairs: Sequence[Pair], path: Path) 
     plot_panels(rows, path, f"Where {model.name} lost most at the last level of each perturbation")
 
 
+def _worst_name(model: Model) -> str:
+    return f"robustness-worst-{file_name(model.name)}.png"
+
+
 def format_curves(curves: dict[str, Curves]) -> str:
     """The figures on clean photos and at the last level, and the relative drop from one to the other."""
     measures = {"mIoU": ("miou", "kept"), "Dice": ("mean_dice", "kept_dice")}
@@ -151,22 +155,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("models", nargs="+", help="names, .onnx files or checkpoints")
     add_photos(parser)
     parser.add_argument("--levels", type=int, nargs="+", default=range(1, LEVELS + 1), help="1 comes first")
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, help="PNG of the curves of all models")
     parser.add_argument("--worst", type=Path, metavar="FOLDER", help="for a picture of each model's worst")
-    options = parser.parse_args(arguments)
+    options = report_file.parse(parser, arguments)
     try:
         models = open_models(options.models)
+        report_file.check_writable(options.figure, force=options.force, in_new_folder=True)
+        if options.worst:
+            report_file.check_files(options.worst, map(_worst_name, models), force=options.force)
         pairs = read_pairs(options.data, split_of(options))
         curves = measure(models, pairs, options.levels)
         print(format_curves(curves))
         if options.json:
-            saving.write_json(options.json, curves)
+            report_file.write(options.json, curves)
         if options.figure:
             plot_robustness(curves, options.figure, STUDY_D_CLEAN, STUDY_D)
         for model in models if options.worst else ():
-            path = options.worst / f"robustness-worst-{file_name(model.name)}.png"
-            plot_worst(model, curves[model.name], pairs, path)
+            plot_worst(model, curves[model.name], pairs, options.worst / _worst_name(model))
     except (PetsegError, OSError, ValueError) as error:
         parser.exit(1, f"cannot measure {', '.join(options.models)}: {error}\n")
 

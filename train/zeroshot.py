@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from petseg.pixels import saving
+from petseg.measure import report_file
 from petseg.pixels.classes import CLASSES
 from train.checkpoint import load_checkpoint
 from train.config import SourceConfig
@@ -66,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m train.zeroshot", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="of a dual encoder")
     add_photos(parser)
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    options = parser.parse_args(arguments)
+    options = report_file.parse(parser, arguments)
     model, config = load_checkpoint(options.checkpoint)
     if not isinstance(model, DualEncoder):
         parser.error(f"{options.checkpoint} is a {config.model.family}; only a dual encoder reads captions")
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = measure(model, photos, Captioner(photos, config.captions), config.data.size)
     print("\n".join(f"{name:<22}{value:.4g}" for name, value in report.items() if name != "by_breed"))
     if options.json:
-        saving.write_json(options.json, report)
+        report_file.write(options.json, report)
 
 
 if __name__ == "__main__":

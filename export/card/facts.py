@@ -12,6 +12,7 @@ import onnx
 from export.card.click_figures import click_figures, is_simulation
 from export.errors import CardError, PublishError
 from petseg.errors import ModelError
+from petseg.measure import report_file
 from petseg.models import bundle, catalog
 from petseg.models.index import Embedded, File, Index, describe_file
 from petseg.models.manifest import METADATA_KEY, Manifest
@@ -186,7 +187,7 @@ def index(root: Path) -> dict[str, Embedded]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = report_file.read(path)
     except FileNotFoundError as error:
         raise CardError(f"{path} is missing; measure first, model_cards/README.md says how") from error
     except (OSError, ValueError) as error:

@@ -1,6 +1,5 @@
 """What an exported model says about itself: the JSON document of the ONNX contract."""
 
-import json
 import math
 import tomllib
 from pathlib import Path, PurePath
@@ -9,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from export.card.click_figures import click_figures, is_simulation
+from petseg.measure import report_file
 from petseg.models.manifest import FORMAT, Manifest
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.geometry import FILL
@@ -91,7 +91,7 @@ def read_metrics(path: Path, checkpoint: Path) -> dict[str, Any]:
     Raises:
         ValueError: not such a file, or it is about other checkpoints.
     """
-    reports = json.loads(path.read_text(encoding="utf-8"))
+    reports = report_file.read(path)
     if not isinstance(reports, dict) or not all(isinstance(report, dict) for report in reports.values()):
         raise ValueError(f"{path} holds no reports; write it with: python -m train.evaluate ... --json")
     by_folder = {Path(folder).resolve(): report for folder, report in reports.items()}

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg.cli import outputs
 from petseg.cli.options import BatchSize, Device, Force, Model, Precision, PrecisionOption, Threads
 from petseg.errors import ImageError
 from petseg.measure.tables import aligned
@@ -42,9 +41,10 @@ def bench(
     machines, or of different runs, say little: --compare gives ratios.
     """
     from petseg.measure import bench as benchmark
+    from petseg.measure import report_file
     from petseg.segmenter import Segmenter
 
-    outputs.check_writable(json_file, force=force)
+    report_file.check_writable(json_file, force=force)
     models: dict[str, Any] = {"model": (model, precision.value)}
     if compare is not None:
         models["peer"] = (model, compare) if compare in _PRECISIONS else (compare, "auto")
@@ -68,7 +68,7 @@ def bench(
         report["ratios"] = benchmark.ratios(figures, "model", "peer")
     typer.echo(table(report))
     if json_file is not None:
-        outputs.write_report(json_file, report)
+        report_file.write(json_file, report)
 
 
 def _read(path: Path) -> bytes:

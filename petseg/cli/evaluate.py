@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petseg.cli import outputs
 from petseg.cli.options import Device, Force, Model, Precision, PrecisionOption, Threads
 from petseg.cli.segment import open_segmenter
 
@@ -52,10 +51,11 @@ def evaluate_folder(
     JSON, Label Studio JSON or XML of "CVAT for images", of photos in images/ beside it. False alarms are
     counted on photos whose masks show no pet, and on those of --no-pets, which need no masks.
     """
+    from petseg.measure import report_file
     from petseg.measure.datasets import read_pairs
     from petseg.measure.evaluation import count_false_alarms, evaluate, format_report
 
-    outputs.check_writable(json_file, force=force)
+    report_file.check_writable(json_file, force=force)
     pairs = read_pairs(folder, split, masks, _parse_classes(classes))
     without_pets = _photos(no_pets or [])
     segmenter = open_segmenter(model, device, threads, precision)
@@ -79,7 +79,7 @@ def evaluate_folder(
             "split": split,
         }
         per_photo = {score.name: score.miou for score in scores}
-        outputs.write_report(json_file, asked | report | {"miou_per_photo": per_photo})
+        report_file.write(json_file, asked | report | {"miou_per_photo": per_photo})
 
 
 def _parse_classes(text: str | None) -> dict[str, str] | None:

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
-
-from petseg.errors import OutputError
 
 if TYPE_CHECKING:
     from petseg.segmentation import Segmentation
@@ -20,26 +18,6 @@ def print_json(document: object) -> None:
     from petseg.pixels import saving
 
     typer.echo(saving.to_json(document))
-
-
-def write_report(path: Path, document: dict[str, Any]) -> None:
-    """Write it to a file, with petseg's mark; raises `OutputError` where that does not work."""
-    from petseg.pixels import saving
-    from petseg.version import version
-
-    saving.write_json(path, {saving.MARK: version()} | document)
-
-
-def check_writable(path: Path | None, *, force: bool) -> None:
-    """Raise `OutputError` now rather than after the work; also where a file is that petseg did not write."""
-    if path is not None and not path.parent.is_dir():
-        raise OutputError(f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first")
-    if path is not None and path.exists() and not path.is_file():
-        raise OutputError(f"{str(path)!r} is there and no regular file; choose another name")
-    if path is not None and not force:
-        from petseg.pixels import saving
-
-        saving.check_free(path)
 
 
 def complain(error: Exception) -> None:

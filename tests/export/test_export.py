@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from export import half
 from export.errors import ExportError
 from export.export import EMBEDDED_LIMIT, Exported, embed, main, to_onnx
 from export.graph.describe import petseg_version, read_metrics, training_data
@@ -276,6 +277,23 @@ def test_command_line_refuses_what_is_no_checkpoint(
 ) -> None:
     assert main([str(tmp_path), "-o", str(tmp_path / "x.onnx")]) == 1
     assert "config.json" in capsys.readouterr().err
+
+
+def test_only_models_of_petsegs_are_replaced(exported: Path, tmp_path: Path) -> None:
+    model = Exported(document_of(exported), {"model": exported.read_bytes()})
+    theirs = onnx.ModelProto(producer_name="somebody").SerializeToString()
+    for index, data in enumerate((theirs, b"a diary", exported.read_bytes()[:100])):
+        path = tmp_path / f"{index}.onnx"
+        path.write_bytes(data)
+        with pytest.raises(ExportError, match="is there and no model of petseg's"):
+            model.write(path)
+        assert path.read_bytes() == data
+        model.write(path, force=True)
+        model.write(path)
+    assert half.main([str(exported), "-o", str(path)]) == 0
+    path.write_bytes(b"a diary")
+    assert half.main([str(exported), "-o", str(path)]) == 1
+    assert path.read_bytes() == b"a diary"
 
 
 def test_command_line_wants_a_target(checkpoint: Path) -> None:

@@ -1,6 +1,5 @@
 """A checkpoint in int8."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from export import quantize
 from export.errors import ExportError, QuantisationError
 from export.export import Exported, embed
 from export.quantize import Comparison, main, quantise, split_photos
+from petseg.measure import report_file
 from petseg.models import catalog
 from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
@@ -64,7 +64,7 @@ def test_there_and_embedded(
     report = tmp_path / "int8.json"
     assert main([*arguments, "--embed", "--json", str(report), "-o", str(tmp_path / "copy.onnx")]) == 0
     assert asked == [Path(arguments[0]), {"name": None, "half": False}]
-    measured = json.loads(report.read_text())
+    measured = report_file.read(report)
     photo = np.random.default_rng(1).integers(0, 256, (50, 64, 3), np.uint8)
     float32, int8 = (Segmenter("tiny", device="cpu", threads=1, precision=p) for p in ("float32", "int8"))
     assert int8.manifest == replace(float32.manifest, precision="int8", metrics=measured["int8"])

@@ -24,6 +24,7 @@ from export.errors import (
 )
 from export.graph.samples import read_photos
 from export.verify import Report, main, verify
+from petseg.measure import report_file
 from tests.support.tiny_checkpoints import PLAIN, make_checkpoint
 
 Tamper = Callable[[onnx.ModelProto], None]
@@ -245,7 +246,7 @@ def test_command_line(
     arguments = [str(checkpoint), str(exported), "--data", str(oxford)]
     assert main([*arguments, "--json", str(path)]) == 0
     assert "agreement" in capsys.readouterr().out
-    assert set(json.loads(path.read_text())) == set(Report.__dataclass_fields__)
+    assert set(report_file.read(path)) == set(Report.__dataclass_fields__)
     assert main([*arguments, "--tolerance", "1e-9"]) == 1
     assert "LogitsError" in capsys.readouterr().err
 

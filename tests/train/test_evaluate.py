@@ -8,6 +8,7 @@ from PIL import Image
 
 from export.card import text
 from export.graph.describe import read_metrics
+from petseg.measure import report_file
 from petseg.measure.metrics import Evaluation
 from petseg.pixels.classes import CLASSES
 from tests.support.drawing import ByColour, draw_labels, write_oxford, write_plain
@@ -48,7 +49,7 @@ def test_one_model_is_printed_and_written_for_its_card(
     arguments = [str(by_colour), "--data", str(data), "--size", "64"]
     main([*arguments, "--worst", "2", "--json", str(path)])
     printed = capsys.readouterr().out
-    ((name, report),) = json.loads(path.read_text()).items()
+    ((name, report),) = report_file.read(path).items()
     assert name == str(by_colour)
     assert name in printed
     assert "pet IoU, border ignored" in printed
@@ -77,7 +78,8 @@ def test_cats_alone_give_valid_json(by_colour: Path, tmp_path: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} in {path}")
 
-    (report,) = json.loads(path.read_text(), parse_constant=refuse).values()
+    json.loads(path.read_text(), parse_constant=refuse)
+    (report,) = report_file.read(path).values()
     assert report["iou"]["cat"] > 0.9
     assert report["false_alarms"] is None
     assert read_metrics(path, by_colour)["iou"].keys() == {"background", "cat"}
@@ -86,7 +88,7 @@ def test_cats_alone_give_valid_json(by_colour: Path, tmp_path: Path) -> None:
 def test_on_what_the_training_held_out(by_colour: Path, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     main([str(by_colour), "--held-out", "--json", str(path)])
-    ((_, report),) = json.loads(path.read_text()).items()
+    ((_, report),) = report_file.read(path).items()
     assert report["photos"] == 8  # a third of 24
     assert report["measured_on"].startswith("photos of pets that its training held out")
     assert "In float32, on photos of pets that its training held out" in text.metrics(report, CLASSES)
@@ -99,9 +101,9 @@ def test_false_alarms_stand_beside_the_quality(by_colour: Path, data: Path, tmp_
     folder, path = write_plain(tmp_path / "empty", empty), tmp_path / "report.json"
     arguments = [str(by_colour), "--data", str(data), "--size", "64", "--json", str(path)]
     main(arguments)
-    before = json.loads(path.read_text())[str(by_colour)]
+    before = report_file.read(path)[str(by_colour)]
     main([*arguments, "--no-pets", str(folder)])
-    report = json.loads(path.read_text())[str(by_colour)]
+    report = report_file.read(path)[str(by_colour)]
     assert report["photos_without_pets"] == 3
     assert report["false_alarms"] == 0
     assert (report["miou"], report["photos"]) == (before["miou"], 4)
@@ -114,7 +116,7 @@ def test_several_models_and_their_pictures(
     models = [str(by_colour), str(model_path)]
     main([*models, "--data", str(data), "--figures", str(folder), "--worst", "1", "--json", str(path)])
     printed = capsys.readouterr().out
-    reports = json.loads(path.read_text())
+    reports = report_file.read(path)
     assert list(reports) == models
     for name, report in reports.items():
         assert any(line.startswith(f"{name}  ") for line in printed.splitlines())
@@ -126,6 +128,10 @@ def test_several_models_and_their_pictures(
     for file in folder.iterdir():
         with Image.open(file) as image:
             assert image.format == "PNG"
+    (folder / "roc.png").write_bytes(b"a drawing of somebody's")
+    with pytest.raises(SystemExit, match="1"):
+        main([*models, "--data", str(data), "--figures", str(folder)])
+    assert "roc.png' is there and no result of petseg's" in capsys.readouterr().err
 
 
 def test_a_checkpoint_runs_at_the_size_it_was_trained_at(
@@ -135,7 +141,7 @@ def test_a_checkpoint_runs_at_the_size_it_was_trained_at(
     save_checkpoint(tmp_path / "one", build(config.model), config, half=True)
     arguments = [str(tmp_path / "one"), "--data", str(photos / "pets"), "--split", ""]
     main([*arguments, "--json", str(tmp_path / "r.json")])
-    (report,) = json.loads((tmp_path / "r.json").read_text()).values()
+    (report,) = report_file.read(tmp_path / "r.json").values()
     assert report["comparison"]["size"] == 32
     assert np.sum(report["confusion_matrix"]) == 24 * 32 * 32
 
@@ -149,7 +155,7 @@ def test_a_checkpoint_runs_at_the_size_it_was_trained_at(
         (["MODEL", "MODEL"], 1, "given more than once"),
         (["MODEL", "--data", "nowhere"], 1, "nowhere holds no photos with masks"),
         (["unheard-of"], 1, "there is no model 'unheard-of'"),
-        (["MODEL", "--json", "FOLDER"], 1, "no regular file"),
+        (["MODEL", "--json", "FOLDER"], 2, "no regular file"),
     ],
 )
 def test_what_is_wrong_ends_in_one_line(

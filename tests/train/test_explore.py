@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,6 +6,7 @@ import pytest
 from PIL import Image
 
 from petseg.errors import ImageError
+from petseg.measure import report_file
 from petseg.measure.datasets import Pair, read_pairs
 from tests.support.drawing import Labels, write_oxford, write_plain
 from train.explore import centre, main, measure, measure_all, summarise
@@ -34,7 +34,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def run(folder: Path, output: Path, *arguments: str) -> dict[str, object]:
     main([str(folder), "--output", str(output), *arguments])
-    return json.loads((output / "explore.json").read_text())
+    return report_file.read(output / "explore.json")
 
 
 def test_every_number_against_a_count_by_hand(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from PIL import Image
 
 from petseg import Segmenter
 from petseg.errors import ImageError
+from petseg.measure import report_file
 from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.perturbations import PERTURBATIONS, perturb
@@ -120,7 +120,7 @@ def test_main_measures_models_of_every_kind(
     arguments = [*models, "--data", str(data), "--split", "", "--levels", "1", "10"]
     outputs = ["--json", str(out / "r.json"), "--figure", str(out / "curves.png"), "--worst", str(out)]
     main([*arguments, *outputs])
-    curves = json.loads((out / "r.json").read_text())
+    curves = report_file.read(out / "r.json")
     assert list(curves) == models
     assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * len(PERTURBATIONS)
     pictures = sorted(out.glob("*.png"))

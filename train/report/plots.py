@@ -27,7 +27,9 @@ def plot_history(history: list[dict[str, float]], path: Path, score: str = "val_
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
-    """Write a picture, whole or not at all; its suffix says in which format."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=dpi)
+    """Write a picture, whole or not at all, a PNG with petseg's mark; its suffix says in which format."""
+    buffer, form = io.BytesIO(), path.suffix.removeprefix(".").lower()
+    figure.savefig(
+        buffer, format=form, dpi=dpi, metadata={"Software": saving.MARK} if form == "png" else None
+    )
     saving.write(path, buffer.getvalue())

@@ -1,6 +1,5 @@
 """The CLIP family on a tiny random CLIP with a tokenizer, saved and opened as a user's."""
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from export.export import export
 from export.verify import verify
+from petseg.measure import report_file
 from tests.support.tiny_clip import SIZES
 from train import oracle
 from train.checkpoint import load_checkpoint, save_checkpoint
@@ -261,7 +261,7 @@ def test_oracle_figures_say_so(options: MakeOptions, make_config: MakeConfig, ox
     assert not {"val_miou", "val_accuracy"} & set(row)
     path = config.folder / "oracle.json"
     oracle.main([str(config.folder / "best"), "--data", str(oxford_photos), "--json", str(path)])
-    (report,) = json.loads(path.read_text()).values()
+    (report,) = report_file.read(path).values()
     assert 0 <= report["oracle_miou"] <= 1
     assert all(name.startswith("oracle_") for name in report)
     with pytest.raises(ValueError, match="oracle_text"):

@@ -1,6 +1,5 @@
 """Simulated clicks: where they fall, what is counted, and on which animals."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from petseg.measure import report_file
 from petseg.measure.datasets import read_pairs
 from tests.support.drawing import draw_labels, paint, write_oxford
 from tests.support.tiny_models import save_parts
@@ -258,7 +258,7 @@ def run(
         words = [str(model), "--clicks", "--data", str(scenes / "test"), "--json", str(tmp_path / "r.json")]
         monkeypatch.setattr("sys.argv", ["evaluate", *words, *arguments])
         evaluate.main()
-        (report,) = json.loads((tmp_path / "r.json").read_text()).values()
+        (report,) = report_file.read(tmp_path / "r.json").values()
         return report
 
     return evaluate_main
