@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,13 +87,7 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
         folder = is_folder(path)
         unread: Counter[str] = Counter()
         found = list(_walk(path, out, faults, unread)) if folder else [path]
-        if unread:
-            counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
-            warnings.warn(
-                f"folder {str(path)!r} holds pictures that petseg does not read: {counts}; save them as JPEG",
-                ImageWarning,
-                stacklevel=2,
-            )
+        count_unread(str(path), unread)
         for file in found:
             below = file.relative_to(path).parent if folder else Path()
             photos.setdefault(os.path.abspath(file), Photo(file, below / name_of(file)))  # noqa: PTH100 (resolve would follow links)
@@ -101,6 +95,28 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
             looked_for = " ".join(sorted(IMAGE_SUFFIXES))
             faults.append(ImageError(f"folder {str(path)!r} holds no photos (looked for {looked_for})"))
     return list(photos.values()), faults
+
+
+def count_unread(folder: str, suffixes: Mapping[str, int]) -> None:
+    """Warn, with an `ImageWarning`, of pictures that are left out.
+
+    Args:
+        folder: where they are, or its address.
+        suffixes: one of `UNREAD` -> how many end so.
+    """
+    if suffixes:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
+        warnings.warn(
+            f"folder {folder!r} holds pictures that petseg does not read: {counts}; save them as JPEG",
+            ImageWarning,
+            stacklevel=3,
+        )
+
+
+def unread_suffix(name: str) -> str | None:
+    """The suffix, in lower case, of a picture that petseg never reads (`UNREAD`); None of any other file."""
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in UNREAD and not name.startswith(".") else None
 
 
 def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Counter[str]) -> Iterator[Path]:
@@ -119,7 +135,7 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Count
             if is_photo(name):
                 if not (name.lower().endswith(_PERHAPS) and saving.is_ours(here / name)):
                     yield here / name
-            elif (suffix := Path(name).suffix.lower()) in UNREAD and not name.startswith("."):
+            elif suffix := unread_suffix(name):
                 unread[suffix] += 1
 
 

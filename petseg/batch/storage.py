@@ -2,6 +2,7 @@
 
 import io
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from petseg.errors import ImageError, OutputError, PetsegError
-from petseg.folders import ENDINGS, Photo, find_photos, is_folder, is_photo
+from petseg.folders import ENDINGS, Photo, count_unread, find_photos, is_folder, is_photo, unread_suffix
 from petseg.pixels import saving
 from petseg.pixels.image import ImageInput
 from petseg.pixels.saving import Kind
@@ -44,7 +45,7 @@ class Folder:
         return f"{self.root}/{name}"
 
     def photos(self, out: "Folder") -> tuple[list[str], list[PetsegError]]:
-        """The images below this folder, by the rules of `petseg.folders.find_photos`.
+        """The images below this folder, the others counted aloud; see `petseg.folders.find_photos`.
 
         Args:
             out: the folder for the results, which is left out where it lies in this one.
@@ -62,7 +63,8 @@ class Folder:
             for path in paths
             if skipped is None or not path.startswith(skipped)
         ]
-        shown = (name for name in names if not any(part.startswith(".") for part in name.split("/")))
+        shown = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+        count_unread(self.address, Counter(filter(None, map(unread_suffix, shown))))
         found = sorted(name for name in shown if is_photo(name.rpartition("/")[2]))
         if not found:
             return [], [ImageError(f"{self.address!r} holds no photos")]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from petseg.cli import batch, bench, doctor, evaluate, models, page, segment
+from petseg.cli import batch, bench, doctor, evaluate, models, outputs, page, segment
 from petseg.cli.outputs import complain
 from petseg.errors import PetsegError
 
@@ -56,21 +56,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may be more than the terminal can show
             stream.reconfigure(errors="backslashreplace")
-    warnings.showwarning = _show_warning
+    warnings.showwarning = outputs.warn
     try:
         app(prog_name="petseg")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    line = f"petseg: warning: {message}"
-    if "tqdm" not in sys.modules:
-        typer.echo(line, err=True)
-        return
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)  # beside a progress bar, if there is one
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,7 +1,6 @@
 """`petseg batch`."""
 
 import sys
-import warnings
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from petseg.cli.options import (
     Workers,
     parse_kinds,
 )
+from petseg.cli.outputs import warned
 
 _SHOWN = 10
 """So many failures are printed; all of them are in the index."""
@@ -75,7 +75,7 @@ def batch(
 
     from petseg.batch import run as batches
 
-    with warnings.catch_warnings(record=True) as caught:
+    with warned():
         job = batches.prepare(
             source,
             output,
@@ -90,8 +90,6 @@ def batch(
             batch_size=batch_size,
             force=force,
         )
-    for warning in caught:
-        typer.echo(f"petseg: warning: {warning.message}", err=True)
     failures = 0
     with tqdm(desc="batch", unit="photo", disable=quiet or not sys.stderr.isatty()) as bar:
 

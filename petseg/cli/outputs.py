@@ -1,6 +1,9 @@
 """What commands print: figures as JSON, for programs, and errors on one line."""
 
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +28,35 @@ def complain(error: Exception) -> None:
     typer.echo(f"petseg: error: {error}", err=True)
 
 
+def warn(message: Warning | str, *_: object, **__: object) -> None:
+    """Say it on one line; takes what `warnings.showwarning` gets besides."""
+    line = f"petseg: warning: {message}"
+    if "tqdm" not in sys.modules:
+        typer.echo(line, err=True)
+        return
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)  # beside a progress bar, if there is one
+
+
+@contextmanager
+def warned(*always: type[Warning]) -> Iterator[None]:
+    """Say what is warned of meanwhile, of the kinds given every time."""
+    with warnings.catch_warnings(record=True) as caught:
+        for kind in always:
+            warnings.simplefilter("always", kind)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                warn(warning.message)
+
+
 def tell_missed(result: "Segmentation") -> None:
     """Warn of clicks that were on nothing."""
     for x, y in result.missed.tolist():
         where = f"{result.source}: " if result.source else ""
-        typer.echo(f"petseg: warning: {where}({x:g}, {y:g}) is on no pet; it changed nothing", err=True)
+        warn(f"{where}({x:g}, {y:g}) is on no pet; it changed nothing")
 
 
 def told(label: str, score: float, targets: Sequence[Path], sets: Sequence[Path] = ()) -> str:

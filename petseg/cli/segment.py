@@ -1,7 +1,6 @@
 """`petseg segment`."""
 
 import sys
-import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -34,7 +33,7 @@ from petseg.cli.options import (
     parse_wanted,
     prompt_kinds,
 )
-from petseg.cli.outputs import complain, tell_missed, told
+from petseg.cli.outputs import complain, tell_missed, told, warned
 from petseg.errors import ImageError, OutputError, PetsegError, PromptError
 
 if TYPE_CHECKING:
@@ -155,12 +154,8 @@ def open_segmenter(
     from petseg.engine.session import DeviceWarning
     from petseg.segmenter import Segmenter
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DeviceWarning)
-        segmenter = Segmenter(model, device=device, threads=threads, resize=resize, precision=precision.value)
-    for warning in caught:
-        typer.echo(f"petseg: warning: {warning.message}", err=True)
-    return segmenter
+    with warned(DeviceWarning):
+        return Segmenter(model, device=device, threads=threads, resize=resize, precision=precision.value)
 
 
 def _answers(

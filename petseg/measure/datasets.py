@@ -101,7 +101,8 @@ def read_labels(path: Path, labels: LabelMap | None = None) -> NDArray[np.uint8]
     """A single-channel 8-bit label file, (H, W) uint8; or any that a mapping makes one of.
 
     Raises:
-        ImageError: unreadable, not a single-channel image, or with values that the mapping does not name.
+        ImageError: unreadable, not a single-channel image, one of a single bit without a mapping, or with
+            values that the mapping does not name.
     """
     try:
         with path.open("rb") as opened:
@@ -115,7 +116,13 @@ def read_labels(path: Path, labels: LabelMap | None = None) -> NDArray[np.uint8]
                     f"mask {path} has mode {file.mode}; expected a single-channel 8-bit PNG of class "
                     f"numbers; {WAY_OUT}"
                 )
-            return np.array(file, np.uint8)
+            values = np.array(file, np.uint8)
+            if file.mode == "1" and values.any():
+                raise ImageError(
+                    f"mask {path} has one bit for a pixel, 0 and 255: it says where something is, not "
+                    f"whether cat or dog; {WAY_OUT}"
+                )
+            return values
     except ImageError:
         raise
     except Exception as error:  # Pillow raises nearly anything on damaged input
@@ -138,7 +145,7 @@ def read_pairs(
     Args:
         folder: holds `images/` and either `annotations/trimaps/` or `masks/`.
         split: a list in `annotations/` such as "trainval" or "test"; None takes every mask there is.
-            The Oxford layout may be a subset: listed names without files are left out.
+            The Oxford layout may be a subset: listed names without files are left out, counted aloud.
         masks: the mask folder in the plain layout: a name inside `folder`, or an absolute path; or in its
             place, in any layout, an annotation file (.json, .xml), see `petseg.measure.annotations`.
         classes: what the masks of the plain layout hold, see `LabelMap.parse`, or the labels of an annotation
@@ -174,6 +181,8 @@ def read_pairs(
         raise ImageError(
             f"{folder} has no photo with a mask of the same name" + (f" in {split}" if split else "")
         )
+    if split is not None:
+        _count_absent(folder, split, names, found)
     if mask_folder != trimaps:
         if split is None:
             _count_single(images, mask_folder, found, files)
@@ -223,6 +232,19 @@ def _count_single(images: Path, masks: Path, found: Sequence[Pair], files: Mappi
     ]
     if said:
         warnings.warn(f"{' and '.join(said)}: they are left out", ImageWarning, stacklevel=3)
+
+
+def _count_absent(folder: Path, split: str, names: Sequence[str], found: Sequence[Pair]) -> None:
+    """Warn of names in a list that have no photo or no mask, which are left out."""
+    taken = {pair.name for pair in found}
+    absent = [name for name in names if name not in taken]
+    if absent:
+        warnings.warn(
+            f"{len(absent)} of the {len(names)} names in the list {split!r} of {folder} have no photo or "
+            f"no mask ({absent[0]}, say): they are left out",
+            ImageWarning,
+            stacklevel=3,
+        )
 
 
 def _read_annotated(

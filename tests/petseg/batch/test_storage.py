@@ -17,6 +17,7 @@ from PIL import Image
 from petseg import OutputError, Segmenter
 from petseg.batch.index import Index
 from petseg.batch.storage import LocalFolder, open_folder
+from petseg.errors import ImageWarning
 
 
 @pytest.fixture
@@ -53,9 +54,12 @@ def test_photos_and_results_in_a_store(
     for name in [*names, ".git/x.jpg", "out/old.jpg", "b/a.mask.png", "b/note.txt"]:
         store.pipe_file(f"/bucket/photos/{name}", put(folder / name).read_bytes())
     store.pipe_file("/bucket/photos/bad.jpg", b"no photo")
+    for name in ("x.CR2", "b/y.cr2", "z.dng", ".git/w.dng", "out/v.dng"):
+        store.pipe_file(f"/bucket/photos/{name}", b"raw")
     address = f"{protocol}://bucket/photos"
     command = ["batch", address, f"{address}/out/", "--model", model_path, "--device", "cpu"]
-    result = run(*command)
+    with pytest.warns(ImageWarning, match=rf"'{address}' holds .* does not read: 2 .cr2, 1 .dng; save"):
+        result = run(*command)
     assert result.exit_code == 1
     assert "petseg: error: photo bad.jpg: the photo given as 8 bytes is in no image format" in result.stderr
     rows = Index(open_folder(f"{address}/out")).read().to_pylist()
