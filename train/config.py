@@ -5,11 +5,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from petseg.measure.perturbations import PERTURBATIONS
 from train.losses import LossConfig
 from train.models import ModelConfig
+from train.sections import AugmentConfig, Probability, Section, StudyConfig
 
 CONFIGS = Path(__file__).with_name("configs")
 DEFAULT_CONFIG = CONFIGS / "unet.toml"
@@ -24,20 +24,10 @@ def photos_root() -> str:
     return os.environ.get("PETSEG_DATA") or (shared if Path(shared).is_dir() else "data")
 
 
-def _check_kind(kind: str) -> str:
-    if kind not in PERTURBATIONS:
-        raise ValueError(f"there is no perturbation {kind!r}; give one of {', '.join(PERTURBATIONS)}")
-    return kind
-
-
-PerturbationKind = Annotated[str, AfterValidator(_check_kind)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A table of the config: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _not_one(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("folds: one part alone leaves nothing to train on; give 2 or more, or 0")
+    return folds
 
 
 class SourceConfig(Section):
@@ -86,7 +76,14 @@ class DataConfig(Section):
         size: side of the model's square, in pixels.
         labels: "species" (background, cat, dog; borders are ignored) or "trimap" (background, pet, border),
             for comparison with a study only: petseg's models tell species.
-        padding: "grey", as petseg pads, or "mean", the photo's mean colour.
+        border: what the rim between an animal and the background counts as, where `labels` are species: it is
+            "ignored", or it is "background", as published studies train.
+        fit: a photo's way into the square: "letterbox", as petseg's, or "stretch", which gives up its aspect
+            ratio, for comparison with a study only.
+        padding: "grey", as petseg pads, "black", or "mean", the photo's mean colour.
+        folds: hold out one of so many equal parts of every breed instead of the sources' `validation`; 0
+            does not. For `python -m train.search`, which trains on each in turn.
+        fold: which of them, from 0.
         cache_side: photos are kept in memory with their longer side reduced to this; 0 reads them from
             disk each time.
         workers: processes that augment.
@@ -100,34 +97,14 @@ class DataConfig(Section):
     download: bool = True
     size: int = Field(default=256, ge=16)
     labels: Literal["species", "trimap"] = "species"
-    padding: Literal["grey", "mean"] = "grey"
+    border: Literal["ignored", "background"] = "ignored"
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    padding: Literal["grey", "black", "mean"] = "grey"
+    folds: Annotated[int, Field(ge=0), AfterValidator(_not_one)] = 0
+    fold: int = Field(default=0, ge=0)
     cache_side: int = Field(default=360, ge=0)
     workers: int = Field(default=2, ge=0)
     seed: int = 0
-
-
-class AugmentConfig(Section):
-    """Probability of each augmentation; ranges are in `augment.py`.
-
-    Attributes:
-        perturb: one of the perturbations of the robustness study, at a random level.
-        kinds: which of them; one that is named twice comes twice as often.
-        turn: a quarter turn, or upside down.
-        zoom_out: the whole photo made small, on grey, down to a sixth.
-    """
-
-    flip: Probability = 0.5
-    crop: Probability = 0.5
-    affine: Probability = 0.5
-    elastic: Probability = 0.1
-    colour: Probability = 0.5
-    grayscale: Probability = 0.05
-    blur: Probability = 0.1
-    noise: Probability = 0.1
-    perturb: Probability = 0.0
-    kinds: list[PerturbationKind] = Field(default=list(PERTURBATIONS), min_length=1)
-    turn: Probability = 0.0
-    zoom_out: Probability = 0.0
 
 
 class CollageConfig(Section):
@@ -160,26 +137,32 @@ class OptimConfig(Section):
     """The optimiser and its schedule.
 
     Attributes:
-        learning_rate: peak of AdamW's warm-up and cosine schedule.
+        learning_rate: of AdamW, which is Adam where nothing decays: the peak of its schedule.
+        schedule: what comes after `warmup_epochs`: "cosine" down to 0, or "constant".
         encoder_scale: factor on the learning rate of the encoder.
         batch_size: photos of one process and one forward pass.
         accumulate: forward passes for one step.
         ema: decay of the exponential moving average of the weights; 0 turns it off.
-        patience: epochs without validation mIoU rising by `min_delta` before stopping; 0 never stops.
-        max_norm: gradients are clipped to this norm.
+        patience: epochs without the figure of `patience_by` getting better by `min_delta` before stopping; 0
+            never stops.
+        patience_by: "score" (validation mIoU; of reconstruction, the signal-to-noise ratio), or "loss", that
+            of validation. The best epoch goes by the score either way.
+        max_norm: gradients are clipped to this norm; 0 leaves them as they are.
     """
 
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=16, ge=1)
     accumulate: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
     encoder_scale: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup_epochs: float = Field(default=0.5, ge=0)
     ema: float = Field(default=0.998, ge=0, lt=1)
     patience: int = Field(default=0, ge=0)
+    patience_by: Literal["score", "loss"] = "score"
     min_delta: float = Field(default=0.0, ge=0)
-    max_norm: float = Field(default=5.0, gt=0)
+    max_norm: float = Field(default=5.0, ge=0)
     mixed_precision: Literal["no", "fp16", "bf16"] = "bf16"
 
 
@@ -194,6 +177,10 @@ class PromptingConfig(Section):
         closeup: probability that a photo of several animals is cut to the surroundings of one; a photo of one
             is half as often.
         background: share of prompts that point at the background.
+        first: how people start: "mixed" (a click anywhere, a click deep inside, several, a box), as petseg's
+            training; or as a study has it: a click "anywhere" on the animal, or at its "barycentre", where
+            animals around theirs are no training photos.
+        box: with "anywhere", the probability of a box instead.
         prompts_per_photo: prompts that share a photo's features in a step.
         rounds: predictions for each prompt; later rounds add clicks where the one before was wrong.
         semantic: weight of the loss of the photo's own logits, which should call all its animals pets: what
@@ -206,6 +193,8 @@ class PromptingConfig(Section):
     composite: Probability = 0.4
     closeup: Probability = 0.5
     background: Probability = 0.15
+    first: Literal["mixed", "anywhere", "barycentre"] = "mixed"
+    box: Probability = 0.0
     prompts_per_photo: int = Field(default=3, ge=1)
     rounds: int = Field(default=2, ge=1)
     semantic: float = Field(default=0.0, ge=0)
@@ -256,18 +245,19 @@ class ReconstructionConfig(Section):
         photos: folders, from `data.root`, of which all photos in `images/` are taken that `data.sources` does
             not know; beside them stand the training photos of those sources.
         optional: those of the folders that are not there are said aloud and left out.
-        epochs, batch_size, learning_rate: in place of those in `optim`, whose other fields hold here too.
+        epochs, batch_size, learning_rate, patience: in place of those in `optim`; its other fields hold too.
         augment: in place of the run's.
         noise: standard deviation of Gaussian noise in what the encoder sees, as a share of 0..255.
         hidden: share of the patches of 16 x 16 pixels that it does not see.
         samples: validation photos in the picture of reconstructions.
     """
 
-    photos: list[str] = []
+    photos: list[str] = Field(default_factory=list)
     optional: bool = False
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
+    patience: int = Field(default=0, ge=0)
     augment: AugmentConfig = AugmentConfig(
         affine=0, elastic=0, colour=0, grayscale=0, blur=0, noise=0, perturb=0
     )
@@ -284,6 +274,7 @@ class Config(Section):
         output: folder of the run; state, best checkpoint and history go there.
         start: checkpoint folder to fine-tune from; None for the model's own start.
         seed: of initialisation, order and augmentation.
+        study: of a study's model: what the study says about it.
     """
 
     name: str
@@ -300,6 +291,7 @@ class Config(Section):
     prompting: PromptingConfig = PromptingConfig()
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     captions: CaptionConfig = CaptionConfig()
+    study: StudyConfig | None = None
 
     @property
     def folder(self) -> Path:

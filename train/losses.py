@@ -22,7 +22,9 @@ class LossConfig(BaseModel):
         label_smoothing: of the cross-entropy.
         class_shares: of `weighted_cross_entropy`: how much of the pixels each class has; empty counts them
             in every batch.
-        gamma: of `focal`: how much sure answers count less; 0 makes it the cross-entropy.
+        gamma: of the focal losses: how much sure answers count less; 0 makes it the cross-entropy.
+        alpha: of `focal`, the weight of each class, empty for none; of `binary_focal`, one number: the weight
+            of an animal's pixels, that of all others being 1 - alpha.
         smooth: pixels added above and below in Dice and Jaccard, so that absent classes give no 0 / 0.
         presence: weight of the image-level head's loss, where a model has one.
     """
@@ -35,6 +37,7 @@ class LossConfig(BaseModel):
         "dice",
         "jaccard",
         "focal",
+        "binary_focal",
         "ce_dice",
         "focal_dice",
         "ce_item_dice",
@@ -45,6 +48,7 @@ class LossConfig(BaseModel):
     label_smoothing: Share = 0.0
     class_shares: list[Annotated[float, Field(gt=0)]] = []
     gamma: float = Field(default=2.0, ge=0)
+    alpha: list[Share] = []
     smooth: float = Field(default=1.0, gt=0)
     presence: float = Field(default=0.2, ge=0)
 
@@ -88,13 +92,45 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, shares: list[float] |
     return total / scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
 
-def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Mean of -(1 - p)^gamma log p, p the softmax probability of the true class (arXiv:1708.02002)."""
+def focal_loss(
+    logits: Tensor, labels: Tensor, gamma: float = 2.0, alpha: list[float] | None = None
+) -> Tensor:
+    """Mean of -alpha (1 - p)^gamma log p, p the softmax probability of the true class (arXiv:1708.02002).
+
+    Args:
+        logits, labels: see the module.
+        gamma: see `LossConfig`.
+        alpha: one number for each class; None or empty is 1 for all.
+
+    Raises:
+        ValueError: not one number for each class.
+    """
     surprise = F.cross_entropy(logits, labels, ignore_index=BORDER, reduction="none")
+    value = _focused(surprise, gamma)
+    if alpha:
+        if len(alpha) != logits.shape[1]:
+            raise ValueError(f"alpha needs one number for each of {logits.shape[1]} classes, got {alpha}")
+        weights = torch.tensor(alpha, device=logits.device)
+        value = value * weights[labels.where(labels != BORDER, 0)]
+    return mean_where_labelled(value, labels)
+
+
+def binary_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
+    """The focal loss of each pet's own yes or no, through a sigmoid; mean over labelled pixels and pets."""
+    values = []
+    for number, logit in enumerate(logits.unbind(1)[1:], 1):
+        member = (labels == number).to(logit.dtype)
+        surprise = F.binary_cross_entropy_with_logits(logit, member, reduction="none")
+        values.append(_focused(surprise, gamma) * (alpha * member + (1 - alpha) * (1 - member)))
+    return mean_where_labelled(torch.stack(values).mean(0) * (labels != BORDER), labels)
+
+
+def _focused(surprise: Tensor, gamma: float) -> Tensor:
+    """-(1 - p)^gamma log p of surprises -log p."""
     # -expm1 keeps 1 - p exact where p is almost 1; without the floor, the gradient of 0^gamma with
     # gamma below 1 would be infinite.
     doubt = -torch.expm1(-surprise.clamp(min=torch.finfo(surprise.dtype).tiny))
-    return mean_where_labelled(doubt**gamma * surprise, labels)
+    return doubt**gamma * surprise
 
 
 def class_overlaps(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,12 +215,15 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
     ),
     "dice": lambda logits, labels, c: dice_loss(logits, labels, c.smooth),
     "jaccard": lambda logits, labels, c: jaccard_loss(logits, labels, c.smooth),
-    "focal": lambda logits, labels, c: focal_loss(logits, labels, c.gamma),
+    "focal": lambda logits, labels, c: focal_loss(logits, labels, c.gamma, c.alpha),
+    "binary_focal": lambda logits, labels, c: binary_focal_loss(
+        logits, labels, c.gamma, c.alpha[0] if c.alpha else 0.25
+    ),
     "ce_dice": lambda logits, labels, c: _mixed(
         cross_entropy(logits, labels, c.label_smoothing), dice_loss(logits, labels, c.smooth), c
     ),
     "focal_dice": lambda logits, labels, c: _mixed(
-        focal_loss(logits, labels, c.gamma), dice_loss(logits, labels, c.smooth), c
+        focal_loss(logits, labels, c.gamma, c.alpha), dice_loss(logits, labels, c.smooth), c
     ),
     "ce_item_dice": lambda logits, labels, c: _mixed(
         cross_entropy(logits, labels, c.label_smoothing), item_dice_loss(logits, labels, c.smooth), c

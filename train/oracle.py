@@ -18,25 +18,26 @@ from petseg.measure.datasets import Pair, read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
+from train.config import Config
 from train.data.arguments import add_photos, split_of
-from train.report.inference import letterboxed
+from train.report.inference import fits, letterboxed
 
 PREFIX = "oracle_"
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, pairs: Sequence[Pair], size: int) -> dict[str, Any]:
+def measure(model: nn.Module, pairs: Sequence[Pair], config: Config) -> dict[str, Any]:
     """What `petseg.measure.metrics.Evaluation.report` gives, every name with `PREFIX`.
 
     Args:
         model: in eval mode, with `oracle_text`.
         pairs: photos whose names tell the species.
-        size: side of the model's square.
+        config: of its training.
     """
     evaluation = Evaluation()
     for pair in tqdm(pairs, desc="oracle", unit="photo", mininterval=1):
         photo = pair.read_image()
-        box, batch = letterboxed(photo, size)
+        box, batch = letterboxed(photo, config.data.size, **fits(config))
         logits = model(batch, torch.tensor([pair.species]))[0].float().numpy()
         evaluation.add(pair.read_mask(), Segmentation(logits, box, photo, "oracle").mask)
     return {PREFIX + name: value for name, value in evaluation.report().items()}
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model, config = load_checkpoint(options.checkpoint)
     if "true species" not in config.model.needs:
         parser.error(f"{options.checkpoint} was trained without oracle_text: use python -m train.evaluate")
-    report = measure(model, read_pairs(options.data, split_of(options)), config.data.size)
+    report = measure(model, read_pairs(options.data, split_of(options)), config)
     figures = {name: value for name, value in report.items() if isinstance(value, int | float)}
     print("\n".join(f"{name:<34}{value:.4g}" for name, value in figures.items()))
     if options.json:

@@ -11,7 +11,8 @@ import numpy as np
 import optuna
 from pydantic import Discriminator, Field, field_validator, model_validator
 
-from train.config import Config, Section, load_config, read_toml
+from train.config import Config, load_config, read_toml
+from train.sections import Section
 
 Value = bool | int | float | str
 Point = dict[str, Value]

@@ -6,8 +6,9 @@ import torch
 from pydantic import ValidationError
 
 from train.checkpoint import without_start
-from train.config import AugmentConfig, Config, load_config
+from train.config import Config, load_config
 from train.models import build
+from train.sections import AugmentConfig
 
 CONFIGS = sorted((Path(__file__).parents[2] / "train/configs").glob("*.toml"))
 

@@ -1,7 +1,4 @@
-"""Random changes of a photo and its mask together, with torchvision.transforms.v2.
-
-Sizes and strengths stand here; the probabilities come from the config.
-"""
+"""Random changes of a photo and its mask together, with torchvision.transforms.v2."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +13,9 @@ from torchvision.transforms.v2 import functional as F
 from petseg.measure.perturbations import LEVELS, perturb
 from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import FILL, Letterbox
-from train.config import AugmentConfig
+from train.sections import AugmentConfig
 
+PADDING = {"grey": FILL, "black": 0}
 _FILL = {tv_tensors.Image: FILL, tv_tensors.Mask: BORDER}
 
 
@@ -26,7 +24,7 @@ class LetterboxTransform(nn.Module):
 
     Args:
         size: side of the square.
-        padding: "grey", or "mean" for the photo's mean colour.
+        padding: "grey", "black", or "mean" for the photo's mean colour.
     """
 
     def __init__(self, size: int, padding: str = "grey") -> None:
@@ -46,10 +44,30 @@ class LetterboxTransform(nn.Module):
         )
         inner = [box.inner_height, box.inner_width]
         padding = [box.left, box.top, right, bottom]
-        fill = image.float().mean((1, 2)).round().tolist() if self.padding == "mean" else FILL
+        mean = self.padding == "mean"
+        fill = image.float().mean((1, 2)).round().tolist() if mean else PADDING[self.padding]
         image = F.pad(F.resize(image, inner, antialias=True), padding, fill=fill)
         mask = F.pad(F.resize(mask, inner), padding, fill=BORDER)
         return image, mask
+
+
+class StretchTransform(nn.Module):
+    """An Image and a Mask at size x size, whatever their aspect ratio was."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = [size, size]
+
+    def forward(
+        self, image: tv_tensors.Image, mask: tv_tensors.Mask
+    ) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        """(3, H, W) uint8, (H, W) uint8 -> (3, S, S), (S, S)."""
+        return F.resize(image, self.size, antialias=True), F.resize(mask, self.size)
+
+
+def fitting(size: int, padding: str = "grey", fit: str = "letterbox") -> nn.Module:
+    """What brings a photo into the square: see `train.config.DataConfig`."""
+    return StretchTransform(size) if fit == "stretch" else LetterboxTransform(size, padding)
 
 
 class RandomPerturbation(v2.Transform):
@@ -92,44 +110,56 @@ class RandomTurn(v2.Transform):
         return turned
 
 
-def build_augmentation(config: AugmentConfig, size: int, padding: str = "grey") -> v2.Transform:
+def build_augmentation(
+    config: AugmentConfig, size: int, padding: str = "grey", fit: str = "letterbox"
+) -> v2.Transform:
     """Image (3, H, W) uint8 and Mask (H, W) uint8 of any size -> the same at (S, S)."""
 
     def sometimes(probability: float, *transforms: nn.Module) -> list[nn.Module]:
         return [v2.RandomApply(list(transforms), p=probability)] if probability else []
 
-    crop = v2.RandomResizedCrop(size, scale=(0.2, 1.0), ratio=(2 / 3, 3 / 2), antialias=True)
-    return v2.Compose(
+    def affine(probability: float, **parts: Any) -> list[nn.Module]:
+        options = {"degrees": 0, "interpolation": v2.InterpolationMode.BILINEAR, "fill": _FILL}
+        return sometimes(probability, v2.RandomAffine(**options | parts))
+
+    whole, strong = fitting(size, padding, fit), config.strengths
+    turn, move = strong.degrees, (strong.translate, strong.translate)
+    crop = v2.RandomResizedCrop(size, scale=strong.crop_area, ratio=strong.crop_ratio, antialias=True)
+    changed = v2.Compose(
         [
             # First, because the study damages photos at their own resolution.
             *sometimes(config.perturb, RandomPerturbation(config.kinds)),
             *sometimes(config.turn, RandomTurn()),
             *([v2.RandomZoomOut(_FILL, (1.5, 6.0), p=config.zoom_out)] if config.zoom_out else []),
-            v2.RandomChoice([crop, LetterboxTransform(size, padding)], p=[config.crop, 1 - config.crop]),
+            v2.RandomChoice([crop, whole], p=[config.crop, 1 - config.crop]),
             v2.RandomHorizontalFlip(config.flip),
-            *sometimes(
-                config.affine,
-                v2.RandomAffine(
-                    degrees=20,
-                    translate=(0.1, 0.1),
-                    scale=(0.6, 1.2),
-                    shear=8,
-                    interpolation=v2.InterpolationMode.BILINEAR,
-                    fill=_FILL,
-                ),
+            *affine(
+                config.affine, degrees=turn, translate=move, scale=strong.scale, shear=strong.shear or None
             ),
-            *sometimes(config.elastic, v2.ElasticTransform(alpha=40.0, sigma=6.0, fill=_FILL)),
-            *sometimes(config.colour, v2.ColorJitter(0.35, 0.35, 0.35, 0.06)),
+            *affine(config.rotate, degrees=turn),
+            *affine(config.shift, translate=move),
+            *affine(config.rescale, scale=strong.scale),
+            *sometimes(
+                config.elastic,
+                v2.ElasticTransform(alpha=strong.elastic_alpha, sigma=strong.elastic_sigma, fill=_FILL),
+            ),
+            *sometimes(config.exposure, v2.ColorJitter(strong.brightness, strong.contrast)),
+            *sometimes(
+                config.colour,
+                v2.ColorJitter(strong.brightness, strong.contrast, strong.saturation, strong.hue),
+            ),
             *([v2.RandomGrayscale(config.grayscale)] if config.grayscale else []),
-            *sometimes(config.blur, v2.GaussianBlur(5, sigma=(0.3, 2.0))),
+            *sometimes(config.blur, v2.GaussianBlur(5, sigma=strong.blur_sigma)),
             *sometimes(
                 config.noise,
                 v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
-                v2.GaussianNoise(sigma=0.06),
+                v2.GaussianNoise(sigma=strong.noise_sigma),
                 v2.ToDtype({tv_tensors.Image: torch.uint8, "others": None}, scale=True),
             ),
         ]
     )
+    share = config.untouched
+    return v2.RandomChoice([whole, changed], p=[share, 1 - share]) if share else changed
 
 
 def to_tensors(image: np.ndarray, mask: np.ndarray) -> tuple[tv_tensors.Image, tv_tensors.Mask]:

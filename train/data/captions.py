@@ -13,10 +13,11 @@ from petseg.errors import ImageError
 from petseg.measure.datasets import IMAGE_SUFFIXES, Pair, read_pairs
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.image import load
-from train.config import AugmentConfig, CaptionConfig, DataConfig, SourceConfig
+from train.config import CaptionConfig, DataConfig, SourceConfig
 from train.data.augment import plain, to_tensors
 from train.data.dataset import PhotoDataset, split_sources
 from train.models.contrastive import words_of
+from train.sections import AugmentConfig
 
 ANY = -1
 """In place of a breed: the caption names the species only, or there is no animal."""

@@ -21,9 +21,10 @@ from petseg.errors import ImageWarning
 from petseg.measure.datasets import Pair, hides_pets, misfit, read_pairs, turned_alike
 from petseg.measure.evaluation import warn_of_masks
 from petseg.pixels.classes import BORDER
-from train.config import OXFORD, AugmentConfig, Config, DataConfig, SourceConfig
-from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+from train.config import OXFORD, Config, DataConfig, SourceConfig
+from train.data.augment import build_augmentation, fitting, plain, to_tensors
 from train.data.sources import there
+from train.sections import AugmentConfig
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -87,6 +88,15 @@ class TrimapSample:
         return np.where(mask == BORDER, np.uint8(2), np.minimum(mask, 1))
 
 
+class RimSample(TrimapSample):
+    """A sample whose border is background, like all else that its mask leaves open."""
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8."""
+        mask = self._sample.read_mask()
+        return np.where(mask == BORDER, np.uint8(0), mask)
+
+
 def read_source(source: SourceConfig, root: Path) -> list[Sample]:
     """All samples of a source, sorted by name.
 
@@ -139,6 +149,25 @@ def split_validation(
     return training, validation
 
 
+def split_fold(samples: Sequence[AnySample], config: DataConfig) -> tuple[list[AnySample], list[AnySample]]:
+    """Hold out the part `config.fold` of `config.folds`, as equal in every breed as can be, by seed.
+
+    Raises:
+        ValueError: there is no such part, or it is empty.
+    """
+    if config.fold >= config.folds:
+        raise ValueError(f"fold {config.fold} is none of the {config.folds} from 0")
+    rest, parts = list(samples), []
+    for left in range(config.folds, 1, -1):
+        rest, part = split_validation(rest, 1 / left, config.seed)
+        parts.append(part)
+    parts.append(rest)
+    if not all(parts):
+        raise ValueError(f"{len(samples)} photos are too few for {config.folds} folds")
+    training = [sample for number, part in enumerate(parts) if number != config.fold for sample in part]
+    return training, parts[config.fold]
+
+
 def split_sources(
     config: DataConfig, read: Callable[[SourceConfig], Sequence[AnySample]]
 ) -> tuple[list[AnySample], list[AnySample]]:
@@ -164,7 +193,11 @@ def split_sources(
                 f"{folder} holds copies of training photos: they cannot be validated on, set validation = 0"
             )
         copied |= dict.fromkeys(originals, folder)
-        kept, held_out = split_validation(read(source), source.validation, config.seed)
+        samples = read(source)
+        if config.folds and source.validation:
+            kept, held_out = split_fold(samples, config)
+        else:
+            kept, held_out = split_validation(samples, source.validation, config.seed)
         if config.share < 1:
             # After the split: what the whole data hold out stays held out.
             kept, held_out = (split_validation(s, config.share, config.seed)[1] for s in (kept, held_out))
@@ -226,9 +259,10 @@ def read_splits(config: DataConfig) -> tuple[list[Sample], list[Sample]]:
         raise ValueError(
             "no training photo has a cat or a dog in its mask (1 or 2): there is nothing to learn"
         )
-    if config.labels == "trimap":
+    if config.labels == "trimap" or config.border == "background":
+        wrap = TrimapSample if config.labels == "trimap" else RimSample
         # One for each photo, so that a photo that comes several times is still kept in memory once.
-        wrapped = {id(sample): TrimapSample(sample) for sample in [*training, *validation]}
+        wrapped = {id(sample): wrap(sample) for sample in [*training, *validation]}
         return [wrapped[id(s)] for s in training], [wrapped[id(s)] for s in validation]
     return training, validation
 
@@ -292,7 +326,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
     Args:
         samples: what to read; a sample that comes several times is kept in memory once.
         size: S.
-        padding: see `LetterboxTransform`.
+        padding, fit: see `train.data.augment.fitting`.
         cache_side: keep photos in memory with their longer side reduced to this; 0 reads from disk.
         augment: probabilities, or None for the letterbox alone.
         seed: see above.
@@ -307,6 +341,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         size: int,
         *,
         padding: str = "grey",
+        fit: str = "letterbox",
         cache_side: int = 0,
         augment: AugmentConfig | None = None,
         seed: int = 0,
@@ -316,7 +351,7 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         self.epoch = 0
         self._cache_side = cache_side
         self.transform = (
-            build_augmentation(augment, size, padding) if augment else LetterboxTransform(size, padding)
+            build_augmentation(augment, size, padding, fit) if augment else fitting(size, padding, fit)
         )
         self.cache: dict[int, Arrays] = {}
         if cache_side:

@@ -180,7 +180,7 @@ class AutoencoderTrainer:
             "batch_size": stage.batch_size,
             "learning_rate": stage.learning_rate,
             "encoder_scale": 1.0,
-            "patience": 0,
+            "patience": stage.patience,
         }
         return config.model_copy(
             update={

@@ -24,7 +24,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
-from transformers import get_cosine_schedule_with_warmup
+from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 from petseg.pixels import saving
 from train.checkpoint import HISTORY, save_checkpoint, without_start
@@ -127,10 +127,11 @@ class Trainer(ABC, Generic[Batch]):
             )
         # Accelerate moves the schedule on once for each process at every step.
         steps = math.ceil(len(self.train_loader) / optim.accumulate) * processes
+        warm_up = round(optim.warmup_epochs * steps)
         self.schedule = self.accelerator.prepare_scheduler(
-            get_cosine_schedule_with_warmup(
-                optimizer, round(optim.warmup_epochs * steps), optim.epochs * steps
-            )
+            get_cosine_schedule_with_warmup(optimizer, warm_up, optim.epochs * steps)
+            if optim.schedule == "cosine"
+            else get_constant_schedule_with_warmup(optimizer, warm_up)
         )
         self.loss = build_loss(config.loss)
         self.progress = Progress()
@@ -200,7 +201,8 @@ class Trainer(ABC, Generic[Batch]):
                 self.accelerator.print(f"no improvement for {optim.patience} epochs: stopping")
                 break
             row = {"epoch": epoch + 1, "loss": self._train_epoch(epoch), **self._validate()}
-            improved = self.progress.record(row, optim.min_delta, self.score)
+            watched = -row["val_loss"] if optim.patience_by == "loss" else None
+            improved = self.progress.record(row, optim.min_delta, self.score, watched)
             if self.accelerator.is_main_process:
                 self._report(row, improved)
             self._save_state()
@@ -224,7 +226,7 @@ class Trainer(ABC, Generic[Batch]):
                             f"loss is {loss.item()} in epoch {epoch + 1} on the batch {', '.join(batch[-1])}"
                         )
                     self.accelerator.backward(loss)
-                    if self.accelerator.sync_gradients:
+                    if self.accelerator.sync_gradients and self.config.optim.max_norm:
                         self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.max_norm)
                     self.optimizer.step()
                     self.schedule.step()
@@ -346,12 +348,25 @@ class Progress:
         """Epochs done."""
         return len(self.history)
 
-    def record(self, row: dict[str, float], min_delta: float, figure: str = Trainer.score) -> bool:
-        """Add an epoch; True if its `figure` is the best so far."""
+    def record(
+        self,
+        row: dict[str, float],
+        min_delta: float,
+        figure: str = Trainer.score,
+        watched: float | None = None,
+    ) -> bool:
+        """Add an epoch; True if its `figure` is the best so far.
+
+        Args:
+            row: of the history.
+            min_delta: see `reference`.
+            figure: of the row.
+            watched: what patience goes by instead, the higher the better.
+        """
         self.history.append(row)
         score = row[figure]
-        if score > self.reference + min_delta:
-            self.reference, self.stale = score, 0
+        if (watched := score if watched is None else watched) > self.reference + min_delta:
+            self.reference, self.stale = watched, 0
         else:
             self.stale += 1
         improved = score > self.best

@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from petseg.pixels.classes import BORDER
+from train.data.scenes import Scene
+from train.data.sources import say
 from train.loops.base import Trainer, trains
 from train.models.promptable import Promptable, PromptableConfig
 from train.people.conversation import Asked, Conversation
 from train.people.scene_dataset import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
+from train.people.targets import barycentre, covers
 
 VALIDATION_CLICKS = (1, 3)
 VALIDATION_ANIMALS = 3
@@ -42,9 +45,13 @@ class PromptTrainer(Trainer[SceneBatch]):
         training, validation = self.splits()
         sides = (data.cache_side, prompting.multi_cache_side)
         scenes, held_out = SceneCache(training, *sides), SceneCache(validation, *sides)
+        if prompting.first == "barycentre" and (gone := scenes.keep(surrounds_its_barycentre)):
+            say(f"{gone} photos left out: no animal in the mask, or its barycentre is not on it")
+        fit = {"padding": data.padding, "fit": data.fit}
+        boxes = self.takes_boxes
         return (
-            SceneDataset(scenes, data.size, prompting, config.augment, config.seed, boxes=self.takes_boxes),
-            HeldOutScenes(held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1),
+            SceneDataset(scenes, data.size, prompting, config.augment, config.seed, boxes=boxes, **fit),
+            HeldOutScenes(held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1, **fit),
         )
 
     def step_loss(self, batch: SceneBatch) -> Tensor:
@@ -80,6 +87,12 @@ class PromptTrainer(Trainer[SceneBatch]):
         # With several processes a few photos count twice: Accelerate evens out the last batch.
         sums = self.accelerator.reduce(tally.sums, reduction="sum")
         return tally.report(sums.cpu())
+
+
+def surrounds_its_barycentre(scene: Scene) -> bool:
+    """Whether a scene shows animals, each with its barycentre on itself."""
+    insides = [scene.instances == number for number in scene.numbers]
+    return bool(insides) and all(covers(inside, barycentre(inside)) for inside in insides)
 
 
 class Tally:

@@ -1,5 +1,7 @@
 """What the models of configs are: `python -m train.models train/configs/*.toml`.
 
+Of a published study's model also the recipe: what the study states, where, and what it leaves open.
+
 Models are built without memory for their weights, so even the largest takes a moment, and without their
 pretrained start, so that none need be here.
 """
@@ -16,6 +18,7 @@ from torch import Tensor
 from petseg.measure.tables import aligned
 from train.config import Config, load_config
 from train.models import build, parameter_count
+from train.recipe import describe
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="TOML files")
     options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)  # open_clip would say that weights are random, as is meant
-    rows = []
+    rows, recipes = [], []
     for path in options.configs:
         try:
-            rows += summarise(load_config(path))
+            config = load_config(path)
+            rows += summarise(config)
+            recipes.append(describe(config))
         except (OSError, ValueError) as error:
             parser.error(f"{path}: {error}")
-    print(table(rows))
+    print("\n\n".join([table(rows), *filter(None, recipes)]))
 
 
 if __name__ == "__main__":

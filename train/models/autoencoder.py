@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Literal, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
@@ -12,8 +13,10 @@ from train.models.blocks import (
     ConvStyle,
     GlobalContext,
     ResidualConv,
+    TransposedBlock,
     UpBlock,
     convolutions,
+    doubling,
     upsample,
 )
 from train.models.encoders import PlainEncoder
@@ -29,6 +32,15 @@ class DecoderConfig(BaseModel):
             encoder. Where there are fewer than the encoder has halvings, the answer is enlarged.
         convolutions: of each level, 1 or 2.
         upsampling: see `blocks.UPSAMPLINGS`.
+        transposed: instead, each level is one transposed convolution of this side that doubles the
+            resolution, see `blocks.TransposedBlock`; 0 for none.
+        groups: of the first of those.
+        head: side of the convolution that answers; 0: the last transposed convolution does, after `widths`.
+        sigmoid: the answer is a photo whose values a sigmoid keeps in their range.
+        norm: in place of the encoder's; None is that.
+        reads: the "code", or the "features" that a fully connected code is made of.
+        code_width: channels that a fully connected code becomes; 0: as many as the encoder's features have.
+        flat: channels of 3x3 convolutions at the resolution of the code, before the levels.
         skips: join the encoder's features of the same resolution, instead of knowing the code alone.
         body: channels of an hourglass between code and levels: the first at the resolution of the code,
             each further one at half of it; empty for none.
@@ -40,9 +52,23 @@ class DecoderConfig(BaseModel):
     widths: list[int] | None = None
     convolutions: Literal[1, 2] = 1
     upsampling: Literal["bilinear", "bilinear_1x1", "transposed", "transposed_same"] = "bilinear"
+    transposed: Literal[0, 2, 3] = 0
+    groups: int = Field(default=1, ge=1)
+    head: Literal[0, 1, 3] = 1
+    sigmoid: bool = False
+    norm: Literal["batch", "group", "none"] | None = None
+    reads: Literal["code", "features"] = "code"
+    code_width: int = Field(default=0, ge=0)
+    flat: list[int] = []
     skips: bool = False
     body: list[int] = []
     blocks: int = Field(default=2, ge=0)
+
+    @model_validator(mode="after")
+    def _head_of_something(self) -> Self:
+        if not self.head and not self.transposed:
+            raise ValueError("head = 0 needs transposed convolutions, the last of which answers")
+        return self
 
 
 class AutoencoderConfig(FamilyConfig):
@@ -54,7 +80,10 @@ class AutoencoderConfig(FamilyConfig):
         encoder_checkpoint: checkpoint folder of an autoencoder whose encoder is taken over; without one,
             training makes it first.
         widths: channels of the encoder's levels, finest first.
-        downsampling: "strided" levels have strides 2, 4, 8 ..., "pool" gives 1, 2, 4 ... by max pooling.
+        downsampling: "strided" levels have strides 2, 4, 8 ..., as those that are "pooled" at their end;
+            "pool" gives 1, 2, 4 ... by max pooling between them.
+        dropout: share of channels dropped after each level, of the encoder and of the decoders.
+        open_code: the code is a convolution's own answer, without normalisation and activation.
         convolutions: of each level of the encoder, 1 or 2.
         norm, bias, activation: see `blocks.ConvBlock`.
         code_channels: a 1x1 convolution leaves this many channels in the code; 0 leaves out the convolution.
@@ -67,7 +96,9 @@ class AutoencoderConfig(FamilyConfig):
     task: Literal["segmentation", "reconstruction"] = "segmentation"
     encoder_checkpoint: str | None = None
     widths: list[int] = Field(default=[32, 64, 128], min_length=1)
-    downsampling: Literal["strided", "pool"] = "strided"
+    downsampling: Literal["strided", "pool", "pooled"] = "strided"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    open_code: bool = False
     convolutions: Literal[1, 2] = 1
     norm: Literal["batch", "group", "none"] = "batch"
     bias: bool = False
@@ -123,10 +154,16 @@ class Encoder(nn.Module):
         super().__init__()
         self.levels = PlainEncoder(
             config.widths,
-            strided=config.downsampling == "strided",
+            downsampling=config.downsampling,
             count=config.convolutions,
+            dropout=config.dropout,
+            dropout_first=True,
             **config.style,
         )
+        if config.open_code:
+            last = self.levels.levels[-1]
+            assert isinstance(last, nn.Sequential)
+            self.levels.levels[-1] = last[0]
         channels, cells = config.widths[-1], config.code_side**2
         self.squeeze: nn.Module = nn.Identity()
         if config.code_length:
@@ -190,10 +227,14 @@ class Decoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig, options: DecoderConfig) -> None:
         super().__init__()
-        strided = config.downsampling == "strided"
         channels, cells = config.widths[-1], config.code_side**2
+        style = config.style
+        if options.norm:
+            style["norm"] = options.norm
         self.expand: nn.Module = nn.Identity()
-        if config.code_length:
+        self.reads_features = options.reads == "features"
+        if config.code_length and not self.reads_features:
+            channels = options.code_width or channels
             self.expand = nn.Sequential(
                 nn.Linear(config.code_length, channels * cells),
                 ACTIVATIONS[config.activation](),
@@ -205,27 +246,76 @@ class Decoder(nn.Module):
         if options.body:
             self.body = Hourglass(channels, options.body, options.blocks, config)
             channels = options.body[0]
-        # What the encoder has at the resolution of each level; at full resolution a strided one has nothing.
-        known = [*config.widths[-2::-1], *([0] if strided else [])]
+        self.flat = nn.Sequential(*(ConvBlock(i, o, **style) for i, o in pairwise([channels, *options.flat])))
+        channels = options.flat[-1] if options.flat else channels
+        # What the encoder has at the resolution of each level; at full resolution mostly nothing.
+        known = [*config.widths[-2::-1], *([] if config.downsampling == "pool" else [0])]
+        self.skips, self.sigmoid = options.skips, options.sigmoid
+        joined = [skip if options.skips else 0 for skip in known]
+        if options.transposed:
+            self._transposed(channels, known, joined, config, options)
+            return
         widths = [width or config.widths[0] for width in known] if options.widths is None else options.widths
         if len(widths) > len(known):
             raise ValueError(f"decoder has {len(widths)} levels, but the encoder halves {len(known)} times")
-        self.skips = options.skips
         self.factor = 2 ** (len(known) - len(widths))
-        build = convolutions(options.convolutions, **config.style)
+        build = convolutions(options.convolutions, config.dropout, **style)
         self.levels = nn.ModuleList(
-            UpBlock(i, skip if options.skips else 0, o, upsampling=options.upsampling, convolutions=build)
-            for (i, o), skip in zip(pairwise([channels, *widths]), known, strict=False)
+            UpBlock(i, skip, o, upsampling=options.upsampling, convolutions=build)
+            for (i, o), skip in zip(pairwise([channels, *widths]), joined, strict=False)
         )
-        self.head = nn.Conv2d(widths[-1] if widths else channels, self.channels, 1)
+        last = widths[-1] if widths else channels
+        self.head: nn.Module = nn.Conv2d(last, self.channels, options.head, padding=options.head // 2)
+
+    def _transposed(
+        self,
+        channels: int,
+        known: list[int],
+        joined: list[int],
+        config: AutoencoderConfig,
+        options: DecoderConfig,
+    ) -> None:
+        """Levels that are one transposed convolution each."""
+        count = len(known) - (not options.head)
+        widths = [width or config.widths[0] for width in known[:count]]
+        widths = widths if options.widths is None else options.widths
+        if len(widths) != count:
+            raise ValueError(f"decoder has {len(widths)} levels before its answer, and needs {count}")
+        inputs = [channels, *(width + skip for width, skip in zip(widths, joined, strict=False))]
+        self.factor = 1
+        self.levels = nn.ModuleList(
+            TransposedBlock(
+                i,
+                o,
+                kernel=options.transposed,
+                groups=1 if level else options.groups,
+                dropout=config.dropout,
+                norm=options.norm or config.norm,
+                activation=config.activation,
+            )
+            for level, (i, o) in enumerate(zip(inputs, widths, strict=False))
+        )
+        self.head = (
+            nn.Conv2d(inputs[-1], self.channels, options.head, padding=options.head // 2)
+            if options.head
+            else doubling(inputs[-1], self.channels, options.transposed)
+        )
 
     def forward(self, features: list[Tensor], code: Tensor) -> Tensor:
         """What `Encoder` gives -> (B, 3, S, S)."""
         skips = [*features[-2::-1]] if self.skips else []
-        result = self.body(self.expand(code))
+        result = features[-1] if self.reads_features else self.expand(code)
+        result = self.flat(self.body(result))
         for index, level in enumerate(self.levels):
-            result = level(result, skips[index] if index < len(skips) else None)
+            skip = skips[index] if index < len(skips) else None
+            if isinstance(level, UpBlock):
+                result = level(result, skip)
+            else:
+                result = level(result)
+                result = result if skip is None else torch.cat([result, skip], dim=1)
         result = self.head(result)
+        if self.sigmoid:
+            result = 2 * result.sigmoid() - 1
         return upsample(result, self.factor) if self.factor > 1 else result
 
 

@@ -102,13 +102,55 @@ class DoubleConv(nn.Sequential):
         )
 
 
+class TransposedBlock(nn.Sequential):
+    """Transposed convolution, normalisation, activation, dropout: (B, in, H, W) -> (B, out, 2H, 2W).
+
+    Args:
+        kernel: side of the transposed convolution, 2 or 3.
+        groups: of its channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 2,
+        groups: int = 1,
+        dropout: float = 0.0,
+        norm: str = "batch",
+        activation: str = "relu",
+    ) -> None:
+        super().__init__(
+            doubling(in_channels, out_channels, kernel, groups),
+            NORMS[norm](out_channels),
+            ACTIVATIONS[activation](),
+            *([nn.Dropout2d(dropout)] if dropout else []),
+        )
+
+
+def doubling(in_channels: int, out_channels: int, kernel: int, groups: int = 1) -> nn.ConvTranspose2d:
+    """A transposed convolution of stride 2 that doubles the resolution exactly; its kernel is 2 or 3."""
+    padding = kernel - 2
+    return nn.ConvTranspose2d(
+        in_channels, out_channels, kernel, 2, padding=padding, output_padding=padding, groups=groups
+    )
+
+
 def convolutions(count: int, dropout: float = 0.0, **style: Unpack[ConvStyle]) -> Callable[..., nn.Module]:
-    """What builds one level: `ConvBlock`, which has no dropout, or `DoubleConv`.
+    """What builds one level: `ConvBlock`, with dropout after it, or `DoubleConv`.
 
     Args:
         count: 1 or 2.
+        dropout: share of channels.
     """
-    return partial(ConvBlock, **style) if count == 1 else partial(DoubleConv, dropout=dropout, **style)
+    if count == 2:
+        return partial(DoubleConv, dropout=dropout, **style)
+    if not dropout:
+        return partial(ConvBlock, **style)
+    return lambda i, o, stride=1: nn.Sequential(
+        ConvBlock(i, o, stride=stride, **style), nn.Dropout2d(dropout)
+    )
 
 
 class ResidualConv(nn.Module):
@@ -166,6 +208,27 @@ class PresenceHead(nn.Module):
         return logits
 
 
+class AttentionGate(nn.Module):
+    """Scales each location of the encoder's features by what the decoder says (arXiv:1804.03999).
+
+    Args:
+        channels: of the encoder's features.
+        gate_channels: of the decoder's, at the same resolution.
+    """
+
+    def __init__(self, channels: int, gate_channels: int) -> None:
+        super().__init__()
+        inner = max(1, channels // 2)
+        self.of_skip = nn.Conv2d(channels, inner, 1, bias=False)
+        self.of_gate = nn.Conv2d(gate_channels, inner, 1)
+        self.weigh = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(inner, 1, 1), nn.Sigmoid())
+
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """(B, C, H, W), (B, G, H, W) -> (B, C, H, W)."""
+        weighed: Tensor = skip * self.weigh(self.of_skip(skip) + self.of_gate(gate))
+        return weighed
+
+
 class UpBlock(nn.Module):
     """Double the resolution, join the encoder's features of that resolution, convolve.
 
@@ -175,6 +238,8 @@ class UpBlock(nn.Module):
         out_channels: of the result.
         upsampling: a key of `UPSAMPLINGS`.
         convolutions: builds the convolutions after joining, from (in, out) channels.
+        beside: how many of `in_channels` a doubling that halves channels leaves out of account.
+        gated: let the coarser features decide where the encoder's count, see `AttentionGate`.
     """
 
     def __init__(
@@ -185,18 +250,21 @@ class UpBlock(nn.Module):
         *,
         upsampling: str,
         convolutions: Callable[[int, int], nn.Module],
+        beside: int = 0,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         if upsampling not in UPSAMPLINGS:
             raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, got {upsampling!r}")
         self.out_channels = out_channels
-        kept = UPSAMPLINGS[upsampling](in_channels)
+        kept = UPSAMPLINGS[upsampling](in_channels - beside)
         self.transposed: nn.ConvTranspose2d | None = None
         self.reduce: nn.Conv2d | None = None
         if upsampling.startswith("transposed"):
             self.transposed = nn.ConvTranspose2d(in_channels, kept, 2, stride=2)
         elif kept != in_channels:
             self.reduce = nn.Conv2d(in_channels, kept, 1, bias=False)
+        self.gate = AttentionGate(skip_channels, kept) if gated and skip_channels else None
         self.convolutions = convolutions(kept + skip_channels, out_channels)
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
@@ -206,6 +274,8 @@ class UpBlock(nn.Module):
             features = self.reduce(features)
         features = self.transposed(features) if self.transposed is not None else upsample(features, 2)
         if skip is not None:
+            if self.gate is not None:
+                skip = self.gate(skip, features)
             features = torch.cat([features, skip], dim=1)
         result: Tensor = self.convolutions(features)
         return result

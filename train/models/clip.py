@@ -7,7 +7,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from petseg.pixels.classes import CLASSES
-from train.models.clip_decoders import AttentionDecoder, FilmDecoder, PlainDecoder, enlarge
+from train.models.clip_decoders import (
+    AttentionDecoder,
+    FilmDecoder,
+    PlainDecoder,
+    TransformerDecoder,
+    TransposedDecoder,
+    enlarge,
+)
 from train.models.clip_encoders import EncoderConfig, ImageEncoder, open_encoder
 from train.models.family import Need, family
 
@@ -16,10 +23,13 @@ class ClipConfig(EncoderConfig):
     """Options of `Clip`, besides those of its encoder.
 
     Attributes:
-        decoder: "film" (a block for each feature map, text in every block), "attention" (text concatenated,
-            residual block, channel attention) or "plain" (a U-Net's decoder without skips and without
-            text, for the 2048 channels of RN50 say).
-        widths: channels of the decoder's blocks, coarsest first.
+        decoder: "film" (a block for each feature map, text in every block), "transformer" (CLIPSeg's, see
+            `clip_decoders.TransformerDecoder`), "attention" (text concatenated, residual block, channel
+            attention), "plain" (a U-Net's decoder without skips and without text) or "transposed" (see
+            `clip_decoders.TransposedDecoder`, without text).
+        widths: channels of the decoder's blocks, coarsest first; one number for a "transformer".
+        enlargement: of the "transposed" decoder, before its last convolution.
+        dropout: of the "attention" decoder, after fusing.
         blocks, kernels: of the "film" decoder, see `clip_decoders.FilmBlock`.
         kernel, convolutions, upsampling, bias: of the "plain" decoder, see `clip_decoders.PlainDecoder`.
         mask_size: side that the decoder's logits are brought to before they are enlarged to the photo's; 0
@@ -30,11 +40,13 @@ class ClipConfig(EncoderConfig):
     """
 
     family: str = "clip"
-    decoder: Literal["film", "attention", "plain"] = "film"
+    decoder: Literal["film", "transformer", "attention", "plain", "transposed"] = "film"
     widths: list[int] = Field(default=[256, 256, 256, 256], min_length=1)
     blocks: list[int] = Field(default=[1, 1, 1, 1])
     kernels: list[int] = Field(default=[3, 3, 3, 3])
-    kernel: Literal[1, 3] = 3
+    enlargement: int = Field(default=8, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    kernel: Literal[0, 1, 3] = 3
     convolutions: Literal[1, 2] = 2
     upsampling: Literal["bilinear", "bilinear_1x1", "transposed", "transposed_same"] = "transposed"
     bias: bool = False
@@ -54,7 +66,7 @@ class ClipConfig(EncoderConfig):
     @property
     def reads_text(self) -> bool:
         """Whether the decoder is conditioned on text."""
-        return self.decoder in ("film", "attention")
+        return self.decoder in ("film", "transformer", "attention")
 
     def around(self, encoder: ImageEncoder) -> ImageEncoder:
         """What the model has of its frozen encoder: that itself, or something around it."""
@@ -62,6 +74,8 @@ class ClipConfig(EncoderConfig):
 
     @model_validator(mode="after")
     def _oracle_reads(self) -> Self:
+        if self.photo_embedding and self.decoder != "transformer":
+            raise ValueError(f"photo_embedding: the decoder {self.decoder!r} does not read it")
         if self.oracle_text and not self.reads_text:
             raise ValueError(f"oracle_text: the decoder {self.decoder!r} reads no text")
         return self
@@ -102,8 +116,26 @@ class TextConditioned(nn.Module):
                 kernels=config.kernels,
                 outputs=outputs,
             )
+        if config.decoder == "transformer":
+            return TransformerDecoder(
+                encoder.channels,
+                encoder.embedding,
+                config.widths[0],
+                joined=config.photo_embedding,
+                outputs=outputs,
+            )
         if config.decoder == "attention":
-            return AttentionDecoder(encoder.channels, encoder.embedding, config.widths, outputs=outputs)
+            return AttentionDecoder(
+                encoder.channels,
+                encoder.embedding,
+                config.widths,
+                dropout=config.dropout,
+                outputs=outputs,
+            )
+        if config.decoder == "transposed":
+            return TransposedDecoder(
+                encoder.channels, config.widths, enlargement=config.enlargement, outputs=outputs
+            )
         return PlainDecoder(
             encoder.channels,
             config.widths,

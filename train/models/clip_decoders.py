@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.models.blocks import GlobalContext, ResidualConv, UpBlock, convolutions
+from train.models.blocks import (
+    ConvBlock,
+    GlobalContext,
+    ResidualConv,
+    TransposedBlock,
+    UpBlock,
+    convolutions,
+    upsample,
+)
 from train.models.prompt import ResidualBlock
 
 
@@ -119,6 +127,112 @@ class FilmDecoder(nn.Module):
         return by_photo(self.head(result), texts)
 
 
+class TransformerBlock(nn.Module):
+    """Self-attention and a feed-forward part, a normalisation after each (arXiv:1706.03762).
+
+    Args:
+        channels: of a token.
+        heads: of the attention.
+        hidden: of the feed-forward part.
+    """
+
+    def __init__(self, channels: int, heads: int = 4, hidden: int = 2048) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ask, self.answer = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.feed = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N, C)."""
+        asked = self.ask(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(*asked.unbind(0)).transpose(1, 2).flatten(2)
+        tokens = self.norms[0](tokens + self.answer(seen))
+        result: Tensor = self.norms[1](tokens + self.feed(tokens))
+        return result
+
+
+class TransformerDecoder(nn.Module):
+    """A transformer block for each feature map, then transposed convolutions: CLIPSeg (arXiv:2112.10003).
+
+    Every block adds its map, brought to `width`, to what the one before gave, and modulates it by the text;
+    the projection of the text is one for all blocks, and so the deepest need not carry it through.
+
+    Args:
+        channels: of the feature maps.
+        embedding: numbers of a text.
+        width: channels of a block.
+        joined: the last of the maps is the photo's own embedding, with which a text is multiplied.
+        outputs: logits for each text.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], embedding: int, width: int, *, joined: bool, outputs: int
+    ) -> None:
+        super().__init__()
+        self.joined = joined
+        self.reduce = nn.ModuleList(nn.Conv2d(of_map, width, 1) for of_map in channels)
+        self.film = Film(embedding, width)
+        self.blocks = nn.ModuleList(TransformerBlock(width) for _ in channels)
+        self.enlarge = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(width, width // 2, 4, 4),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(width // 2, outputs, 4, 4),
+        )
+
+    def forward(self, maps: Sequence[Tensor], texts: Tensor) -> Tensor:
+        """(B, C, h, w) maps, (B or 1, K, D) -> (B, K * outputs, 16 h, 16 w)."""
+        if self.joined:
+            *maps, photo = maps
+            texts = texts * photo.flatten(1)[:, None]
+        height, width = maps[0].shape[-2:]
+        count = texts.shape[1]
+        result: Tensor | None = None
+        for features, reduce, block in zip(maps, self.reduce, self.blocks, strict=True):
+            joined = reduce(features)[:, None]
+            if result is not None:
+                joined = joined + result
+            tokens = self.film(joined, texts).flatten(3).transpose(2, 3)
+            said = block(tokens.flatten(0, 1)).transpose(1, 2)
+            result = said.unflatten(2, (height, width)).unflatten(0, (-1, count))
+        assert result is not None
+        return by_photo(self.enlarge(result.flatten(0, 1)), texts)
+
+
+class TransposedDecoder(nn.Module):
+    """A pointwise convolution, a transposed one, an enlargement, a convolution; it reads no text.
+
+    Args:
+        channels: of the feature maps, the deepest of which is used.
+        widths: channels of the three convolutions.
+        enlargement: factor, bilinear, before the last of them.
+        outputs: classes.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], widths: Sequence[int], *, enlargement: int, outputs: int
+    ) -> None:
+        super().__init__()
+        first, middle, last = widths
+        self.reduce = nn.Sequential(
+            nn.Conv2d(channels[0], first, 1), nn.BatchNorm2d(first), nn.ReLU(inplace=True)
+        )
+        self.twice = TransposedBlock(first, middle, kernel=3)
+        self.factor = enlargement
+        self.refine = ConvBlock(middle, last, bias=True)
+        self.head = nn.Conv2d(last, outputs, 1)
+
+    def forward(self, maps: Sequence[Tensor], texts: Tensor | None = None) -> Tensor:
+        """(B, C, h, w) maps -> (B, outputs, 2 * enlargement * h, ... w)."""
+        features = upsample(self.twice(self.reduce(maps[0])), self.factor)
+        logits: Tensor = self.head(self.refine(features))
+        return logits
+
+
 class ChannelAttention(nn.Module):
     """Scales channels by what the whole map says about them (squeeze and excitation, arXiv:1709.01507)."""
 
@@ -143,11 +257,18 @@ class AttentionDecoder(nn.Module):
         channels: of the feature maps, the deepest of which is used.
         embedding: numbers of a text.
         widths: channels after fusing, then after each doubling.
+        dropout: after fusing.
         outputs: logits for each text.
     """
 
     def __init__(
-        self, channels: Sequence[int], embedding: int, widths: Sequence[int], *, outputs: int
+        self,
+        channels: Sequence[int],
+        embedding: int,
+        widths: Sequence[int],
+        *,
+        dropout: float = 0.0,
+        outputs: int,
     ) -> None:
         super().__init__()
         width = widths[0]
@@ -155,6 +276,7 @@ class AttentionDecoder(nn.Module):
             nn.Conv2d(channels[0] + embedding, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
+            *([nn.Dropout2d(dropout)] if dropout else []),
         )
         self.residual = ResidualConv(width)
         self.attention = ChannelAttention(width)
@@ -180,7 +302,7 @@ class PlainDecoder(nn.Module):
         channels: of the feature maps, the deepest of which is used.
         widths: channels of a first convolution, then after each doubling.
         outputs: classes.
-        kernel: side of the first convolution.
+        kernel: side of the first convolution; 0 leaves it out, and the first of the widths.
         count: convolutions after each doubling, 1 or 2.
         upsampling: a key of `blocks.UPSAMPLINGS`.
         bias: see `ConvBlock`.
@@ -198,11 +320,15 @@ class PlainDecoder(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        self.start = nn.Sequential(
-            nn.Conv2d(channels[0], widths[0], kernel, padding=kernel // 2, bias=bias),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(inplace=True),
-        )
+        self.start: nn.Module = nn.Identity()
+        if kernel:
+            self.start = nn.Sequential(
+                nn.Conv2d(channels[0], widths[0], kernel, padding=kernel // 2, bias=bias),
+                nn.BatchNorm2d(widths[0]),
+                nn.ReLU(inplace=True),
+            )
+        else:
+            widths = [channels[0], *widths[1:]]
         self.levels = up_blocks(widths, upsampling, convolutions(count, bias=bias))
         self.head = nn.Conv2d(widths[-1], outputs, 1)
 

@@ -96,6 +96,9 @@ class EncoderConfig(FamilyConfig):
         architecture: what the encoder is made of: its sizes, or open_clip's name for it. The sizes are
             read from `encoder` where that is given.
         layers: layers of a vision transformer whose output is used, from 0.
+        projected: bring a vision transformer's tokens into the space of the texts, as CLIP itself does with
+            the one that stands for the photo.
+        photo_embedding: give that one too, so projected, after the maps.
         templates: texts about a class, {} standing for its name.
         names: several for each of background, cat and dog. A class's text embedding is the mean over
             names and templates (arXiv:2103.00020, 3.1.4).
@@ -105,6 +108,8 @@ class EncoderConfig(FamilyConfig):
     encoder: str | None = "openai/clip-vit-base-patch32"
     architecture: VisionTransformer | ContrastiveConfig | str = VisionTransformer()
     layers: list[int] = Field(default=[8, 9, 10, 11], min_length=1)
+    projected: bool = False
+    photo_embedding: bool = False
     templates: list[str] = Field(
         default=["a photo of a {}.", "a close-up photo of a {}.", "a picture of a {}."], min_length=1
     )
@@ -126,6 +131,8 @@ class EncoderConfig(FamilyConfig):
                     "dual": 'the options of the dual encoder (family = "contrastive")',
                 }[self.backend]
             )
+        if (self.projected or self.photo_embedding) and self.backend != "transformers":
+            raise ValueError(f"projected and photo_embedding need a vision transformer, not {self.backend!r}")
         if any("{}" not in template for template in self.templates) or not all(self.names):
             raise ValueError("every template needs a {} for the class's name, and every class a name")
         return self
@@ -230,9 +237,20 @@ class TransformerEncoder(ImageEncoder):
         vision: the image tower.
         embedding: numbers of a text vector.
         layers: which layers' output, from 0, deepest last as in the config.
+        projection: of a token into the texts' space.
+        projected, photo: see `EncoderConfig`.
     """
 
-    def __init__(self, vision: CLIPVisionModel, embedding: int, layers: Sequence[int]) -> None:
+    def __init__(
+        self,
+        vision: CLIPVisionModel,
+        embedding: int,
+        layers: Sequence[int],
+        *,
+        projection: nn.Linear | None = None,
+        projected: bool = False,
+        photo: bool = False,
+    ) -> None:
         super().__init__()
         config: CLIPVisionConfig = vision.config
         wrong = [layer for layer in layers if not 0 <= layer < config.num_hidden_layers]
@@ -243,13 +261,15 @@ class TransformerEncoder(ImageEncoder):
         self.normalise = OpenAINorm()
         self.vision = vision
         self.layers = sorted(layers, reverse=True)
-        self.channels = [config.hidden_size] * len(layers)
+        self.projected, self.photo = projected, photo
+        self.projection = projection if projected or photo else None
+        self.channels = [embedding if projected else config.hidden_size] * len(layers)
         self.embedding = embedding
         assert isinstance(config.patch_size, int)  # CLIP's patches are squares
         self.stride = config.patch_size
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """One (B, C, S / patch, S / patch) map for each layer, deepest first."""
+        """Maps of stride `patch_size`, deepest layer first; with `photo` also (B, D, 1, 1)."""
         check_size(image, self.stride)
         output = self.vision(
             self.normalise(image), interpolate_pos_encoding=True, output_hidden_states=True, return_dict=True
@@ -257,7 +277,13 @@ class TransformerEncoder(ImageEncoder):
         rows = image.shape[-2] // self.stride
         # The first state is what enters layer 0, the first token stands for the whole photo.
         states = [output.hidden_states[layer + 1][:, 1:] for layer in self.layers]
-        return [state.transpose(1, 2).unflatten(2, (rows, -1)) for state in states]
+        if self.projected and self.projection is not None:
+            states = [self.projection(self.vision.post_layernorm(state)) for state in states]
+        maps = [state.transpose(1, 2).unflatten(2, (rows, -1)) for state in states]
+        if self.photo and self.projection is not None:
+            embedded = F.normalize(self.projection(output.pooler_output), dim=-1)
+            maps.append(embedded[..., None, None])
+        return maps
 
 
 class ResNetEncoder(ImageEncoder):
@@ -329,7 +355,8 @@ def _transformers(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
         sizes = config.architecture
         assert isinstance(sizes, VisionTransformer)
         vision = CLIPVisionModel(CLIPVisionConfig(**sizes.model_dump()))
-        return TransformerEncoder(vision, sizes.projection_dim, config.layers), None
+        projection = nn.Linear(sizes.hidden_size, sizes.projection_dim, bias=False)
+        return _looking(config, vision, sizes.projection_dim, projection), None
     try:
         model = CLIPModel.from_pretrained(config.encoder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(config.encoder)
@@ -343,7 +370,20 @@ def _transformers(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
         return vectors
 
     texts = embed_prompts(embed, config.prompts)
-    return TransformerEncoder(model.vision_model, texts.shape[1], config.layers), texts
+    return _looking(config, model.vision_model, texts.shape[1], model.visual_projection), texts
+
+
+def _looking(
+    config: EncoderConfig, vision: CLIPVisionModel, embedding: int, projection: nn.Linear
+) -> TransformerEncoder:
+    return TransformerEncoder(
+        vision,
+        embedding,
+        config.layers,
+        projection=projection,
+        projected=config.projected,
+        photo=config.photo_embedding,
+    )
 
 
 def _open_clip(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:

@@ -19,6 +19,9 @@ from train.models.family import family
 from train.models.promptable import Features, HeatEncoder, Promptable, PromptableConfig
 from train.models.unet import check_size
 
+PATCH = 14
+"""Side of what the pointer's convolution reads at once, and its stride, in pixels."""
+
 
 class ClipPromptConfig(PromptableConfig, ClipConfig):
     """Options of `ClipPrompt`, besides those of `Clip`.
@@ -28,7 +31,8 @@ class ClipPromptConfig(PromptableConfig, ClipConfig):
             own) or "picture" (read by CLIP, as a picture beside the photo).
         radius, blur, alpha: of the "dot": pixels of the model's square, side of the Gaussian that blurs it
             (odd, and as wide as OpenCV makes it), opacity.
-        pointer: channels of the "pointer" encoder, see `HeatEncoder`.
+        pointer: channels of the "pointer" encoder, one convolution as large as its stride of 14 pixels, which
+            are a patch of ViT-L/14, see `HeatEncoder`.
         binary: ask the decoder for one logit for each species, "the clicked cat" by the cat's text and "the
             clicked dog" by the dog's, against a background of 0; else for one for each of three classes.
     """
@@ -38,7 +42,7 @@ class ClipPromptConfig(PromptableConfig, ClipConfig):
     radius: float = Field(default=5.0, gt=0)
     blur: int = Field(default=9, ge=1)
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.75
-    pointer: list[int] = Field(default=[48, 192, 768], min_length=1)
+    pointer: int = Field(default=768, ge=1)
     binary: bool = False
 
     @model_validator(mode="after")
@@ -132,10 +136,10 @@ class DotEncoder(PromptedEncoder):
 class PointerEncoder(PromptedEncoder):
     """The photo's maps, with the prompt beside the deepest, read by an encoder that is trained."""
 
-    def __init__(self, clip: ImageEncoder, widths: Sequence[int]) -> None:
+    def __init__(self, clip: ImageEncoder, width: int) -> None:
         super().__init__(clip)
-        self.channels[0] += widths[-1]
-        self.pointer = HeatEncoder(widths)
+        self.channels[0] += width
+        self.pointer = HeatEncoder([width], kernel=PATCH, stride=PATCH, norm=True)
 
     def forward(self, features: Features, prompt: Tensor) -> Sequence[Tensor]:
         """See `PromptedEncoder`."""

@@ -50,14 +50,15 @@ _NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "
 class PlainEncoder(nn.Module):
     """The U-Net's own encoder: convolutions at each resolution, half the one before.
 
-    Returns features at strides 1, 2, 4, ...; 2, 4, 8, ... if `strided`.
+    Returns features at strides 1, 2, 4, ...; at 2, 4, 8, ... unless `downsampling` is "pool".
 
     Args:
         channels: of each resolution, finest first.
-        strided: halve by a stride in the level's first convolution, the first level's included, instead
-            of max pooling between levels.
+        downsampling: "pool" (max pooling between levels), "pooled" (at the end of each level) or "strided"
+            (the stride of each level's first convolution).
         count: convolutions of a level, 1 or 2.
-        dropout: share of channels dropped after each level but the first.
+        dropout: share of channels dropped after each level.
+        dropout_first: after the first level too.
         style: see `ConvBlock`.
     """
 
@@ -65,19 +66,24 @@ class PlainEncoder(nn.Module):
         self,
         channels: Sequence[int],
         *,
-        strided: bool = False,
+        downsampling: str = "pool",
         count: int = 2,
         dropout: float = 0.0,
+        dropout_first: bool = False,
         **style: Unpack[ConvStyle],
     ) -> None:
         super().__init__()
         self.channels = list(channels)
-        self.finest_stride = 2 if strided else 1
-        self.levels = nn.ModuleList(
-            convolutions(count, dropout if level else 0.0, **style)(i, o, stride=self.finest_stride)
+        self.finest_stride = 1 if downsampling == "pool" else 2
+        stride = 2 if downsampling == "strided" else 1
+        levels = [
+            convolutions(count, dropout if level or dropout_first else 0.0, **style)(i, o, stride=stride)
             for level, (i, o) in enumerate(pairwise([3, *channels]))
-        )
-        self.pool = nn.Identity() if strided else nn.MaxPool2d(2)
+        ]
+        if downsampling == "pooled":
+            levels = [nn.Sequential(level, nn.MaxPool2d(2)) for level in levels]
+        self.levels = nn.ModuleList(levels)
+        self.pool = nn.MaxPool2d(2) if downsampling == "pool" else nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, S, S) float -> one map for each level."""

@@ -3,10 +3,10 @@
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from train.models.blocks import upsample
 from train.models.family import family
-from train.models.prompt import pyramid, weighted_mean
 from train.models.promptable import Features, HeatEncoder, Promptable, PromptableConfig
 from train.models.unet import UNet, UNetConfig, check_size, normalise
 
@@ -15,32 +15,29 @@ class PromptUNetConfig(PromptableConfig, UNetConfig):
     """Options of `PromptUNet`, besides those of its `UNet`.
 
     Attributes:
-        heat: channels of the convolutions that read the prompt, see `HeatEncoder`.
-        embedding: numbers that stand for a class.
+        heat: channels of the convolutions of side 3 and stride 4 that read the prompt; the last of them are
+            those that stand for a class, too.
     """
 
     family: str = "prompt_unet"
-    heat: list[int] = Field(default=[16, 32, 64, 128], min_length=1)
-    embedding: int = Field(default=64, ge=1)
+    heat: list[int] = Field(default=[512, 1024], min_length=1)
 
 
 @family(PromptUNetConfig)
 class PromptUNet(Promptable):
-    """A U-Net whose coarsest features learn what was clicked; see `Promptable`.
+    """A U-Net that has read the prompt, and the class it is meant for, beside its coarsest features.
 
-    Nobody tells it the class: it mixes the classes' embeddings by what it makes of the features under the
-    evidence for. The skip connections know nothing of the prompt, and the whole decoder depends on it.
+    It has one output: whether a pixel belongs to the clicked thing. The study tells it the class of what was
+    clicked. Nobody does here: it is asked twice, for a clicked cat and for a clicked dog, and the answers are
+    the logits of cat and dog; that of the background is 0. The skip connections know nothing of the prompt.
     """
 
     def __init__(self, config: PromptUNetConfig) -> None:
         super().__init__()
-        self.unet = UNet(config)
+        self.unet = UNet(config, beside=config.heat[-1], outputs=1)
         self.stride = self.unet.stride
-        channels = self.unet.encoder.channels[-1]
-        self.heat = HeatEncoder(config.heat)
-        self.classify = nn.Linear(channels, self.classes)
-        self.embed = nn.Linear(self.classes, config.embedding, bias=False)
-        self.fuse = nn.Conv2d(config.heat[-1] + config.embedding, channels, 1)
+        self.heat = HeatEncoder(config.heat, kernel=3, stride=4, norm=False)
+        self.embed = nn.Parameter(torch.randn(self.classes, config.heat[-1]))
 
     def encode(self, image: Tensor) -> Features:
         """See `Promptable`: the encoder's maps, coarsest first."""
@@ -50,20 +47,20 @@ class PromptUNet(Promptable):
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:
         """See `Promptable`."""
+        coarsest = features[0]
+        heat = self.heat(prompt, (int(coarsest.shape[-2]), int(coarsest.shape[-1])))
+        logits = torch.cat(
+            [self._ask(features, heat + of_class[:, None, None]) for of_class in self.embed[1:]], 1
+        )
+        factor = prompt.shape[-1] // logits.shape[-1]
+        logits = upsample(logits, factor) if factor > 1 else logits
+        return F.pad(logits, (0, 0, 0, 0, 1, 0))
+
+    def _ask(self, features: Features, prompt: Tensor) -> Tensor:
+        """(B, C, h, w) of the prompt -> (B, 1, H, W)."""
         coarsest, *skips = features
-        result = coarsest + self.fuse(self._ask(coarsest, prompt))
+        result = torch.cat([coarsest, prompt], dim=1)
         for block, skip in zip(self.unet.decoder, skips, strict=True):
             result = block(result, skip)
-        logits = self.unet.head(result)
-        factor = prompt.shape[-1] // logits.shape[-1]
-        return upsample(logits, factor) if factor > 1 else logits
-
-    def _ask(self, coarsest: Tensor, prompt: Tensor) -> Tensor:
-        """Prompt and clicked class: (B, C, h, w) and (B, 2, S, S) -> (B, heat + embedding, h, w)."""
-        height, width = (int(side) for side in coarsest.shape[-2:])
-        _, (weights,) = pyramid(prompt, (coarsest,))
-        clicked = weighted_mean(coarsest, weights[:, :1]).flatten(1)
-        shares = self.classify(clicked).softmax(1)
-        heat = self.heat(prompt, (height, width))
-        everywhere = self.embed(shares)[..., None, None].expand(-1, -1, height, width)
-        return torch.cat([heat, everywhere], dim=1)
+        logits: Tensor = self.unet.head(result)
+        return logits

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.models.blocks import ConvBlock, upsample
+from train.models.blocks import upsample
 from train.models.family import FamilyConfig, Need
 
 Features = tuple[Tensor, ...]
@@ -111,19 +111,28 @@ class Promptable(nn.Module, ABC):
 
 
 class HeatEncoder(nn.Module):
-    """Reads a prompt: convolutions with batch normalisation and ReLU, each of which halves the resolution.
+    """Reads a prompt as studies do: one map, the evidence for less the evidence against, and convolutions.
 
     Args:
         widths: channels of each.
+        kernel, stride: of each.
+        norm: batch normalisation and ReLU after each; else a ReLU between them, and nothing after the last.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], *, kernel: int, stride: int, norm: bool) -> None:
         super().__init__()
-        self.levels = nn.Sequential(*(ConvBlock(i, o, stride=2) for i, o in pairwise([2, *widths])))
+        padding = 0 if kernel == stride else kernel // 2
+        self.factor = stride ** len(widths)
+        layers: list[nn.Module] = []
+        for i, o in pairwise([1, *widths]):
+            layers.append(nn.Conv2d(i, o, kernel, stride, padding=padding, bias=not norm))
+            layers += [nn.BatchNorm2d(o), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
+        self.levels = nn.Sequential(*(layers if norm else layers[:-1]))
 
     def forward(self, prompt: Tensor, side: tuple[int, int]) -> Tensor:
         """(B, 2, S, S) -> (B, widths[-1], *side), whatever S."""
-        height, width = (length << len(self.levels) for length in side)
+        height, width = (length * self.factor for length in side)
+        prompt = prompt[:, :1] - prompt[:, 1:]
         prompt = F.interpolate(prompt, size=(height, width), mode="bilinear", align_corners=False)
         read: Tensor = self.levels(prompt)
         return read

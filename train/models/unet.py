@@ -25,6 +25,8 @@ class UNetConfig(FamilyConfig):
         bias: see `blocks.ConvBlock`.
         activation: see `blocks.ACTIVATIONS`.
         dropout: share of channels dropped after each level but the first.
+        dropout_first: after the first one too.
+        gated: attention gates at the skip connections, see `blocks.AttentionGate`.
         upsampling: see `blocks.UPSAMPLINGS`.
         separable: depthwise-separable convolutions, in the plain encoder and in the decoder.
         separable_norm: see `blocks.ConvBlock`.
@@ -47,6 +49,8 @@ class UNetConfig(FamilyConfig):
     bias: bool = False
     activation: Literal["relu", "relu6", "leaky_relu", "gelu", "silu"] = "relu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout_first: bool = False
+    gated: bool = False
     upsampling: Literal["bilinear", "bilinear_1x1", "transposed", "transposed_same"] = "transposed"
     separable: bool = False
     separable_norm: bool = True
@@ -82,6 +86,11 @@ class UNet(nn.Module):
 
     Normalisation to [-1, 1] is part of the model.
 
+    Args:
+        config: its options.
+        beside: channels that somebody joins to the coarsest features.
+        outputs: logits of each pixel, if not one for each class.
+
     Attributes:
         stride: S must be a multiple of it.
         widths: channels of the decoder's levels, coarsest first.
@@ -89,7 +98,7 @@ class UNet(nn.Module):
 
     classes = 3
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, *, beside: int = 0, outputs: int | None = None) -> None:
         super().__init__()
         style = ConvStyle(
             norm=config.norm,
@@ -103,7 +112,9 @@ class UNet(nn.Module):
         self.encoder: PlainEncoder | MobileNetV2Encoder | TimmEncoder
         if config.encoder == "plain":
             widths = config.widths or [config.width * 2**level for level in range(config.depth + 1)]
-            self.encoder = PlainEncoder(widths, dropout=config.dropout, **style)
+            self.encoder = PlainEncoder(
+                widths, dropout=config.dropout, dropout_first=config.dropout_first, **style
+            )
         elif config.encoder == "mobilenet_v2":
             self.encoder = MobileNetV2Encoder(config.weights)
         else:
@@ -116,12 +127,20 @@ class UNet(nn.Module):
             raise ValueError(f"decoder needs {len(channels) - 1} widths for this encoder, got {widths}")
         self.context = GlobalContext(channels[-1]) if config.context else nn.Identity()
         level = convolutions(config.decoder_convolutions, config.dropout, **style)
-        inputs = [channels[-1], *widths[:-1]]
+        inputs = [channels[-1] + beside, *widths[:-1]]
         self.decoder = nn.ModuleList(
-            UpBlock(i, skip, o, upsampling=config.upsampling, convolutions=level)
-            for i, skip, o in zip(inputs, channels[-2::-1], widths, strict=True)
+            UpBlock(
+                i,
+                skip,
+                o,
+                upsampling=config.upsampling,
+                convolutions=level,
+                beside=0 if index else beside,
+                gated=config.gated,
+            )
+            for index, (i, skip, o) in enumerate(zip(inputs, channels[-2::-1], widths, strict=True))
         )
-        self.head = nn.Conv2d(widths[-1], self.classes, 1)
+        self.head = nn.Conv2d(widths[-1], outputs or self.classes, 1)
         self.presence: PresenceHead | None = None
         if isinstance(self.encoder, TimmEncoder) and config.presence:
             self.presence = PresenceHead(self.encoder.head_channels, self.classes - 1)

@@ -10,10 +10,11 @@ from torch import nn
 from petseg import Segmentation, Segmenter
 from petseg.clicks.prompts import Prompt, encode
 from petseg.pixels import decision
+from petseg.pixels.geometry import FILL
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.models.promptable import Promptable
-from train.report.inference import check_species, is_checkpoint, letterboxed
+from train.report.inference import Fits, check_species, fits, is_checkpoint, letterboxed
 
 Photo = NDArray[np.uint8]
 Classes = NDArray[np.uint8]
@@ -87,6 +88,7 @@ class ClickedCheckpoint:
         name: for people.
         model: a `train.models.prompt.PromptNet`, say.
         size: side of its square.
+        fit: how photos come into it.
 
     Raises:
         ValueError: the model takes no clicks.
@@ -94,18 +96,19 @@ class ClickedCheckpoint:
 
     most, species = None, True
 
-    def __init__(self, name: str, model: nn.Module, size: int) -> None:
+    def __init__(self, name: str, model: nn.Module, size: int, fit: Fits | None = None) -> None:
         if not (isinstance(model, Promptable) and "point" in model.prompts):
             raise ValueError(f"{name} takes no clicks; give a promptable model")
         self.name, self.boxes = f"{name}, whole photo", "box" in model.prompts
         self._model, self._size = model, size
+        self._fit = fit or Fits(fill=FILL, stretch=False)
         self._photo: Photo | None = None
 
     @torch.inference_mode()
     def start(self, photo: Photo) -> None:
         """See `Clicked`."""
         if photo is not self._photo:
-            self._letterbox, batch = letterboxed(photo, self._size)
+            self._letterbox, batch = letterboxed(photo, self._size, **self._fit)
             self._features = self._model.encode(batch)
         self._photo = photo
         self._points: list[tuple[float, float]] = []
@@ -146,4 +149,4 @@ def open_clicked(model: str, size: int | None = None) -> tuple[Clicked, Config |
         return ClickedSegmenter(Segmenter(model)), None
     network, config = load_checkpoint(model)
     check_species(model, config)
-    return ClickedCheckpoint(config.name, network, size or config.data.size), config
+    return ClickedCheckpoint(config.name, network, size or config.data.size, fits(config)), config

@@ -1,6 +1,6 @@
 """Augmented scenes for promptable models: what is drawn, from which photos, and how it is split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from train.config import AugmentConfig, PromptingConfig
-from train.data.augment import LetterboxTransform, build_augmentation, plain, to_tensors
+from train.config import PromptingConfig
+from train.data.augment import build_augmentation, fitting, plain, to_tensors
 from train.data.dataset import Sample
 from train.data.scenes import Scene, close_up, composite, has_instances, read_scene
 from train.people.conversation import Asked, pack_sessions
 from train.people.targets import held_out_sessions, open_sessions
+from train.sections import AugmentConfig
 
 Item = tuple[Tensor, Tensor, Tensor, Asked, str]
 """Photo (3, S, S) uint8, instances (S, S) uint8, species (256,) uint8 (see `Scene`), who asks what, name."""
@@ -53,6 +54,20 @@ class SceneCache:
     def __getitem__(self, sample: Sample) -> Scene:
         return self._scenes[id(sample)]
 
+    def keep(self, wanted: Callable[[Scene], bool]) -> int:
+        """Leave out the samples of other scenes; returns how many those are.
+
+        Raises:
+            ValueError: none would be left.
+        """
+        before = len(self.single) + len(self.multi)
+        self.single, self.multi = (
+            [sample for sample in samples if wanted(self[sample])] for samples in (self.single, self.multi)
+        )
+        if not (left := len(self.single) + len(self.multi)):
+            raise ValueError("no photo is left to train on")
+        return before - left
+
 
 def augmented(scene: Scene, transform: torch.nn.Module) -> tuple[Tensor, Tensor]:
     """A scene's photo and instances as in `Item`; `transform` draws from torch's generator."""
@@ -71,6 +86,7 @@ class SceneDataset(Dataset[Item]):
         prompting, augment: see `train.config`.
         seed: see above.
         boxes: whether people may give boxes.
+        fit: options of `train.data.augment.fitting`.
     """
 
     def __init__(
@@ -82,10 +98,11 @@ class SceneDataset(Dataset[Item]):
         seed: int,
         *,
         boxes: bool = True,
+        **fit: str,
     ) -> None:
         self.cache, self.prompting, self.seed, self.epoch = cache, prompting, seed, 0
         self._boxes = boxes
-        self._transform = build_augmentation(augment, size)
+        self._transform = build_augmentation(augment, size, **fit)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch's scenes (Accelerate calls this)."""
@@ -103,7 +120,14 @@ class SceneDataset(Dataset[Item]):
         options, species = self.prompting, scene.species
         people = options.prompts_per_photo
         sessions = open_sessions(
-            instances.numpy(), species, generator, people, options.background, boxes=self._boxes
+            instances.numpy(),
+            species,
+            generator,
+            people,
+            options.background,
+            boxes=self._boxes,
+            first=options.first,
+            box=options.box,
         )
         asked = pack_sessions(sessions, people, options.rounds - 1, generator)
         return image, instances, torch.from_numpy(species), asked, name
@@ -138,14 +162,15 @@ class HeldOutScenes(Dataset[Item]):
         size: S.
         people: largest animals of a photo that are asked for: crowds shall not outvote the rest.
         corrections: clicks after the first one.
+        fit: options of `train.data.augment.fitting`.
     """
 
-    def __init__(self, cache: SceneCache, size: int, people: int, corrections: int) -> None:
+    def __init__(self, cache: SceneCache, size: int, people: int, corrections: int, **fit: str) -> None:
         self.cache = cache
         self.samples = [*cache.single, *cache.multi]
         self.whole = len(self.samples)
         self.samples += cache.multi * people
-        self._transform = LetterboxTransform(size)
+        self._transform = fitting(size, **fit)
         self._people, self._corrections = people, corrections
 
     def __len__(self) -> int:

@@ -99,6 +99,17 @@ def anywhere(mask: Mask, generator: np.random.Generator) -> tuple[float, float]:
     return column + 0.5, row + 0.5
 
 
+def barycentre(mask: Mask) -> tuple[float, float]:
+    """x, y of the mean of the pixels of a mask that is not empty; it may lie outside of them."""
+    rows, columns = np.nonzero(mask)
+    return float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
+
+
+def covers(mask: Mask, point: tuple[float, float]) -> bool:
+    """Whether the pixel at x, y, which lies in the square, is in the mask."""
+    return bool(mask[int(point[1]), int(point[0])])
+
+
 def jittered(
     point: tuple[float, float], mask: Mask, generator: np.random.Generator, share: float = JITTER
 ) -> tuple[float, float]:
@@ -143,6 +154,19 @@ class Session:
     positive: list[bool] = field(default_factory=list)
     box: NDArray[np.float64] | None = None
 
+    def start_as(self, first: str, box: float) -> None:
+        """Start as a study's people do, see `train.config.PromptingConfig`; the background is clicked too."""
+        inside = self.target.inside
+        if not inside.any():
+            return
+        if self.target.species and self.generator.random() < box:
+            self.box = loose_box(inside, self.generator)
+            return
+        point = barycentre(inside)
+        if first == "anywhere" or not covers(inside, point):
+            point = anywhere(inside, self.generator)
+        self._click(point, True)
+
     def start(self) -> None:
         """A first click, uniform or deep inside; or several; or a box, but never around the background."""
         generator, inside = self.generator, self.target.inside
@@ -177,6 +201,8 @@ def open_sessions(
     background: float,
     *,
     boxes: bool = True,
+    first: str = "mixed",
+    box: float = 0.0,
 ) -> list[Session]:
     """Started sessions about one photo.
 
@@ -185,11 +211,15 @@ def open_sessions(
         people: how many sessions.
         background: share of them that point at the background.
         boxes: whether there may be boxes; without them, a session that starts with one starts with a click.
+        first, box: how they start, see `train.config.PromptingConfig`.
     """
     sessions = []
     for _ in range(people):
         session = Session(draw_target(instances, species, generator, background), generator)
-        session.start()
+        if first == "mixed":
+            session.start()
+        else:
+            session.start_as(first, box)
         if session.box is not None and not boxes:
             session = clicked_deep(session.target, generator)
         sessions.append(session)

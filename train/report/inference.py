@@ -1,10 +1,10 @@
 """From a photo to what a model sees and back, and any trained model opened for measuring."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from petseg.pixels.geometry import FILL, Letterbox
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.config import Config
+from train.data.augment import PADDING
 from train.models import parameter_count
 from train.models.family import Need
 from train.models.stored import WEIGHTS
@@ -35,13 +36,24 @@ _ELSEWHERE: dict[Need, str] = {
 """What to say of a model that needs more than photos."""
 
 
-def letterboxed(photo: Photo, size: int, fill: Fill = FILL) -> tuple[Letterbox, Tensor]:
+def letterboxed(
+    photo: Photo, size: int, fill: Fill = FILL, *, stretch: bool = False
+) -> tuple[Letterbox, Tensor]:
     """An (H, W, 3) uint8 photo as a model sees it.
+
+    Args:
+        photo: it.
+        size: side of the square.
+        fill: what is around the photo.
+        stretch: fill the square, whatever the photo's aspect ratio is, as some studies do.
 
     Returns:
         Where the photo lies in the square, and the square as a batch, (1, 3, size, size) uint8.
     """
-    box = Letterbox.fit(photo.shape[1], photo.shape[0], size)
+    height, width = photo.shape[:2]
+    box = Letterbox.fit(width, height, size)
+    if stretch:
+        box = replace(box, left=0, top=0, inner_width=size, inner_height=size)
     square = box.apply(photo, FILL if fill == "mean" else fill)
     if fill == "mean":
         outside = np.ones(square.shape[:2], bool)
@@ -83,6 +95,7 @@ class Model:
         bytes: of the files with the weights.
         run: (1, 3, S, S) uint8 -> (3, S, S) float32 logits.
         fill: what is around a photo in the square.
+        stretch: see `letterboxed`.
     """
 
     name: str
@@ -91,13 +104,15 @@ class Model:
     bytes: int
     run: Callable[[Tensor], NDArray[np.float32]]
     fill: Fill = FILL
+    stretch: bool = False
 
     def __call__(self, photo: Photo) -> Answer:
         """Answer for an (H, W, 3) uint8 photo."""
-        box, batch = letterboxed(photo, self.size, self.fill)
-        first = Look(self.run(batch), box)
-        # As petseg does; the photo's mean colour around it is a study's, which looks but once.
-        look = first if self.fill == "mean" else look_again(first, photo, self.fill, self._run_all)
+        box, batch = letterboxed(photo, self.size, self.fill, stretch=self.stretch)
+        look = Look(self.run(batch), box)
+        # As petseg does; a study, with stretched photos or their mean colour around them, looks but once.
+        if self.fill != "mean" and not self.stretch:
+            look = look_again(look, photo, self.fill, self._run_all)
         return Answer(*look, Segmentation(*look, photo, self.name))
 
     def mask(self, photo: Photo) -> NDArray[np.uint8]:
@@ -109,7 +124,14 @@ class Model:
 
     @classmethod
     def of_network(
-        cls, name: str, network: nn.Module, size: int, *, fill: Fill = FILL, bytes: int = 0
+        cls,
+        name: str,
+        network: nn.Module,
+        size: int,
+        *,
+        fill: Fill = FILL,
+        stretch: bool = False,
+        bytes: int = 0,
     ) -> "Model":
         """A torch model in eval mode that takes nothing but photos."""
 
@@ -118,7 +140,7 @@ class Model:
             logits: NDArray[np.float32] = network(batch)[0].float().numpy()
             return logits
 
-        return cls(name, size, parameter_count(network), bytes, run, fill)
+        return cls(name, size, parameter_count(network), bytes, run, fill, stretch)
 
 
 def open_models(names: Sequence[str], size: int | None = None, threads: int = 0) -> list[Model]:
@@ -183,6 +205,18 @@ def _open_checkpoint(name: str, size: int | None) -> Model:
         raise ValueError(_ELSEWHERE[need].format(name=name))
     if config.model.gives != "logits":
         raise ValueError(f"{name} reconstructs photos and gives no masks; give the stage that segments")
-    fill: Fill = "mean" if config.data.padding == "mean" else FILL
     weight = (Path(name) / WEIGHTS).stat().st_size
-    return Model.of_network(name, network, size or config.data.size, fill=fill, bytes=weight)
+    return Model.of_network(name, network, size or config.data.size, bytes=weight, **fits(config))
+
+
+class Fits(TypedDict):
+    """How a config's photos come into the square, see `letterboxed`."""
+
+    fill: Fill
+    stretch: bool
+
+
+def fits(config: Config) -> Fits:
+    """That of a config."""
+    fill: Fill = "mean" if config.data.padding == "mean" else PADDING[config.data.padding]
+    return {"fill": fill, "stretch": config.data.fit == "stretch"}

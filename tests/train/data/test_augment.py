@@ -8,10 +8,10 @@ from torchvision import tv_tensors
 
 from petseg.pixels.geometry import FILL, Letterbox
 from tests.support.drawing import COLOURS
-from train.config import AugmentConfig
 from train.data.augment import LetterboxTransform, RandomTurn, build_augmentation, plain, to_tensors
+from train.sections import AugmentConfig
 
-PROBABILITIES = [name for name in AugmentConfig.model_fields if name != "kinds"]
+PROBABILITIES = [name for name in AugmentConfig.model_fields if name not in ("kinds", "strengths")]
 NOTHING = AugmentConfig(
     flip=0, crop=0, affine=0, elastic=0, colour=0, grayscale=0, blur=0, noise=0, perturb=0
 )

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from petseg.errors import ImageError
 from petseg.measure.datasets import Pair
 from tests.support.drawing import Labels, draw_labels, paint, write_oxford, write_plain
-from train.config import AugmentConfig, Config, DataConfig, SourceConfig
+from train.config import Config, DataConfig, SourceConfig
 from train.data.dataset import (
     PhotoDataset,
     Sample,
@@ -22,6 +22,7 @@ from train.data.dataset import (
     read_splits,
     split_validation,
 )
+from train.sections import AugmentConfig
 
 NAMES = ("Maine_Coon_1", "Maine_Coon_2", "beagle_1", "english_setter_1")
 EVERYTHING = AugmentConfig(

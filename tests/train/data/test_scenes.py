@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 
 from petseg.measure.datasets import Pair
-from train.config import AugmentConfig, PromptingConfig
+from train.config import PromptingConfig
 from train.data import scenes
 from train.data.augment import LetterboxTransform
 from train.data.scenes import Scene, close_up, composite, has_instances, read_scene
 from train.people.conversation import NOBODY
 from train.people.scene_dataset import CLOSE_UP, HeldOutScenes, SceneCache, SceneDataset
+from train.sections import AugmentConfig
 
 CAT, DOG = 1, 2
 RED, BLUE, GREY = (220, 30, 30), (30, 30, 220), (90, 90, 90)

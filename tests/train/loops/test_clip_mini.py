@@ -15,7 +15,7 @@ from petseg.errors import ImageError
 from tests.support.drawing import Labels, draw_labels, write_oxford, write_plain
 from train import zeroshot
 from train.checkpoint import load_checkpoint
-from train.config import AugmentConfig, CaptionConfig, Config, DataConfig, SourceConfig
+from train.config import CaptionConfig, Config, DataConfig, SourceConfig
 from train.data.captions import (
     ANY,
     CaptionDataset,
@@ -30,6 +30,7 @@ from train.loops.clip import ClipTrainer
 from train.loops.contrastive import ContrastiveTrainer
 from train.models import build
 from train.models.contrastive import END, PAD, UNKNOWN, ContrastiveConfig, DualEncoder, contrastive_loss
+from train.sections import AugmentConfig
 
 MakeConfig = Callable[..., Config]
 

@@ -39,7 +39,7 @@ def test_plain_encoder_halves_and_doubles(depth: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_strided_encoder_halves_from_the_first_level_on(count: int) -> None:
-    encoder = PlainEncoder([4, 6, 9], strided=True, count=count)
+    encoder = PlainEncoder([4, 6, 9], downsampling="strided", count=count)
     features = encoder(torch.zeros(1, 3, 16, 24))
     assert [tuple(f.shape[1:]) for f in features] == [(4, 8, 12), (6, 4, 6), (9, 2, 3)]
     assert encoder.finest_stride == 2

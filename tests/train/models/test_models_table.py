@@ -97,7 +97,7 @@ def test_captions_and_true_species_are_inputs() -> None:
     assert "128 weights each" in pretrain.note
     (oracle,) = summarise(load_config(CONFIGS / "studies/a_clip_oracle.toml"))
     assert oracle.inputs == "photo 3x352x352 + true species 1"
-    assert frozen(oracle) == VIT_B32
+    assert frozen(oracle) == VIT_B32 + 768 * 512  # and what brings the photo into the texts' space
 
 
 def test_a_bad_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

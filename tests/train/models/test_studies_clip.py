@@ -10,6 +10,8 @@ from train.checkpoint import without_start
 from train.config import Config, load_config
 from train.models import build, parameter_count
 
+VIT_B32, VIT_L14 = 87_456_000, 303_179_776
+"""Weights of CLIP's vision towers; what brings their tokens into the texts' space comes on top."""
 STUDIES = Path(__file__).parents[3] / "train/configs/studies"
 
 
@@ -29,9 +31,9 @@ def trainable(model: nn.Module) -> int:
     [
         ("a_clip", 352, [768] * 4, 11),
         ("a_clip_oracle", 352, [768] * 4, 11),
-        ("b_clip", 224, [1024], 16),
+        ("b_clip", 224, [768], 16),
         ("c_clip", 224, [768], 7),
-        ("d_clip", 512, [2048, 1024, 512, 256], 16),
+        ("d_clip", 224, [2048, 1024, 512, 256], 7),
     ],
 )
 def test_input_features_and_output(name: str, size: int, channels: list[int], grid: int) -> None:
@@ -41,7 +43,9 @@ def test_input_features_and_output(name: str, size: int, channels: list[int], gr
     assert config.data.size == size
     image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device="meta")
     maps = model.encoder(image)
-    assert [features.shape[1] for features in maps] == channels
+    of_patches = [features for features in maps if features.shape[2:] != (1, 1)]
+    assert [features.shape[1] for features in of_patches] == channels
+    assert len(maps) - len(of_patches) == config.model.photo_embedding
     assert tuple(maps[0].shape[2:]) == (grid, grid)
     told = (torch.zeros(1, dtype=torch.int64, device="meta"),) if config.model.oracle_text else ()
     assert model(image, *told).shape == (1, 3, size, size)
@@ -52,14 +56,18 @@ def test_study_a_decoder_and_masks() -> None:
     assert trainable(model) == pytest.approx(3.2e6, rel=0.015)
     assert config.model.layers == [8, 9, 10, 11]
     assert config.model.mask_size == 224
-    assert parameter_count(model) - trainable(model) == 87_456_000  # the vision tower of ViT-B/32
+    blocks = sum(p.numel() for p in model.decoder.blocks.parameters())
+    upsampling = sum(p.numel() for p in model.decoder.enlarge.parameters())
+    assert (round(blocks / 1e6, 1), round(upsampling / 1e6, 1)) == (2.4, 0.3)
+    assert config.model.prompts[2] == ["an image of a dog"]
+    assert parameter_count(model) - trainable(model) == VIT_B32 + 768 * 512
 
 
 def test_study_b_is_vit_l14_with_channel_attention() -> None:
     _, model = study("b_clip")
-    assert parameter_count(model) - trainable(model) == 303_179_776  # the vision tower of ViT-L/14
+    assert parameter_count(model) - trainable(model) == VIT_L14 + 1024 * 768
     assert model.decoder.attention.weigh[1].in_channels == 256
-    assert model.decoder.fuse[0].in_channels == 1024 + 768
+    assert model.decoder.fuse[0].in_channels == 768 + 768
 
 
 def test_study_c_goes_to_1024_channels_without_skips_or_text() -> None:
