@@ -188,7 +188,7 @@ def test_what_visitors_give_is_escaped(studio: Studio, upload: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"hello", ImageError, "no image format"),
+        (b"hello", ImageError, "is a text, not a photo"),
         (b"", ImageError, "empty"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), ImageError, "photo"),
         (None, ImageError, "put away"),

@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_whole_files_only(put, folder: Path, model_path: Path) -> 
         assert child.stdout.readline()  # the first photo is done
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=60)
-    assert child.returncode == cli.INTERRUPTED
+    assert child.returncode == cli.INTERRUPTED, errors
     assert "Traceback" not in errors
     written = tree(out)
     assert 2 <= len(written) < 200

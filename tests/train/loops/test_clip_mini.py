@@ -36,7 +36,7 @@ MakeConfig = Callable[..., Config]
 
 TINY = {"family": "contrastive", "embedding": 16, "width": 16, "layers": 1, "heads": 2, "length": 8}
 BREEDS = ("Bengal", "pug", "Maine_Coon", "great_pyrenees")
-QUIET = AugmentConfig(**dict.fromkeys(AugmentConfig.model_fields.keys() - {"kinds"}, 0))
+QUIET = AugmentConfig(**dict.fromkeys(AugmentConfig.model_fields.keys() - {"kinds", "strengths"}, 0))
 
 
 def masks(count: int = 16) -> dict[str, Labels]:
