@@ -88,7 +88,7 @@ class Rendered(ABC):
         opacity, box = self._opacity(), self._frame(crop)
         if opacity is None:
             return Image.new("RGBA", self.size)
-        return pictures.cutout(self.photo, opacity, box)
+        return pictures.cutout(opacity, box)
 
     def on(self, background: Background, *, crop: bool = False) -> Image.Image:
         """The pets on another ground, as an RGB image; without a pet, that ground alone.
@@ -106,7 +106,7 @@ class Rendered(ABC):
         """
         ground, opacity, box = grounds.check(background), self._opacity(), self._frame(crop)
         image = grounds.paint(ground, self.photo, opacity, box)
-        return image if opacity is None else pictures.lay_on(image, self.photo, opacity, box)
+        return image if opacity is None else pictures.lay_on(image, opacity, box)
 
     def crop(self, margin: float = _MARGIN) -> Image.Image:
         """The part of the photo that has the pets in it, as an RGB image.
@@ -136,7 +136,7 @@ class Rendered(ABC):
             raise OutputError(f"side is {side!r}; give a whole number of pixels from {least} to {most}")
         opacity, box = self._opacity(), self._around(_MARGIN)
         assert opacity is not None  # where there is a box, there is a pet
-        return stickers.sticker(self.photo, opacity, box, int(side))
+        return stickers.sticker(opacity, box, int(side))
 
     def _frame(self, crop: bool) -> Region:
         return self._around(_MARGIN) if crop else (0, 0, *self.size)

@@ -334,8 +334,13 @@ class Segmentation(Rendered):
     def _classes(self) -> NDArray[np.uint8]:
         return self.mask
 
+    @lazy
+    def _cut_out(self) -> OfPets | None:
+        """Kept, since each animal asks for it."""
+        return OfPets.of(self.photo, self._margins, self.threshold) if self._shows_pet else None
+
     def _opacity(self) -> OfPets | None:
-        return OfPets(self._margins, self.threshold) if self._shows_pet else None
+        return self._cut_out
 
     def _bounds(self) -> Region | None:
         return bounds(self.mask != 0) if self.mask.any() else None

@@ -95,8 +95,8 @@ def _in_grey(photo: NDArray[np.uint8], box: Region) -> Image.Image:
 class _Rest:
     """How opaque what is no pet is."""
 
-    def __init__(self, pets: Opacity | None) -> None:
-        self._pets = pets
+    def __init__(self, photo: NDArray[np.uint8], pets: Opacity | None) -> None:
+        self._photo, self._pets = photo, pets
 
     def part(self, box: Region) -> NDArray[np.uint8]:
         if self._pets is None:
@@ -104,12 +104,17 @@ class _Rest:
         pets = self._pets.part(box)  # what is a little of a pet has its colour
         return np.uint8(255) - np.minimum(pets, 51) * np.uint8(5)
 
+    def cut(self, box: Region, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        x0, y0, x1, y1 = box
+        colours[...] = self._photo[y0:y1, x0:x1]
+        return self.part(box)
+
 
 def _blurred(photo: NDArray[np.uint8], opacity: Opacity | None, box: Region) -> Image.Image:
     """The box of the photo out of focus: each pixel a mean of what is no pet around it."""
     width, height = box[2] - box[0], box[3] - box[1]
     smaller = max(1, max(width, height) // _SMALL)
-    rest = cutout(photo, _Rest(opacity), box, smaller)
+    rest = cutout(_Rest(photo, opacity), box, smaller)
     longest = max(rest.size)
     # In the pets' place goes what is around them, so that the blur finds something there.
     filled = Image.new("RGB", rest.size, _mean(rest))

@@ -1,15 +1,24 @@
-"""How opaque the pixels of a photo are in a cutout, part by part: of a large one there is no room for all."""
+"""How opaque the pixels of a photo are in a cutout, and of what colour, part by part.
 
+Of a large one there is no room for all.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from petseg.pixels.geometry import Region
+from petseg.pixels.edges import MOST, Edges
+from petseg.pixels.geometry import Letterbox, Region
 from petseg.pixels.margins import Margins
 
+_SURE = 1.1
+"""Log-odds from which on a pet is solid, and up to whose negative it is clear."""
+_TILE = 128
+"""Side of a tile of the photo, in pixels: only those with something unsure are worked out."""
 _REACH = 4
 """Pixels of the network around an animal's mask that may be its soft edge."""
 _SEAM = 4
@@ -19,48 +28,118 @@ _FADE = 16
 
 
 class Opacity(Protocol):
-    """What says how opaque pixels are."""
+    """What says how opaque pixels are, and of what colour."""
 
     def part(self, box: Region) -> NDArray[np.uint8]:
         """(h, w) uint8, 0 clear to 255 solid, of a box that lies in the photo."""
         ...
 
+    def cut(self, box: Region, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The same; the colours there are written into an array (h, w, 3), if anything is not clear."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class OfPets:
-    """Of all pets: opacity follows the probability of a pet.
+    """Of all pets: opacity follows the probability of a pet, and colours where that is unsure.
 
     It is stretched so that up to 1/4 is clear and from 3/4 on is solid: a network that is only fairly sure
     shall leave no ghosts and no holes.
 
     Attributes:
-        margins: what the network said.
-        threshold: moves the middle of that from 1/2 to here, by dividing the odds of a pet by those of it.
+        photo: (H, W, 3) uint8.
+        margins: what the network said of it.
+        edges: what the photo's colours say.
+        threshold: moves the middle from a probability of 1/2 to here.
     """
 
+    photo: NDArray[np.uint8]
     margins: Margins
+    edges: Edges
     threshold: float | None
+
+    @classmethod
+    def of(cls, photo: NDArray[np.uint8], margins: Margins, threshold: float | None) -> Self:
+        """From what the network said of a photo (H, W, 3)."""
+        edges = Edges.of(photo, margins.letterbox, np.logaddexp(margins.cat, margins.dog))
+        return cls(photo, margins, edges, threshold)
+
+    @property
+    def letterbox(self) -> Letterbox:
+        """What of the photo lies where in the network's square."""
+        return self.margins.letterbox
 
     def part(self, box: Region) -> NDArray[np.uint8]:
         """See `Opacity`."""
+        return self._part(box)[0]
+
+    def cut(self, box: Region, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """See `Opacity`."""
+        opacity, unsure = self._part(box)
+        if opacity.any():
+            x0, y0, x1, y1 = box
+            colours[...] = self.photo[y0:y1, x0:x1]
+            for tile in unsure:
+                place = within(tile, box)
+                self.edges.clean(colours[place], opacity[place], tile)
+        return opacity
+
+    def _part(self, box: Region) -> tuple[NDArray[np.uint8], list[Region]]:
+        """Opacity of a box, and the tiles that are neither clear nor solid."""
         result = np.zeros((box[3] - box[1], box[2] - box[0]), np.uint8)
-        inner = overlap(box, self.margins.letterbox.region)
-        if inner is None:
-            return result
-        cat, dog = self.margins.part(inner)
+        unsure = []
+        inner = overlap(box, self.letterbox.region)
+        for tile in () if inner is None else _tiles(inner):
+            place = within(tile, box)
+            least, most = self._range(tile)
+            if least >= _SURE + MOST:
+                result[place] = 255
+            elif most > -_SURE - MOST:
+                result[place] = self._unsure(tile)
+                unsure.append(tile)
+        return result, unsure
+
+    @property
+    def _shift(self) -> float:
+        return 0.0 if self.threshold is None else float(np.log((1 - self.threshold) / self.threshold))
+
+    def _range(self, tile: Region) -> tuple[float, float]:
+        """The least and the most log-odds that pixels of a tile have, or less and more."""
+        left, top, right, bottom = self.letterbox.cells(tile)
+        reach = 1 + max(1, int(1 / self.letterbox.pixel))
+        rows = slice(max(0, int(top) - reach), int(bottom) + 1 + reach)
+        columns = slice(max(0, int(left) - reach), int(right) + 1 + reach)
+        cat, dog = (
+            plane[self.letterbox.inner][rows, columns] for plane in (self.margins.cat, self.margins.dog)
+        )
+        # Together they are at most by log 2 more than the larger of them.
+        least, most = max(cat.min(), dog.min()), max(cat.max(), dog.max()) + np.log(2)
+        return float(least) + self._shift, float(most) + self._shift
+
+    def _unsure(self, tile: Region) -> NDArray[np.uint8]:
+        cat, dog = (
+            self.letterbox.restore_tile(plane[None], tile)[0]
+            for plane in (self.margins.cat, self.margins.dog)
+        )
         with np.errstate(over="ignore"):  # infinite odds are solid
-            odds = np.exp(cat) + np.exp(dog)
-            if self.threshold is not None:
-                odds *= np.float32((1 - self.threshold) / self.threshold)
-        # 2 p - 1/2, where p = 1 - 1 / (1 + odds): in a third of the time of the softmax of three classes.
+            odds = np.exp(cat, out=cat)
+            odds += np.exp(dog, out=dog)
+            odds *= np.exp(self.edges.says(self.photo, tile) + np.float32(self._shift))
+        # 2 p - 1/2, where p = 1 - 1 / (1 + odds).
         odds += 1
-        opacity = np.divide(-2, odds, out=odds)
+        opacity: NDArray[np.float32] = np.divide(-2, odds, out=odds)
         opacity += np.float32(1.5)
         np.clip(opacity, 0, 1, out=opacity)
         opacity *= 255
         opacity += np.float32(0.5)
-        result[within(inner, box)] = opacity.astype(np.uint8)
-        return result
+        return opacity.astype(np.uint8)
+
+
+def _tiles(box: Region) -> Iterator[Region]:
+    x0, y0, x1, y1 = box
+    for top in range(y0, y1, _TILE):
+        for left in range(x0, x1, _TILE):
+            yield left, top, min(x1, left + _TILE), min(y1, top + _TILE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,21 +160,27 @@ class OfOne:
     @property
     def reach(self) -> int:
         """Pixels of the photo around the animal's mask that may be its soft edge."""
-        return max(2, round(_REACH * self.pets.margins.letterbox.pixel))
+        return max(2, round(_REACH * self.pets.letterbox.pixel))
 
     def part(self, box: Region) -> NDArray[np.uint8]:
         """See `Opacity`."""
+        return self._own(self.pets.part(box), box)
+
+    def cut(self, box: Region, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """See `Opacity`."""
+        return self._own(self.pets.cut(box, colours), box)
+
+    def _own(self, opacity: NDArray[np.uint8], box: Region) -> NDArray[np.uint8]:
+        """What is this animal's of the opacity (h, w) of all pets."""
         height, width = self.mask.shape
         around = grown(box, self.reach, width, height)
         common = overlap(around, self.box)
         if common is None:
-            return np.zeros((box[3] - box[1], box[2] - box[0]), np.uint8)
+            return np.zeros_like(opacity)
         own = np.zeros((around[3] - around[1], around[2] - around[0]), bool)
         own[within(common, around)] = self.inside[within(common, self.box)]
         x0, y0, x1, y1 = around
         weight = self._weight(own, (self.mask[y0:y1, x0:x1] != 0) & ~own)[within(box, around)]
-        opacity = self.pets.part(box)
-        np.maximum(opacity, 128, out=opacity, where=own[within(box, around)])  # whatever found the animal
         return (opacity * weight + np.float32(0.5)).astype(np.uint8)
 
     def _weight(self, own: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -34,41 +34,37 @@ def overlay(
     return image
 
 
-def cutout(photo: NDArray[np.uint8], opacity: Opacity, box: Region, smaller: int = 1) -> Image.Image:
-    """What is in a box of a photo (H, W, 3) as an RGBA image.
+def cutout(opacity: Opacity, box: Region, smaller: int = 1) -> Image.Image:
+    """What is in a box of a photo as an RGBA image.
 
     Args:
-        photo: (H, W, 3) uint8.
-        opacity: of its pixels.
+        opacity: of its pixels, and their colours.
         box: what is shown of it.
         smaller: by this factor in both directions, on the way: there is no room for all of a large photo.
     """
     width, height = box[2] - box[0], box[3] - box[1]
     image = Image.new("RGBA", (-(-width // smaller), -(-height // smaller)))
     for band in bands(box, smaller):
-        opaque = opacity.part(band)
-        shown = opaque != 0
+        rgba = np.empty((band[3] - band[1], band[2] - band[0], 4), np.uint8)
+        rgba[..., 3] = opacity.cut(band, rgba[..., :3])
+        shown = rgba[..., 3] != 0
         if shown.any():
-            # What is clear is black, since who takes the opacity away would see it. The half-clear edge keeps
-            # the photo's own colour: darkened by its opacity, it would be a halo on any ground.
-            x0, y0, x1, y1 = band
-            rgba = np.empty((*opaque.shape, 4), np.uint8)
-            rgba[..., :3], rgba[..., 3] = photo[y0:y1, x0:x1], opaque
+            # What is clear is black, since who takes the opacity away would see it. The half-clear edge has
+            # the pet's own colour: darkened by its opacity, it would be a halo on any ground.
             rgba.view(np.uint32)[..., 0] *= shown  # all four channels at once
             part = Image.fromarray(rgba)
-            image.paste(part.reduce(smaller) if smaller > 1 else part, (0, (y0 - box[1]) // smaller))
+            image.paste(part.reduce(smaller) if smaller > 1 else part, (0, (band[1] - box[1]) // smaller))
     return image
 
 
-def lay_on(ground: Image.Image, photo: NDArray[np.uint8], opacity: Opacity, box: Region) -> Image.Image:
-    """What is in a box of a photo (H, W, 3), laid on an RGB image of the box's size, which is changed."""
+def lay_on(ground: Image.Image, opacity: Opacity, box: Region) -> Image.Image:
+    """What is in a box of a photo, laid on an RGB image of the box's size, which is changed."""
     for band in bands(box):
-        opaque = opacity.part(band)
+        colours = np.empty((band[3] - band[1], band[2] - band[0], 3), np.uint8)
+        opaque = opacity.cut(band, colours)
         if opaque.any():
-            x0, y0, x1, y1 = band
-            place = x0 - box[0], y0 - box[1]
-            part = Image.fromarray(np.ascontiguousarray(photo[y0:y1, x0:x1]))
-            ground.paste(part, place, Image.fromarray(opaque))
+            place = band[0] - box[0], band[1] - box[1]
+            ground.paste(Image.fromarray(colours), place, Image.fromarray(opaque))
     return ground
 
 

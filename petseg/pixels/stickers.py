@@ -31,13 +31,13 @@ _SPREAD = 16, 8, 4
 """Standard deviations, in pixels, of the blurs that bring the pet's own colours to its edge, nearest last."""
 
 
-def sticker(photo: NDArray[np.uint8], opacity: Opacity, box: Region, side: int = SIDE) -> Image.Image:
-    """What is in a box of a photo (H, W, 3), as large as it fits, centred.
+def sticker(opacity: Opacity, box: Region, side: int = SIDE) -> Image.Image:
+    """What is in a box of a photo, as large as it fits, centred.
 
     Returns:
         (side, side) RGBA; what is clear holds no colour.
     """
-    pet = _fitted(photo, opacity, box, side)
+    pet = _fitted(opacity, box, side)
     shape = np.asarray(pet.getchannel("A"))
     outline = _outline(shape, side)
     shadow = _shadow(outline, side)
@@ -49,11 +49,11 @@ def sticker(photo: NDArray[np.uint8], opacity: Opacity, box: Region, side: int =
     return Image.fromarray(pixels)
 
 
-def _fitted(photo: NDArray[np.uint8], opacity: Opacity, box: Region, side: int) -> Image.Image:
+def _fitted(opacity: Opacity, box: Region, side: int) -> Image.Image:
     """The pet in the middle of the square, (side, side) RGBA."""
     room = max(1, side - 2 * round(_MARGIN * side))
     longest = max(box[2] - box[0], box[3] - box[1])
-    image = _without_crumbs(cutout(photo, opacity, box, max(1, longest // (2 * room))))
+    image = _without_crumbs(cutout(opacity, box, max(1, longest // (2 * room))))
     seen = image.getchannel("A").point(lambda opacity: 255 if opacity >= _SOLID else 0).getbbox()
     result = Image.new("RGBA", (side, side))
     if seen is None:  # nothing but what is nearly clear

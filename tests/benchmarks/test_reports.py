@@ -15,6 +15,7 @@ COMMANDS = {
     "export.quantize": ["checkpoint"],
     "benchmarks.app": [],
     "benchmarks.clicks": ["prompt"],
+    "benchmarks.edges": [],
     "benchmarks.folder": [],
     "benchmarks.large": [],
     "benchmarks.peer": [],

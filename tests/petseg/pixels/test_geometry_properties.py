@@ -153,11 +153,10 @@ def test_parts_are_what_the_whole_is(box: Letterbox, shares: list[float], seed: 
     right = left + 1 + int(shares[2] * (x1 - left - 1))
     bottom = top + 1 + int(shares[3] * (y1 - top - 1))
     plane = np.random.default_rng(seed).random((box.size, box.size), np.float32)
-    np.testing.assert_allclose(
-        box.restore_part(plane, (left, top, right, bottom)),
-        box.restore(plane)[top:bottom, left:right],
-        atol=1e-3,
-    )
+    part, expected = (left, top, right, bottom), box.restore(plane)[top:bottom, left:right]
+    np.testing.assert_allclose(box.restore_part(plane, part), expected, atol=1e-3)
+    tiles = box.restore_tile(np.stack([plane, -plane]), part)
+    np.testing.assert_allclose(tiles, [expected, -expected], atol=1e-3)
 
 
 @quick
