@@ -10,7 +10,7 @@ OUTSIDE = -1e4
 
 SURE = 0.95
 """How probable a pet must be at a pixel for that to count as sure."""
-ENOUGH = 0.001
+ENOUGH = 0.002
 """Share of the pixels that show the photo that must be sure: with fewer there is no pet.
 
 Both were chosen on held-out photos with and without pets, small pets included (docs/what-a-pet-is.md).

@@ -124,7 +124,7 @@ def test_the_score_of_an_empty_close_up_is_that_of_the_photo() -> None:
 
 def test_a_pet_that_only_the_networks_own_pixels_show_does_not_count() -> None:
     logits = np.zeros((3, SIDE, SIDE), np.float32)
-    logits[0], logits[1, 7, 9], logits[1, 20, 20] = 2, 2.5, 2.5
+    logits[0], logits[1, 7, 9], logits[1, 13, 3], logits[1, 20, 20] = 2, 2.5, 2.5, 2.5
     result = answer(logits, Letterbox.fit(2 * SIDE, 2 * SIDE, SIDE), 0.6)
     assert result._shows_pet
     assert result.label == "background"

@@ -88,15 +88,15 @@ def test_stray_pixels_are_nobody_unless_there_is_nothing_else() -> None:
     logits = np.zeros((2, SIDE, SIDE), np.float32)
     margins = Margins(Letterbox.fit(100, 100, SIDE), *logits)
     mask = np.zeros((100, 100), np.uint8)
-    mask[50, 50:59] = 1  # of 10,000 pixels, ten are enough
+    mask[50, 50:69] = 1  # of 10,000 pixels, twenty are enough
     mask[70, 10] = 2
-    assert [(pet.area, pet.label) for pet in components(mask, margins)] == [(9, "cat")]
-    mask[80, :10] = 2
-    assert [(pet.area, pet.label) for pet in components(mask, margins)] == [(10, "dog")]
-    mask[51, 50:59] = 1
-    assert [pet.area for pet in components(mask, margins)] == [18, 10]
-    mask[20:30] = 1  # 1,000 pixels: ten are a crumb of that
-    assert [pet.area for pet in components(mask, margins)] == [1000]
+    assert [(pet.area, pet.label) for pet in components(mask, margins)] == [(19, "cat")]
+    mask[80, :20] = 2
+    assert [(pet.area, pet.label) for pet in components(mask, margins)] == [(20, "dog")]
+    mask[51, 50:69] = 1
+    assert [pet.area for pet in components(mask, margins)] == [38, 20]
+    mask[20:40] = 1  # 2,000 pixels: twenty are a crumb of that
+    assert [pet.area for pet in components(mask, margins)] == [2000]
 
 
 def test_one_pixel_is_an_animal_of_one_pixel() -> None:

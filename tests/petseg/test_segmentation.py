@@ -45,11 +45,11 @@ def test_nearest_resizes_the_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixels", "cat", "found"), [(1, 9, True), (1, 0.5, False), (40, 0.5, False), (40, 9, True)]
+    ("pixels", "cat", "found"), [(1, 9, False), (2, 9, True), (2, 0.5, False), (40, 0.5, False), (40, 9, True)]
 )
 @pytest.mark.parametrize("resize", ["smooth", "nearest"])
 def test_a_pet_is_enough_pixels_that_are_sure(pixels: int, cat: float, found: bool, resize: str) -> None:
-    """Of 32 x 19 pixels that show the photo one is enough."""
+    """Of 32 x 19 pixels that show the photo two are enough."""
     logits = np.zeros((3, SIDE, SIDE), np.float32)
     logits[0] = 4
     logits[:, 12, : pixels % SIDE] = np.array([0, cat, -9])[:, None]
