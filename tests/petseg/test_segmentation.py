@@ -45,7 +45,8 @@ def test_nearest_resizes_the_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixels", "cat", "found"), [(1, 9, False), (2, 9, True), (2, 0.5, False), (40, 0.5, False), (40, 9, True)]
+    ("pixels", "cat", "found"),
+    [(1, 9, False), (2, 9, True), (2, 0.5, False), (40, 0.5, False), (40, 9, True)],
 )
 @pytest.mark.parametrize("resize", ["smooth", "nearest"])
 def test_a_pet_is_enough_pixels_that_are_sure(pixels: int, cat: float, found: bool, resize: str) -> None:
