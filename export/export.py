@@ -28,6 +28,7 @@ from petseg.models import catalog
 from petseg.models.index import Index, Weights, describe_file
 from petseg.models.manifest import METADATA_KEY
 from petseg.pixels import saving
+from petseg.pixels.classes import CLASSES
 from train.checkpoint import load_checkpoint
 
 OPSET, IR_VERSION = 18, 10
@@ -139,15 +140,11 @@ def export(
     Raises:
         FileNotFoundError: the folder is not a checkpoint.
         ValueError: the size does not fit the model, or the metrics are about other checkpoints.
-        ExportError: the model answers with something else than logits of the contract's shape and classes.
+        ExportError: the model answers with something else than logits of the contract's shape.
     """
     model, config = load_checkpoint(checkpoint)
     if config.model.gives == "photo":
         raise ExportError(f"{checkpoint} gives photos back; export the one that was trained on its encoder")
-    if config.data.labels != "species":
-        raise ExportError(
-            f"{checkpoint} tells the classes of a {config.data.labels}, not background, cat and dog"
-        )
     size = size or config.data.size
     figures = read_metrics(metrics, checkpoint) if metrics else {}
     document = describe(checkpoint, model, config, name=name or config.name, size=size, metrics=figures)
@@ -172,9 +169,11 @@ def embed(model: Exported, folder: Path) -> Path:
         The file, or the folder of two.
 
     Raises:
-        ExportError: a name that is no file name, or too much weight.
+        ExportError: a name that is no file name, other classes than petseg's, or too much weight.
     """
     name = model.document["name"]
+    if model.document["classes"] != list(CLASSES):
+        raise ExportError(f"{name} cannot be embedded: it tells {', '.join(model.document['classes'])}")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"name {name!r} cannot be embedded; use lower-case letters, digits, - and _")
     path = folder / (name if model.is_split else f"{name}.onnx")

@@ -2,6 +2,7 @@
 
 `python -m train.evaluate unet autoencoder train/checkpoints/unet --figures FOLDER --worst 6`
 
+Models with the classes of a trimap get figures of background, pet and border, under names of their own.
 Models that are pointed at are evaluated by simulated clicks: `python -m train.evaluate MODEL --clicks`.
 """
 
@@ -23,7 +24,7 @@ from train.data.arguments import add_photos, split_of
 from train.data.dataset import TorchvisionSample, kept_aside, read_splits
 from train.people import clicks
 from train.people.clicked import open_clicked
-from train.report import figures
+from train.report import figures, trimap
 from train.report.comparison import Result, compare, count_false_alarms, examples, format_table, worst
 from train.report.figures import Panel
 from train.report.inference import is_checkpoint, open_models
@@ -84,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate all models on whole photos, print the figures, and draw what is asked for."""
     torch.set_num_threads(options.threads)
+    if any(trimap.tells_trimap(model) for model in options.models):
+        found = trimap.evaluate(options.models, read_pairs(options.data, split_of(options)), options.size)
+        print(trimap.table(found))
+        return {name: result.report() for name, result in found.items()}
     models = open_models(options.models, options.size, options.threads)
     if options.figures:
         names = ["roc.png", "confusion.png", "examples.png", *(_worst_name(model.name) for model in models)]

@@ -9,7 +9,7 @@ from torch import nn
 
 from export.card.click_figures import click_figures, is_simulation
 from petseg.measure import report_file
-from petseg.models.manifest import FORMAT, Manifest
+from petseg.models.manifest import FORMAT, OTHER_CLASSES, Manifest
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256
@@ -46,7 +46,7 @@ def describe(
         "format": FORMAT,
         "name": name,
         "version": petseg_version(),
-        "classes": list(CLASSES),
+        "classes": list(CLASSES if config.data.labels == "species" else OTHER_CLASSES),
         "size": size,
         "fit": "letterbox",
         "fill": FILL,
@@ -61,7 +61,8 @@ def describe(
         document["zoom"] = config.prompting.closeup > 0
         document["mirror"] = config.augment.flip > 0
         document["semantic"] = getattr(model, "semantic", False)
-    Manifest.from_document(document, f"model {name!r}")
+    # With a trimap's classes it is a plain ONNX model for other programs, which petseg says.
+    Manifest.from_document(document | {"classes": list(CLASSES)}, f"model {name!r}")
     return document
 
 

@@ -19,6 +19,9 @@ FORMAT = 1
 PRECISIONS = ("float32", "int8", "float16")
 """What a graph calculates in: float32 all through, mostly with 8-bit integers, or half precision for GPUs."""
 
+OTHER_CLASSES = ("background", "pet", "border")
+"""Those of a trimap, which models are exported with for other programs."""
+
 PARTS = ("encoder", "decoder")
 """The graphs of a promptable model in two files, PART.onnx in one folder."""
 
@@ -119,6 +122,11 @@ class Manifest:
         for field, (meaning, test) in _FIELDS.items():
             if field not in document:
                 raise ModelError(f"{source}: its metadata lack {field!r} ({meaning}); {EXPORT_AGAIN}")
+            if field == "classes" and document[field] == list(OTHER_CLASSES):
+                raise ModelError(
+                    f"{source} tells {', '.join(OTHER_CLASSES)}, not {', '.join(CLASSES)}: petseg cannot use "
+                    "it, other programs can"
+                )
             if not test(document[field]):
                 raise ModelError(
                     f"{source}: {field!r} in its metadata is {document[field]!r}, must be {meaning}; "

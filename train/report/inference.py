@@ -110,9 +110,9 @@ class Model:
         """Answer for an (H, W, 3) uint8 photo."""
         box, batch = letterboxed(photo, self.size, self.fill, stretch=self.stretch)
         look = Look(self.run(batch), box)
-        # As petseg does; a study, with stretched photos or their mean colour around them, looks but once.
-        if self.fill != "mean" and not self.stretch:
-            look = look_again(look, photo, self.fill, self._run_all)
+        # As petseg does; a study, with stretched photos or another colour around them, looks but once.
+        if self.fill == FILL and not self.stretch:
+            look = look_again(look, photo, FILL, self._run_all)
         return Answer(*look, Segmentation(*look, photo, self.name))
 
     def mask(self, photo: Photo) -> NDArray[np.uint8]:

@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from export.errors import ExportError
-from export.export import export
+from export.export import embed, export
+from petseg import ModelError, Segmenter
+from train.checkpoint import load_checkpoint
 from train.config import Config, load_config
 from train.loops import trainer_class
 from train.models import build
@@ -241,8 +245,18 @@ def test_training(name: str, photos: Path, tmp_path: Path) -> None:
     assert row["loss"] > 0
     assert 0 <= row["val_miou"] <= 1
     if config.data.labels == "trimap":
-        with pytest.raises(ExportError, match="classes of a trimap"):
-            export(config.folder / "best")
+        exported = export(config.folder / "best")
+        assert exported.document["classes"] == ["background", "pet", "border"]
+        session = onnxruntime.InferenceSession(exported.graphs["model"])
+        image = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), np.uint8)
+        (found,) = session.run(None, {"image": image})
+        expected = load_checkpoint(config.folder / "best")[0](torch.from_numpy(image)).detach().numpy()
+        np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
+        exported.write(tmp_path / "e.onnx")
+        with pytest.raises(ModelError, match="petseg cannot use it, other programs"):
+            Segmenter(tmp_path / "e.onnx")
+        with pytest.raises(ExportError, match="cannot be embedded: it tells background, pet, border"):
+            embed(exported, tmp_path / "weights")
 
 
 def test_table_of_models(capsys: pytest.CaptureFixture[str]) -> None:
