@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from train.models.blocks import GlobalContext, upsample
 from train.models.family import Borrowed, family, last_parts
 from train.models.promptable import Features, Promptable, PromptableConfig
-from train.models.unet import UNet, UNetConfig, check_size, normalise
+from train.models.unet import UNet, UNetConfig
 
 GROUPS = 4
 """Groups of channels, each with its own cosine similarity to what was clicked."""
@@ -252,15 +252,9 @@ class PromptNet(Promptable):
             A (B, C, h, w) map for each level, coarsest first, the (B, GROUPS, h, w) reciprocal lengths of
             each, and the semantic logits (B, 3, h, w), which have the finest level's resolution.
         """
-        check_size(image, self.stride)
-        unet = self.unet
-        *skips, features = unet.encoder(normalise(image))
-        features = unet.context(features)
-        maps = []
-        for block, skip, project in zip(unet.decoder, reversed(skips), self.projections, strict=True):
-            features = block(features, skip)
-            maps.append(project(features))
-        return (*maps, *map(reciprocal_lengths, maps), unet.head(features))
+        levels, semantic, _presence = self.unet.decoded(image)
+        maps = [project(features) for features, project in zip(levels, self.projections, strict=True)]
+        return (*maps, *map(reciprocal_lengths, maps), semantic)
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:
         """See `Promptable`."""

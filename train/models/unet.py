@@ -147,21 +147,33 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor | Answer:
         """Logits of background, cat and dog at the resolution of the input; in training the head's too."""
+        _levels, logits, presence = self.decoded(image)
+        if self.encoder.finest_stride > 1:
+            logits = upsample(logits, self.encoder.finest_stride)
+        return logits if presence is None or not self.training else Answer(logits, presence)
+
+    def decoded(self, image: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """What the decoder makes of uint8 photos (B, 3, S, S).
+
+        Returns:
+            The maps (B, C, h, w) of its levels, coarsest first, the logits (B, 3, h, w) at the finest, and
+            those of the image-level head (B, 2), which the former take into account, None without one.
+        """
         check_size(image, self.stride)
         maps = self.encoder(normalise(image))
         presence = self.presence(maps.pop()) if self.presence is not None else None
         *skips, features = maps
         features = self.context(features)
+        levels = []
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             features = block(features, skip)
-        logits = self.head(features)
+            levels.append(features)
+        logits: Tensor = self.head(features)
         if presence is not None:
             # log(sigmoid(x)) in operators that every runtime has; none of it for background.
             believed = F.pad(-F.softplus(-presence), (1, 0))
             logits = logits + believed[..., None, None]
-        if self.encoder.finest_stride > 1:
-            logits = upsample(logits, self.encoder.finest_stride)
-        return logits if presence is None or not self.training else Answer(logits, presence)
+        return levels, logits, presence
 
 
 def normalise(image: Tensor) -> Tensor:

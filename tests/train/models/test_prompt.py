@@ -22,7 +22,11 @@ PLAIN = UNetConfig(width=4, depth=2, upsampling="bilinear")
 SMALL = PromptConfig(unet=PLAIN, widths=[16, 8], blocks=[1, 1], kernels=[5, 3])
 EMBEDDED = PromptConfig(
     unet=UNetConfig(
-        encoder="mobilenet_v2", decoder=[128, 96, 64, 32], upsampling="bilinear", separable=True, context=True
+        encoder="timm/tf_efficientnet_lite2",
+        decoder=[128, 96, 64, 32],
+        upsampling="bilinear",
+        separable=True,
+        presence=True,
     )
 )
 
@@ -42,7 +46,7 @@ def click(x: int, y: int, size: int = 32, batch: int = 1) -> Tensor:
     return prompt
 
 
-@pytest.mark.parametrize("config", [SMALL, EMBEDDED], ids=["plain", "mobilenet"])
+@pytest.mark.parametrize("config", [SMALL, EMBEDDED], ids=["plain", "lite2"])
 @pytest.mark.parametrize("size", [32, 64])
 def test_logits_have_the_size_of_the_photo(config: PromptConfig, size: int) -> None:
     model = build(config).eval()
@@ -52,7 +56,7 @@ def test_logits_have_the_size_of_the_photo(config: PromptConfig, size: int) -> N
 
 
 def test_the_embedded_model_is_small_enough() -> None:
-    assert parameter_count(build(EMBEDDED)) < 3.4e6
+    assert parameter_count(build(EMBEDDED)) < 6e6
 
 
 def test_features_know_nothing_of_the_prompt() -> None:
@@ -69,6 +73,18 @@ def test_semantic_logits_are_the_unets_own() -> None:
     model = build(SMALL).eval()
     image = photos(1)
     assert torch.allclose(model.encode(image)[-1], model.unet(image), atol=1e-6)
+
+
+def test_semantic_logits_take_the_image_level_head_into_account() -> None:
+    model = build(EMBEDDED).eval()
+    assert isinstance(model, PromptNet)
+    assert model.unet.presence is not None
+    with torch.no_grad():
+        model.unet.presence.linear.weight.zero_()
+        model.unet.presence.linear.bias.copy_(torch.tensor([-30.0, 30.0]))
+        background, cat, dog = model.encode(photos(1))[-1][0]
+    assert (cat < background - 20).all()
+    assert (dog - background).abs().max() < 20
 
 
 def test_a_unet_loads_into_the_photo_stage() -> None:
