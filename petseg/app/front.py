@@ -1,4 +1,4 @@
-"""What a browser and a link preview get before Gradio's scripts run: head, first picture, compression."""
+"""What a browser and a link preview get before Gradio's scripts run: head, first view, compression."""
 
 import html
 import re
@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from petseg.app.parts import address
+from petseg.app.theme import SCRIPT
 
 TITLE = "petseg: cut your cat or dog out of any photo"
 DESCRIPTION = (
@@ -84,7 +85,7 @@ def head(url: str) -> str:
 
 
 class FrontDoor:
-    """Middleware: puts our head and first picture into Gradio's page, and compresses what Gradio does not.
+    """Middleware: puts our head, script and first view into Gradio's page, and compresses what it does not.
 
     Args:
         app: Gradio's.
@@ -92,7 +93,8 @@ class FrontDoor:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._first = (files("petseg.app") / "first.html").read_text(encoding="utf-8")
+        # Gradio would run the script once it has drawn the page; photos are taken before that.
+        self._first = SCRIPT + (files("petseg.app") / "first.html").read_text(encoding="utf-8")
         self._packed = GZipMiddleware(self._dress, minimum_size=500, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,7 +24,7 @@ from petseg.app.state import MAX_BYTES, Photos
 from petseg.app.tab_compare import CompareTab
 from petseg.app.tab_robustness import RobustnessTab
 from petseg.app.tab_segment import SegmentTab
-from petseg.app.theme import SCRIPT, STYLE, theme
+from petseg.app.theme import STYLE, theme
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,6 @@ def launch(
         quiet=True,
         theme=theme(),
         css=STYLE,
-        head=SCRIPT,
         favicon_path=front.favicon(),
         app_kwargs=front.app_options(),
         footer_links=["api", "settings"],

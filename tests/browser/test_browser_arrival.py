@@ -1,0 +1,75 @@
+"""The first seconds: what a visitor sees and can do before Gradio's scripts have drawn the page."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from benchmarks.visitor import Visitor
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def early(browser: Browser, tiny_page: str) -> Iterator[tuple[Visitor, Callable[[], None]]]:
+    """A visitor for whom Gradio's scripts are still on their way, and what lets them come."""
+
+    def release() -> None:
+        visitor.page.unroute("**/assets/*.js")
+
+    with Visitor(browser, tiny_page) as visitor:
+        visitor.page.route("**/assets/*.js", lambda _: None)
+        visitor.page.goto(tiny_page, wait_until="commit")
+        visitor.page.locator("#first-paint input[type=file]").wait_for(state="attached")
+        yield visitor, release
+        assert visitor.faults == []
+
+
+def test_a_photo_is_taken_before_gradio_is_there(
+    early: tuple[Visitor, Callable[[], None]], two_pets: Path
+) -> None:
+    visitor, release = early
+    first = visitor.page.locator("#first-paint")
+    visitor.page.set_input_files("#first-paint input[type=file]", two_pets)
+    expect(first.get_by_role("status")).to_have_text("Getting ready ...")
+    assert visitor.picture("#first-paint img").shape == (1200, 2000, 3), "their own photo is seen at once"
+    with visitor.new_picture():
+        release()
+    expect(first).to_have_count(0)
+    expect(visitor.page.locator("#legend")).to_contain_text("Cat")
+
+
+def test_a_dialog_that_is_still_open_when_gradio_is_there_is_no_loss(
+    early: tuple[Visitor, Callable[[], None]], two_pets: Path
+) -> None:
+    visitor, release = early
+    with visitor.page.expect_file_chooser() as chooser:
+        visitor.page.locator("#first-paint label").click()
+    release()
+    expect(visitor.page.locator("#first-paint")).to_have_count(0)
+    visitor.page.locator("#photo input[type=file]").wait_for(state="attached")
+    with visitor.new_picture():
+        chooser.value.set_files(two_pets)
+
+
+def test_the_keyboard_reaches_the_first_button_and_goes_on_from_there(
+    early: tuple[Visitor, Callable[[], None]],
+) -> None:
+    visitor, release = early
+    visitor.page.keyboard.press("Tab")
+    expect(visitor.page.get_by_label("Take or choose a photo")).to_be_focused()
+    release()
+    expect(visitor.page.locator("#photo :is(button, input)").first).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_first_view_fits(early: tuple[Visitor, Callable[[], None]], width: int) -> None:
+    visitor, _ = early
+    visitor.page.set_viewport_size({"width": width, "height": 780})
+    assert visitor.page.evaluate("document.scrollingElement.scrollWidth") <= width
+    box = visitor.page.locator("#first-paint label b").bounding_box()
+    assert box is not None
+    assert box["height"] >= 44
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
