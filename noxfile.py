@@ -29,6 +29,7 @@ NEWEST = max(
 )
 RUNTIME_TESTS = ("tests/petseg", "tests/fuzz", "tests/system")
 """What runs petseg, rather than train/ and export/: where its own dependencies count."""
+WEB_TESTS = "tests/browser/test_browser_web.py"
 MOST_COVERED = ("pixels/image.py", "pixels/geometry.py", "clicks/prompts.py", "hub.py")
 
 
@@ -78,7 +79,18 @@ def data(session: nox.Session) -> None:
 @nox.session
 def browser(session: nox.Session) -> None:
     """The page as a visitor sees it; skipped where there is no Chromium."""
-    session.run("python", "-m", "pytest", "-q", "-m", "browser and not slow")
+    session.run("python", "-m", "pytest", "-q", "-m", "browser and not slow", f"--ignore={WEB_TESTS}")
+
+
+@nox.session
+def web(session: nox.Session) -> None:
+    """The page for visitors' own browsers: its types and style, and whether it says what Python says."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        session.skip("there is no Node.js with npm here")
+    with session.chdir("web"):
+        session.run("npm", "install", "--loglevel=error", external=True)
+        session.run("npm", "run", "--silent", "check", external=True)
+    session.run("python", "-m", "pytest", "-q", "-m", "browser and not slow", WEB_TESTS)
 
 
 @nox.session

@@ -21,6 +21,10 @@ class SpaceError(ExportError):
     """A Space that cannot be put together, or does not work."""
 
 
+class WebError(ExportError):
+    """A page for browsers that cannot be put together, or does not work."""
+
+
 class VerificationError(ExportError):
     """The export and its checkpoint do not agree, or there was nothing to compare them on."""
 

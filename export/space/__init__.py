@@ -120,15 +120,25 @@ def readme(
     Raises:
         SpaceError: no model is embedded, there is no section on the licence, or no gradio that fits.
     """
-    licence = re.search(r"^## Licence\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    if licence is None:
-        raise SpaceError(f"{README} has no section '## Licence', which a Space must repeat")
+    licence = licence_section(text)
     if not index.models:
         raise SpaceError("no model is embedded; embed one: python -m export.export --embed")
     manifests = [Manifest.from_document(entry.float32.manifest, name) for name, entry in index.models.items()]
     models = ", ".join(sorted(f"`{manifest.name}` {manifest.version}" for manifest in manifests))
-    body = f"# {project['name']}\n\n{project['description']}. Models: {models}.\n\n{licence[0].strip()}\n"
+    body = f"# {project['name']}\n\n{project['description']}. Models: {models}.\n\n{licence}\n"
     return f"---\n{settings(project, index, needs, repo).to_yaml()}\n---\n\n{body}"
+
+
+def licence_section(text: str) -> str:
+    """The section on the licence of the repository's README.md.
+
+    Raises:
+        SpaceError: there is none.
+    """
+    licence = re.search(r"^## Licence\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if licence is None:
+        raise SpaceError(f"{README} has no section '## Licence', which a Space must repeat")
+    return licence[0].strip()
 
 
 def settings(
@@ -150,7 +160,7 @@ def settings(
         sdk_version=_gradio(needs),
         python_version=f"{sys.version_info.major}.{sys.version_info.minor}",
         app_file=APP,
-        license=_license(project["license"]),
+        license=license_of(project["license"]),
         short_description=project["description"],
         thumbnail=f"{constants.ENDPOINT}/spaces/{repo}/resolve/main/{THUMBNAIL}" if repo else None,
         tags=["cat", "dog", "image-segmentation", "background-removal"],
@@ -159,7 +169,7 @@ def settings(
     )
 
 
-def _license(expression: str) -> str:
+def license_of(expression: str) -> str:
     """An SPDX expression as the Hub's one word: code and weights under different terms are "other"."""
     return "other" if " " in expression else expression.lower()
 

@@ -37,6 +37,8 @@ FINER = 4
 """How many times the square's resolution several parts are put together at, at most."""
 _FIRST, _EDGE = 0.01, 0.05
 """Weight of the first look, and of a part at its edges; in its middle it is 1."""
+_SLOPE = 0.15
+"""Share of a part's length, from its edges on, over which its weight rises to that."""
 
 
 class Look(NamedTuple):
@@ -172,7 +174,7 @@ def _tent(box: Letterbox) -> NDArray[np.float32]:
 
     def slope(length: int) -> NDArray[np.float32]:
         from_edge = np.minimum(np.arange(length) + 0.5, length - np.arange(length) - 0.5)
-        return np.asarray(np.clip(from_edge / (0.15 * length), _EDGE, 1), np.float32)
+        return np.asarray(np.clip(from_edge / (_SLOPE * length), _EDGE, 1), np.float32)
 
     weight = np.zeros((box.size, box.size), np.float32)
     weight[box.inner] = slope(box.inner_height)[:, None] * slope(box.inner_width)
