@@ -1,10 +1,11 @@
-"""To the Hugging Face Hub: `python -m export.publish model NAME ORG/NAME`, or `... space ORG/NAME`.
+"""To the Hugging Face Hub: `python -m export.publish model NAME ORG/NAME`, `space ORG/NAME`, `web ORG/NAME`.
 
 For a model, puts a folder together (the ONNX files and petseg.json, the card as README.md, the checkpoint
 with its config and history, the measurements, the figures) and pushes it in one commit. Without verified
 parity, metrics and a card it refuses; `petseg.hub.check` says what else must hold.
 
-For the page, does the same with what `export.space` puts together, once it has been seen to work.
+For a page, does the same with what `export.space` or `export.web` puts together, once it has been seen to
+work: `space` runs on the Hub's machines, `web` in the visitor's own browser.
 """
 
 import argparse
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from export import card, space
+from export import card, space, web
 from export.card.facts import ROOT, read_document
 from export.errors import ExportError, PublishError
 from export.missing import Plan, missing
+from export.web import trial
 from petseg import hub
 from petseg.errors import PetsegError
 from petseg.models import bundle, catalog, publishing
@@ -161,46 +163,69 @@ def publish_model(options: argparse.Namespace) -> None:
 
 def publish_space(options: argparse.Namespace) -> None:
     """Assemble, check, try out, and push unless it is a dry run."""
-    if Reference.parse(options.repo).repo != options.repo:
-        raise PublishError(f"{options.repo!r} is no place to publish; give ORG/NAME")
+    _check_place(options.repo)
     with tempfile.TemporaryDirectory() as scratch:
         folder = space.assemble(options.folder or Path(scratch) / "space", repo=options.repo)
         files = space.check(folder)
         list_files(files)
         space.prove(folder)
-        if options.dry_run:
-            print(f"this would become the Space {options.repo}; it was installed, and works")
-            return
-        url, commit, changed = push_space(files, options.repo, private=options.private)
-        print(f"{url}: {commit}{'' if changed else ', as before'}")
+        _push_page(options, files, "gradio", f"{space.PACKAGE}/__init__.py")
 
 
-def push_space(files: dict[str, Path], repo: str, *, private: bool) -> tuple[str, str, bool]:
+def publish_web(options: argparse.Namespace) -> None:
+    """The same for the page in the visitor's own browser."""
+    _check_place(options.repo)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = web.assemble(options.folder or Path(scratch) / "web")
+        files = web.check(folder)
+        list_files(files)
+        trial.try_out(folder)
+        _push_page(options, files, "static", web.LISTING)
+
+
+def _check_place(repo: str) -> None:
+    if Reference.parse(repo).repo != repo:
+        raise PublishError(f"{repo!r} is no place to publish; give ORG/NAME")
+
+
+def _push_page(options: argparse.Namespace, files: dict[str, Path], sdk: str, mark: str) -> None:
+    if options.dry_run:
+        print(f"this would become the Space {options.repo}; it was tried out, and works")
+        return
+    url, commit, changed = push_space(files, options.repo, sdk, mark, private=options.private)
+    print(f"{url}: {commit}{'' if changed else ', as before'}")
+
+
+def push_space(
+    files: dict[str, Path], repo: str, sdk: str, mark: str, *, private: bool
+) -> tuple[str, str, bool]:
     """Let a Space hold these files and no others, in one commit; it is made if there is none.
 
     Args:
         files: path in the repository -> file.
         repo: ORG/NAME.
+        sdk: "gradio" or "static", of a new Space.
+        mark: a file that a Space has that may be replaced.
         private: make a new Space private.
 
     Returns:
         Its address, its newest commit, and whether that is new.
 
     Raises:
-        PublishError: the Space holds something else than petseg's page.
+        PublishError: the Space holds something else than this page of petseg's.
         HubError: one of its subclasses; what was wrong, and what to do about it.
     """
     about, kind = f"Space {repo}", "space"
     api = HfApi(library_name="petseg", library_version=version())
     url = ask(
         about,
-        lambda: api.create_repo(repo, repo_type=kind, space_sdk="gradio", private=private, exist_ok=True),
+        lambda: api.create_repo(repo, repo_type=kind, space_sdk=sdk, private=private, exist_ok=True),
     )
     before = ask(about, lambda: api.space_info(repo)).sha
     present = set(ask(about, lambda: api.list_repo_files(repo, repo_type=kind))) - set(hub.KEPT)
     # The Hub gives a new Space a README.md.
-    if present - {space.README} and f"{space.PACKAGE}/__init__.py" not in present:
-        raise PublishError(f"{about} holds something else than petseg's page; choose another name")
+    if present - {space.README} and mark not in present:
+        raise PublishError(f"{about} holds something else than this page of petseg's; choose another name")
     message = f"petseg {version()}"
     newest = ask(about, lambda: hub.commit(api, repo, files, message, repo_type=kind, parent=before))
     return str(url), newest, newest != before
@@ -227,7 +252,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = kinds.add_parser("space", help="the page, once it has been installed and started to try it out")
     page.set_defaults(publish=publish_space)
     page.add_argument("repo", metavar="ORG/NAME")
-    for kind in (model, page):
+    own = kinds.add_parser(
+        "web", help="the page in the visitor's own browser, once it was seen to work in one"
+    )
+    own.set_defaults(publish=publish_web)
+    own.add_argument("repo", metavar="ORG/NAME")
+    for kind in (model, page, own):
         kind.add_argument("--folder", type=Path, help="keep what is published here; it must be new or empty")
         kind.add_argument("--dry-run", action="store_true", help="check and list, but push nothing")
         kind.add_argument("--private", action="store_true", help="make a new repository private")
