@@ -1,15 +1,22 @@
 """Tiny checkpoints, their exports, and photos to compare on.
 
-An export takes seconds, so each is made once.
+An export takes many seconds, so each is made once, for all processes of a run.
 """
 
+import hashlib
+import os
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from export.export import Exported, export
+from export.graph.rewrite import store_half
 from tests.support.tiny_checkpoints import MOBILENET, PLAIN, PROMPT, make_checkpoint
 
 
@@ -31,32 +38,52 @@ def prompt_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported_prompt(prompt_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with encoder.onnx and decoder.onnx."""
-    return _write(prompt_checkpoint, tmp_path_factory.mktemp("export") / "prompt")
+    return _write(_once(prompt_checkpoint, tmp_path_factory), tmp_path_factory.mktemp("export") / "prompt")
 
 
 @pytest.fixture(scope="session")
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _write(checkpoint, tmp_path_factory.mktemp("export") / "plain.onnx")
+    return _write(_once(checkpoint, tmp_path_factory), tmp_path_factory.mktemp("export") / "plain.onnx")
 
 
 @pytest.fixture(scope="session")
 def exported_float32(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _write(checkpoint, tmp_path_factory.mktemp("export") / "plain32.onnx", half=False)
+    made = _once(checkpoint, tmp_path_factory, half=False)
+    return _write(made, tmp_path_factory.mktemp("export") / "plain32.onnx")
 
 
 @pytest.fixture(scope="session")
-def exported_mobilenet(mobilenet_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _write(mobilenet_checkpoint, tmp_path_factory.mktemp("export") / "mobilenet.onnx")
-
-
-@pytest.fixture(scope="session")
-def float32_model(mobilenet_checkpoint: Path) -> Exported:
+def float32_model(mobilenet_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """With residual sums, concatenations, ReLU6, a mean over planes and bilinear enlargement."""
-    return export(mobilenet_checkpoint, half=False)
+    return _once(mobilenet_checkpoint, tmp_path_factory, half=False)
 
 
-def _write(checkpoint: Path, path: Path, *, half: bool = True) -> Path:
-    export(checkpoint, half=half).write(path)
+@pytest.fixture(scope="session")
+def exported_mobilenet(float32_model: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with weights stored as fp16, the last step of an export."""
+    graph = onnx.load_from_string(float32_model.graphs["model"])
+    store_half(graph)
+    half = replace(float32_model, graphs={"model": graph.SerializeToString(deterministic=True)})
+    return _write(half, tmp_path_factory.mktemp("export") / "mobilenet.onnx")
+
+
+def _once(checkpoint: Path, folders: pytest.TempPathFactory, *, half: bool = True) -> Exported:
+    """The export of a checkpoint, made by the first process of the run that needs it.
+
+    Each process makes its own checkpoints; their weights are the same.
+    """
+    common = folders.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else folders.getbasetemp()
+    weights = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    kept = common / f"{weights}-{half}.export"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(export(checkpoint, half=half)))
+        made: Exported = pickle.loads(kept.read_bytes())
+        return made
+
+
+def _write(model: Exported, path: Path) -> Path:
+    model.write(path)
     return path
 
 

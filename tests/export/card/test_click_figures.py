@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from export.card.click_figures import FIGURES, click_figures
-from export.card.text import clicks
+from export.card.measured import clicks
 from export.graph.describe import read_metrics
 
 NOC = {"85": 1.5, "90": 2.25}

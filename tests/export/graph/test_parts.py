@@ -184,13 +184,25 @@ def test_one_graph_where_two_belong(exported_prompt: Path, prompt_checkpoint: Pa
         verify(prompt_checkpoint, exported_prompt / "nothing", photos)
 
 
+@pytest.mark.slow
+def test_export_by_command_gives_the_same_bytes(
+    prompt_checkpoint: Path, exported_prompt: Path, tmp_path: Path
+) -> None:
+    assert main([str(prompt_checkpoint), "-o", str(tmp_path / "made" / "prompt")]) == 0
+    for file in exported_prompt.iterdir():
+        assert (tmp_path / "made" / "prompt" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_command_lines(
     prompt_checkpoint: Path,
     exported_prompt: Path,
     oxford: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    graphs = {part: (exported_prompt / f"{part}.onnx").read_bytes() for part in PARTS}
+    document = {"name": "tiny", "size": 32}
+    monkeypatch.setattr("export.export.export", lambda *_, **__: Exported(document, graphs))
     assert main([str(prompt_checkpoint), "-o", str(tmp_path / "made" / "prompt")]) == 0
     for file in exported_prompt.iterdir():
         assert (tmp_path / "made" / "prompt" / file.name).read_bytes() == file.read_bytes()
