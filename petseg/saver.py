@@ -73,6 +73,9 @@ class Saver:
     """Writes results, but never over a photo of this run, another result of it, or a file not petseg's.
 
     As a context, it ends its data sets: they are whole then, or not there.
+
+    Attributes:
+        wanted: what to save.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Saver:
         Raises:
             OutputError: the folder cannot be made.
         """
-        self._out, self._wanted, self._one_file, self._force = out, wanted, one_file, force
+        self._out, self.wanted, self._one_file, self._force = out, wanted, one_file, force
         self._first: dict[Path, Photo] = {}
         for photo in photos:
             self._first.setdefault(photo.name, photo)
@@ -115,7 +118,7 @@ class Saver:
     def _writer(self, format: Format) -> Writer:
         writer = WRITERS[format]
         folder = self._out if format == "yolo" or self._one_file else self._out / writer.file
-        return writer(folder, tolerance=self._wanted.tolerance, force=self._force)
+        return writer(folder, tolerance=self.wanted.tolerance, force=self._force)
 
     def __enter__(self) -> Self:
         """Begin the data sets.
@@ -151,7 +154,7 @@ class Saver:
             OutputError: a file called so cannot hold it, or needs a pet.
             ImageError: the photo, which was not kept, can no more be read.
         """
-        wanted, files = self._wanted, dict[str, bytes]()
+        wanted, files = self.wanted, dict[str, bytes]()
         bare = result.label == "background" and not self._one_file
         for kind in wanted.kinds:
             if wanted.each:

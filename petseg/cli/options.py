@@ -109,6 +109,37 @@ Tolerance = Annotated[
         help="How far outlines in coco and yolo may stray; 1 makes them much smaller. 0: exact.",
     ),
 ]
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER", show_default=False)]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        help="Folder for the results; for one photo and one kind of result it may be a file.",
+        show_default=False,
+    ),
+]
+Points = Annotated[list[str] | None, typer.Option("--point", metavar="X,Y", help="A click on the pet.")]
+Negatives = Annotated[list[str] | None, typer.Option("--negative", metavar="X,Y", help="A click beside it.")]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option("--box", metavar="X0,Y0,X1,Y1", help="A box around the pet; several: one each."),
+]
+Objects = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--object",
+        min=0,
+        metavar="N",
+        help="Which animal a click is about, 0 for the first (that in the first box): one for each "
+        "--point, then for each --negative.",
+    ),
+]
+Opacity = Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")]
+WholeNames = Annotated[
+    bool, typer.Option("--whole-names", help="Call results as `petseg batch` does: OUT/NAME.jpg.mask.png.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 

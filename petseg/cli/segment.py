@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,11 +13,18 @@ from petseg.cli import pipe
 from petseg.cli.options import (
     Background,
     BatchSize,
+    Boxes,
     Crop,
     Device,
     Each,
     Force,
     Model,
+    Negatives,
+    Objects,
+    Opacity,
+    Out,
+    Photos,
+    Points,
     Precision,
     PrecisionOption,
     Quiet,
@@ -26,6 +33,7 @@ from petseg.cli.options import (
     Save,
     Threads,
     Tolerance,
+    WholeNames,
     Workers,
     is_one_file,
     or_default,
@@ -38,54 +46,31 @@ from petseg.errors import ImageError, OutputError, PetsegError, PromptError
 
 if TYPE_CHECKING:
     from petseg.folders import Photo
-    from petseg.saver import Encoded, Saver, Wanted
+    from petseg.saver import Encoded, Saver
     from petseg.segmenter import Segmenter
 
 
 def segment(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER", show_default=False)],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="OUT",
-            help="Folder for the results; for one photo and one kind of result it may be a file.",
-            show_default=False,
-        ),
-    ],
+    photos: Photos,
+    out: Out,
     save: Save = None,
     model: Model = None,
     device: Device = "auto",
     threads: Threads = 0,
     precision: PrecisionOption = Precision.AUTO,
-    point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click on the pet.")] = None,
-    negative: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A click beside it.")] = None,
-    box: Annotated[
-        list[str] | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the pet; several: one each.")
-    ] = None,
-    objects: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--object",
-            min=0,
-            metavar="N",
-            help="Which animal a click is about, 0 for the first (that in the first box): one for each "
-            "--point, then for each --negative.",
-        ),
-    ] = None,
+    point: Points = None,
+    negative: Negatives = None,
+    box: Boxes = None,
+    objects: Objects = None,
     resize: ResizeOption = Resize.SMOOTH,
-    opacity: Annotated[float, typer.Option(min=0, max=1, metavar="0..1", help="Of the overlay.")] = 0.5,
+    opacity: Opacity = 0.5,
     background: Background = None,
     crop: Crop = False,
     each: Each = False,
     tolerance: Tolerance = 0.0,
     batch_size: BatchSize = None,
     workers: Workers = None,
-    whole_names: Annotated[
-        bool,
-        typer.Option("--whole-names", help="Call results as `petseg batch` does: OUT/NAME.jpg.mask.png."),
-    ] = False,
+    whole_names: WholeNames = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -130,14 +115,12 @@ def segment(
         found = [replace(photo, name=photo.name.with_name(photo.path.name)) for photo in found]
     failed, count = len(faults), len(found) + len(faults)
     if found:
-        wanted = or_default(wanted, out, one_file=one_file)
         asked = prompt_kinds(prompt)
         segmenter = open_segmenter(model or catalog.choose(asked), device, threads, precision, resize.value)
         segmenter.check_takes(asked)
-        if workers is None and len(found) == 1:
-            workers = 1  # which has all cores for itself
+        wanted = or_default(wanted, out, one_file=one_file)
         with Saver(out, wanted, found, one_file=one_file, force=force) as saver:
-            results = _answers(segmenter, found, prompt, saver, wanted, batch_size, workers)
+            results = _answers(segmenter, found, prompt, saver, batch_size, workers)
             failed += _write_all(found, results, saver, quiet)
         if saver.sets and not quiet:
             typer.echo("  ".join(map(str, saver.sets)))
@@ -163,7 +146,6 @@ def _answers(
     photos: Sequence["Photo"],
     prompt: dict[str, Any],
     saver: "Saver",
-    wanted: "Wanted",
     batch_size: int | None,
     workers: int | None,
 ) -> Generator["Encoded | PetsegError", None, None]:
@@ -171,9 +153,11 @@ def _answers(
     from petseg import pipeline
 
     paths = [photo.path for photo in photos]
+    if workers is None and len(paths) == 1:
+        workers = 1  # which has all cores for itself
     if not prompt:
         return segmenter.each(
-            paths, saver.encode, batch_size, workers, keep_photos=wanted.takes_photo, return_errors=True
+            paths, saver.encode, batch_size, workers, keep_photos=saver.wanted.takes_photo, return_errors=True
         )
 
     def answer(batch: list[Path]) -> list["Encoded | PetsegError"]:
