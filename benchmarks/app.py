@@ -221,8 +221,7 @@ def main() -> int:
         return 1
     print(table(report))
     print(report["machine"])
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
     return 0
 
 

@@ -161,8 +161,7 @@ def main() -> int:
     print(clicks.format_simulation(report))
     for text in report["peers"].values():
         print(f"\n{text}")
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
     return 0
 
 

@@ -189,8 +189,7 @@ def main() -> int:
         return 1
     results = {"machine": machine(), "photos": len(samples), "edges": edges}
     print_results(results)
-    if options.json:
-        report_file.write(options.json, results)
+    report_file.write(options.json, results)
     return 0
 
 

@@ -176,8 +176,7 @@ def main() -> int:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 1
     print(table(report))
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
     return 0
 
 

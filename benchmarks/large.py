@@ -81,8 +81,7 @@ def main() -> int:
                     + (f"  misses its aim in {' and '.join(wrong)}" if wrong else ""),
                     flush=True,
                 )
-    if options.json:
-        report_file.write(options.json, environment() | {"figures": report})
+    report_file.write(options.json, environment() | {"figures": report})
     return int(failed)
 
 

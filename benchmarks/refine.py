@@ -77,8 +77,7 @@ def main() -> int:
     for name, found in report.items():
         first, second = (found[key]["median"] for key in ("first", "second"))
         print(f"{name} animal: {first:.1f} ms, then {second:.1f} ms: {found['ratio']:.2f} (aim {AIM:.2f})")
-    if options.json:
-        report_file.write(options.json, report | environment() | {"aim": AIM})
+    report_file.write(options.json, report | environment() | {"aim": AIM})
     return 0
 
 

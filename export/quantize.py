@@ -249,8 +249,7 @@ def run(options: argparse.Namespace) -> None:
         written.append(options.output)
     for path in written:
         print(f"{path}: {quantised.document['name']}, int8, {path.stat().st_size / 1e6:.2f} MB")
-    if options.json:
-        report_file.write(options.json, report(quantised, comparison, len(chosen)))
+    report_file.write(options.json, report(quantised, comparison, len(chosen)))
 
 
 def report(quantised: Exported, comparison: Comparison, calibrated: int) -> dict[str, Any]:

@@ -357,8 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for name, value in report.items():
         print(f"{name:<19}{value}")
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
     return 0
 
 

@@ -76,8 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photos = read_captioned(source, options.data.parent)
     report = measure(model, photos, Captioner(photos, config.captions), config.data.size)
     print("\n".join(f"{name:<22}{value:.4g}" for name, value in report.items() if name != "by_breed"))
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
 
 
 if __name__ == "__main__":

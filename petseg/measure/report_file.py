@@ -11,9 +11,10 @@ from petseg.pixels import saving
 from petseg.version import version
 
 
-def write(path: Path, report: Mapping[str, Any]) -> None:
-    """Write figures to a file as `petseg.pixels.saving.write_json` does, and say that petseg did."""
-    saving.write_json(path, {saving.MARK: version(), **report})
+def write(path: Path | None, report: Mapping[str, Any]) -> None:
+    """Write figures as `saving.write_json` does, and say that petseg did; None: to no file."""
+    if path is not None:
+        saving.write_json(path, {saving.MARK: version(), **report})
 
 
 def read(path: Path) -> Any:
