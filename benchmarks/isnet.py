@@ -9,8 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.measure.datasets import Pair
 from petseg.measure.evaluation import Predictor, evaluate
+from petseg.measure.pair import Pair
 
 SIDE = 1024
 Photo = NDArray[np.uint8]

@@ -21,8 +21,9 @@ from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
 from petseg.measure import report_file
 from petseg.measure.bench import machine
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.evaluation import Predictor, count_false_alarms, evaluate, format_report
+from petseg.measure.pair import Pair
 from petseg.measure.tables import aligned
 from petseg.pixels.geometry import Letterbox
 from petseg.segmenter import Segmenter
@@ -230,8 +231,7 @@ def main() -> int:
     if isnet is not None:
         results["isnet"] = compare(isnet, lambda photo: segmenter(photo).mask, pairs, options.isnet_photos)
     print_results(results)
-    if options.json:
-        report_file.write(options.json, results)
+    report_file.write(options.json, results)
     return 0
 
 

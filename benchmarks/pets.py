@@ -20,7 +20,8 @@ from petseg.errors import PetsegError
 from petseg.measure import report_file
 from petseg.measure.animals import AnimalEvaluation
 from petseg.measure.bench import machine
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
+from petseg.measure.pair import Pair
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.polygons import regions
 from petseg.segmenter import Segmenter
@@ -165,8 +166,7 @@ def main() -> int:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 1
     print_results(results)
-    if options.json:
-        report_file.write(options.json, results)
+    report_file.write(options.json, results)
     return 0
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.peer import PEER, Peer, Photo, sample_photo
-from export.card import text
+from export.card import markdown
 from export.export import export
 from petseg.engine.network import planes
 from petseg.errors import PetsegError
@@ -128,7 +128,7 @@ def table(report: dict[str, Any]) -> str:
     rows += [(name, f"not measured: {why}", "", "") for name, why in report["not measured"].items()]
     where = report["card"] or report["machine"]
     told = f"{where}, {report['device']}, {report['threads']} threads, {report['rounds']} rounds"
-    return f"{text.table(('', 'median ms', 'p95 ms', 'over petseg'), rows)}\n{told}"
+    return f"{markdown.table(('', 'median ms', 'p95 ms', 'over petseg'), rows)}\n{told}"
 
 
 def main() -> int:
@@ -151,8 +151,7 @@ def main() -> int:
         return 1
     report |= environment() | {"threads": options.threads, "rounds": options.rounds}
     print(table(report))
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
     return 0
 
 

@@ -132,8 +132,14 @@ class Segmentation(Rendered):
     @property
     def prompts(self) -> tuple[Prompt, ...]:
         """The same for each animal that was pointed at; what one was told of the others stands there too."""
-        states = self.state.states if isinstance(self.state, Several) else [self.state] if self.state else []
-        return tuple(state.prompt for state in states)
+        return tuple(state.prompt for state in self.states)
+
+    @property
+    def states(self) -> tuple[ClickState, ...]:
+        """What is known of each animal that was pointed at."""
+        if isinstance(self.state, Several):
+            return self.state.states
+        return () if self.state is None else (self.state,)
 
     def with_threshold(self, threshold: float | None) -> "Segmentation":
         """The same answer, stricter or laxer about what is a pet.

@@ -159,7 +159,7 @@ class Segmenter:
             prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
             result = self._answer(photo, prompt)
         else:
-            _check_alone(point, box)
+            prompts.check_alone(point, box)
             animals = prompts.check_several(
                 width, height, points=points, labels=labels, boxes=boxes, objects=objects
             )
@@ -214,7 +214,7 @@ class Segmenter:
             )
         several = isinstance(previous.state, Several)
         if boxes is not None or objects is not None:
-            _check_alone(None, box)
+            prompts.check_alone(None, box)
             if point is not None:
                 points, labels = [point], [label]
             animals = prompts.check_several(
@@ -228,7 +228,7 @@ class Segmenter:
             result = self._answer_several(previous.photo, animals, previous)
         else:
             if several:
-                _check_alone(None, box)
+                prompts.check_alone(None, box)
             prompt = prompts.extend(
                 previous.prompts[0],
                 *previous.size,
@@ -347,10 +347,10 @@ class Segmenter:
 
     def _before(self, previous: Segmentation | None) -> tuple[tuple[Prompt, ...], tuple[ClickState, ...]]:
         """What was asked about each animal before, and the answers if they are this model's."""
-        if previous is None or previous.state is None:
+        if previous is None:
             return (), ()
-        states = previous.state.states if isinstance(previous.state, Several) else (previous.state,)
-        own = previous.model == self.name and all(len(s.square) == self.manifest.size for s in states)
+        states, size = previous.states, self.manifest.size
+        own = previous.model == self.name and all(len(state.square) == size for state in states)
         return previous.prompts, states if own else ()
 
     def _pointed(
@@ -393,16 +393,7 @@ class Segmenter:
 
         One that takes prompts needs them: none at all are refused as well.
         """
-        takes = self.manifest.prompts
-        if takes and not kinds:
-            raise PromptError(
-                f"model {self.name!r} answers for what is pointed at; give a {' or a '.join(takes)}"
-            )
-        for kind in kinds:
-            if kind not in takes:
-                able = " or ".join(map(repr, catalog.takers(kind)))
-                fix = f"use the model {able}" if able else "no installed model takes one"
-                raise PromptError(f"model {self.name!r} takes no {kind}; leave it out, or {fix}")
+        catalog.check_takes(self.name, self.manifest.prompts, kinds)
 
 
 def segment(
@@ -442,11 +433,3 @@ def segment(
     return segmenter.segment(
         image, point, points=points, labels=labels, box=box, boxes=boxes, objects=objects
     )
-
-
-def _check_alone(point: Point | None, box: Box | None) -> None:
-    """Raise `PromptError` for what says nothing of which of several animals it is about."""
-    if point is not None:
-        raise PromptError("point is about one animal; give points, with objects")
-    if box is not None:
-        raise PromptError("box is about one animal; give boxes")

@@ -345,7 +345,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     return Config.model_validate(document)
 
 
-def in_words(path: Path) -> str:
+def purpose_of(path: Path) -> str:
     """What a config is for: the comment that it begins with, up to a command or an empty line."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -360,7 +360,7 @@ def list_configs() -> str:
     """The configs of the repository, one a line, with the first sentence of what each is for."""
     paths = sorted(CONFIGS.glob("*.toml"))
     width = max(len(path.name) for path in paths)
-    lines = [f"  {path.name:<{width}}  {in_words(path).partition('. ')[0].rstrip('.')}" for path in paths]
+    lines = [f"  {path.name:<{width}}  {purpose_of(path).partition('. ')[0].rstrip('.')}" for path in paths]
     return "\n".join(
         [f"configs in {CONFIGS}:", *lines, "  studies/  searches/  see docs/studies.md, docs/train.md"]
     )

@@ -16,9 +16,10 @@ import torch
 
 from petseg.errors import PetsegError
 from petseg.measure import report_file
-from petseg.measure.datasets import Pair, read_named, read_pairs
+from petseg.measure.datasets import read_named, read_pairs
 from petseg.measure.evaluation import count_named, format_report
 from petseg.measure.metrics import Evaluation
+from petseg.measure.pair import Pair
 from train.checkpoint import known_configs, load_checkpoint_config
 from train.data.arguments import add_photos, split_of
 from train.data.dataset import TorchvisionSample, kept_aside, read_splits
@@ -76,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--figures and --worst are about whole photos; leave them out, or leave out --clicks")
     try:
         reports = evaluate_clicks(options) if options.clicks else evaluate_photos(options)
-        if options.json:
-            report_file.write(options.json, reports)
+        report_file.write(options.json, reports)
     except (PetsegError, OSError, ValueError) as error:
         parser.exit(1, f"cannot evaluate {', '.join(options.models)}: {error}\n")
 

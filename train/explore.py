@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from petseg.errors import ImageError, PetsegError
 from petseg.measure import report_file
-from petseg.measure.datasets import Pair, misfit, read_pairs
+from petseg.measure.datasets import read_pairs
+from petseg.measure.pair import Pair, misfit
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.geometry import Letterbox
 from train.config import DataConfig

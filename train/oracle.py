@@ -14,8 +14,9 @@ from torch import nn
 from tqdm import tqdm
 
 from petseg.measure import report_file
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
+from petseg.measure.pair import Pair
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.config import Config

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from petseg.measure.datasets import IMAGE_SUFFIXES, Pair, read_labels
+from petseg.measure.datasets import IMAGE_SUFFIXES
+from petseg.measure.pair import Pair, read_labels
 from petseg.pixels import saving
 from petseg.pixels.classes import BORDER
 from train.checkpoint import load_checkpoint

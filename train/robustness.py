@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from petseg.errors import PetsegError
 from petseg.measure import report_file
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
+from petseg.measure.pair import Pair
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
 from petseg.measure.tables import aligned
 from train.data.arguments import add_photos, split_of
@@ -166,8 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pairs = read_pairs(options.data, split_of(options))
         curves = measure(models, pairs, options.levels)
         print(format_curves(curves))
-        if options.json:
-            report_file.write(options.json, curves)
+        report_file.write(options.json, curves)
         if options.figure:
             plot_robustness(curves, options.figure, STUDY_D_CLEAN, STUDY_D)
         for model in models if options.worst else ():

@@ -17,7 +17,7 @@ from accelerate import PartialState
 
 from petseg.errors import PetsegError
 from train.check import check
-from train.config import DEFAULT_CONFIG, Config, in_words, list_configs, load_config
+from train.config import DEFAULT_CONFIG, Config, list_configs, load_config, purpose_of
 from train.data.sources import say
 from train.loops import trainer_class
 from train.loops.base import Fits
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 def introduce(config: Config) -> str:
     """What is trained if nobody says what, from what, into what; and what else there is."""
     return (
-        f"No --config: {DEFAULT_CONFIG.name} is trained. {in_words(DEFAULT_CONFIG)}\n"
+        f"No --config: {DEFAULT_CONFIG.name} is trained. {purpose_of(DEFAULT_CONFIG)}\n"
         f"  photos from {config.data.root} (PETSEG_DATA, or --set data.root=FOLDER), "
         f"{config.optim.epochs} epochs at {config.data.size} px, into {config.folder}\n"
         f"Other {list_configs()}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from export.card import measured as sections
 from export.card import own, pages, text
 from export.card.click_figures import is_simulation
 from export.card.facts import ROOT, Facts, folders, gather, gather_own, names, words_of
@@ -85,7 +86,7 @@ def _results(facts: Facts) -> Iterator[EvalResult]:
                 dataset_name="Oxford-IIIT Pet (part of it, see the card)",
                 dataset_split="test",
                 metric_type=kind,
-                metric_name=text.FIGURES[figure][0],
+                metric_name=sections.FIGURES[figure][0],
                 metric_value=round(value, 4),
             )
 
@@ -98,15 +99,15 @@ def _sections(facts: Facts) -> Iterator[str]:
     terms = {"terms": facts.words["terms"]} if "terms" in facts.words else {}
     yield text.training_data(folders(facts), manifest.training_data, **terms)
     if is_simulation(measured["metrics"]):
-        yield text.clicks(measured["metrics"])
+        yield sections.clicks(measured["metrics"])
     else:
-        yield text.metrics(measured["metrics"], CLASSES)
+        yield sections.metrics(measured["metrics"], CLASSES)
     if "zeroshot" in measured:
-        yield text.zero_shot(measured["zeroshot"])
+        yield sections.zero_shot(measured["zeroshot"])
     if "int8" in measured:
-        yield text.int8(measured["int8"])
-    yield text.robustness(measured.get("robustness"), facts.name, "robustness.png" in facts.figures)
-    yield text.speed(measured.get("speed"))
+        yield sections.int8(measured["int8"])
+    yield sections.robustness(measured.get("robustness"), facts.name, "robustness.png" in facts.figures)
+    yield sections.speed(measured.get("speed"))
     yield text.limits(facts.words["limits"], facts.words["failures"], measured["metrics"])
     if facts.checkpoint is not None:
         yield text.reproduce_own(

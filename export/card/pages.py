@@ -17,7 +17,8 @@ from typing import Any
 from export.card import text
 from export.card.click_figures import is_simulation
 from export.card.facts import Facts, gather, index, words_of
-from export.card.text import NOT_MEASURED, is_int8, number, table
+from export.card.markdown import NOT_MEASURED, number, table
+from export.card.text import is_int8
 from export.errors import CardError
 from petseg.measure.perturbations import PERTURBATIONS
 from petseg.pixels import saving

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.errors import ImageError, ImageWarning
-from petseg.measure.datasets import Pair, hides_pets, misfit, turned_alike
 from petseg.measure.labels import WAY_OUT
 from petseg.measure.metrics import Evaluation, mean, species_of
+from petseg.measure.pair import Pair, hides_pets, misfit, turned_alike
 from petseg.measure.tables import aligned
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.image import load

@@ -112,6 +112,17 @@ def takers(kind: str) -> list[str]:
     return [info.name for info in embedded_models() if kind in info.prompts]
 
 
+def check_takes(name: str, takes: Collection[str], kinds: Collection[str]) -> None:
+    """Raise `PromptError` unless a model that takes prompts of some kinds can be asked with `kinds`."""
+    if takes and not kinds:
+        raise PromptError(f"model {name!r} answers for what is pointed at; give a {' or a '.join(takes)}")
+    for kind in kinds:
+        if kind not in takes:
+            able = " or ".join(map(repr, takers(kind)))
+            fix = f"use the model {able}" if able else "no installed model takes one"
+            raise PromptError(f"model {name!r} takes no {kind}; leave it out, or {fix}")
+
+
 def choose(kinds: Collection[str]) -> str | None:
     """The model for a call that names none.
 

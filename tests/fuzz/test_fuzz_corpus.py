@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import read_labels
+from petseg.measure.pair import read_labels
 from tests.fuzz import corpus
 from tests.fuzz.jury import judge
 from tests.support.tiny_models import build_model

@@ -12,9 +12,10 @@ import petseg
 from export.verify import main as verify
 from petseg.engine.precision import Precision
 from petseg.measure.animals import AnimalEvaluation
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.evaluation import evaluate
 from petseg.measure.metrics import binary_iou, species_of
+from petseg.measure.pair import Pair
 from petseg.models import catalog
 from petseg.pixels.classes import BORDER
 from petseg.segmenter import Segmenter

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.card import text
+from export.card import measured
 from export.graph.describe import read_metrics
 from petseg.measure import report_file
 from petseg.measure.metrics import Evaluation
@@ -63,7 +63,7 @@ def test_one_model_is_printed_and_written_for_its_card(
     metrics = read_metrics(path, by_colour)
     assert metrics["miou"] == report["miou"]
     assert set(metrics) <= set(report)
-    assert "comparison" not in text.metrics(report | {"comparison": extra}, CLASSES)
+    assert "comparison" not in measured.metrics(report | {"comparison": extra}, CLASSES)
     assert [row["name"] for row in extra["worst"]] == [
         line.split()[0] for line in printed.splitlines() if line.startswith(("Bombay_", "beagle_"))
     ]
@@ -91,7 +91,7 @@ def test_on_what_the_training_held_out(by_colour: Path, tmp_path: Path) -> None:
     ((_, report),) = report_file.read(path).items()
     assert report["photos"] == 8  # a third of 24
     assert report["measured_on"].startswith("photos of pets that its training held out")
-    assert "In float32, on photos of pets that its training held out" in text.metrics(report, CLASSES)
+    assert "In float32, on photos of pets that its training held out" in measured.metrics(report, CLASSES)
     with pytest.raises(SystemExit):
         main(["unet", "--held-out"])
 

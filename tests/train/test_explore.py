@@ -7,7 +7,8 @@ from PIL import Image
 
 from petseg.errors import ImageError
 from petseg.measure import report_file
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
+from petseg.measure.pair import Pair
 from tests.support.drawing import Labels, write_oxford, write_plain
 from train.explore import centre, main, measure, measure_all, summarise
 

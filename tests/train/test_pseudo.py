@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from petseg.measure.datasets import read_labels
+from petseg.measure.pair import read_labels
 from tests.support.drawing import draw_labels, write_plain
 from train import pseudo
 from train.checkpoint import save_checkpoint

@@ -16,7 +16,7 @@ from train.data.augment import build_augmentation, fitting, to_tensors
 from train.data.dataset import read_splits
 from train.data.scenes import Scene
 from train.loops import trainer_class
-from train.loops.base import Progress
+from train.loops.progress import Progress
 from train.loops.prompt import surrounds_its_barycentre
 from train.losses import LossConfig, build_loss
 from train.models.blocks import AttentionGate, TransposedBlock

@@ -8,8 +8,9 @@ from PIL import Image
 from petseg import Segmenter
 from petseg.errors import ImageError
 from petseg.measure import report_file
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
+from petseg.measure.pair import Pair
 from petseg.measure.perturbations import PERTURBATIONS, perturb
 from train.checkpoint import save_checkpoint
 from train.config import Config

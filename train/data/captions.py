@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import IMAGE_SUFFIXES, Pair, read_pairs
+from petseg.measure.datasets import IMAGE_SUFFIXES, read_pairs
+from petseg.measure.pair import Pair
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.image import load
 from train.config import CaptionConfig, DataConfig, SourceConfig

@@ -18,8 +18,9 @@ from torch.utils.data import Dataset
 from torchvision.datasets import OxfordIIITPet
 
 from petseg.errors import ImageWarning
-from petseg.measure.datasets import Pair, hides_pets, misfit, read_pairs, turned_alike
+from petseg.measure.datasets import read_pairs
 from petseg.measure.evaluation import warn_of_masks
+from petseg.measure.pair import Pair, hides_pets, misfit, turned_alike
 from petseg.pixels.classes import BORDER
 from train.config import OXFORD, Config, DataConfig, SourceConfig
 from train.data.augment import build_augmentation, fitting, plain, to_tensors

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from petseg.errors import ImageError
 from petseg.measure import annotations
-from petseg.measure.datasets import IMAGE_SUFFIXES, has_trimaps, misfit
+from petseg.measure.datasets import IMAGE_SUFFIXES, has_trimaps
 from petseg.measure.labels import CLASS_NUMBERS, values_of
+from petseg.measure.pair import misfit
 from petseg.pixels.classes import BORDER, CLASSES
 from train.config import SourceConfig
 from train.data.dataset import Sample, species_shown

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.measure.datasets import Pair, read_labels
+from petseg.measure.pair import Pair, read_labels
 from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import bounds
 from train.data.dataset import Sample

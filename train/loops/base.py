@@ -1,12 +1,10 @@
 """The training loop: Accelerate, AdamW with warm-up and cosine, EMA, exact resume, best checkpoint."""
 
-import csv
-import io
 import math
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -20,18 +18,18 @@ from accelerate.utils import (
     set_seed,
 )
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
-from petseg.pixels import saving
 from train.checkpoint import HISTORY, save_checkpoint, without_start
 from train.config import Config, OptimConfig
 from train.data.dataset import AnySample, Sample, read_splits
 from train.data.sources import say, with_photos_there
+from train.loops.average import Gathered, ema_with_warmup
 from train.loops.pace import Pace
+from train.loops.progress import SCORE, Progress, write_history
 from train.losses import build_loss
 from train.models import build
 from train.models.family import FamilyConfig
@@ -85,7 +83,7 @@ class Trainer(ABC, Generic[Batch]):
         all_there: whether every source of the config is, the optional ones too.
     """
 
-    score = "val_miou"
+    score = SCORE
 
     def __init__(self, config: Config) -> None:
         if not config.start:  # which is resolved
@@ -312,89 +310,6 @@ def state_folder(run: Path) -> Path | None:
     return next((place for name in ("state", "state.old") if (place := run / name).is_dir()), None)
 
 
-class Gathered(nn.Module):
-    """The parameters and buffers of a model that FSDP shards, each made whole when its turn comes."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.sharded = model
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Whole ones, in the model's order; all processes must ask for them."""
-        return (
-            nn.Parameter(p.full_tensor(), requires_grad=False) if isinstance(p, DTensor) else p
-            for p in self.sharded.parameters(recurse)
-        )
-
-
-class Progress:
-    """What the loop must remember across a resume.
-
-    Attributes:
-        history: one row an epoch.
-        best: highest score.
-        reference: the figure that patience compares with: it moves by `min_delta` at least, so that many
-            small gains add up to a large one.
-        stale: epochs since `reference` moved.
-    """
-
-    def __init__(self) -> None:
-        self.history: list[dict[str, float]] = []
-        self.best = self.reference = -math.inf
-        self.stale = 0
-
-    @property
-    def epoch(self) -> int:
-        """Epochs done."""
-        return len(self.history)
-
-    def record(
-        self,
-        row: dict[str, float],
-        min_delta: float,
-        figure: str = Trainer.score,
-        watched: float | None = None,
-    ) -> bool:
-        """Add an epoch; True if its `figure` is the best so far.
-
-        Args:
-            row: of the history.
-            min_delta: see `reference`.
-            figure: of the row.
-            watched: what patience goes by instead, the higher the better.
-        """
-        self.history.append(row)
-        score = row[figure]
-        if (watched := score if watched is None else watched) > self.reference + min_delta:
-            self.reference, self.stale = watched, 0
-        else:
-            self.stale += 1
-        improved = score > self.best
-        self.best = max(self.best, score)
-        return improved
-
-    def state_dict(self) -> dict[str, Any]:
-        """For `Accelerator.save_state`."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """For `Accelerator.load_state`."""
-        vars(self).update({"reference": state["best"], **state})
-
-
-def ema_with_warmup(decay: float) -> Callable[..., None]:
-    """Moving average whose decay starts low, so that the random start is soon forgotten.
-
-    After n updates the decay is min(decay, (1 + n) / (10 + n)), TensorFlow's `num_updates` rule.
-    """
-
-    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
-        now = min(decay, (1 + updates.item()) / (10 + updates.item()))
-        get_ema_multi_avg_fn(now)(averaged, current, updates)
-
-    return average
-
-
 def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
     """AdamW groups: the encoder at its own rate; no decay on biases and normalisation (vectors)."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -411,12 +326,3 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
         }
         for (encoder, decay), parameters in groups.items()
     ]
-
-
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """One CSV row an epoch."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    saving.write(path, text.getvalue().encode())

@@ -15,7 +15,8 @@ from train.models.clip_decoders import (
     TransposedDecoder,
     enlarge,
 )
-from train.models.clip_encoders import EncoderConfig, ImageEncoder, open_encoder
+from train.models.clip_encoders import EncoderConfig, open_encoder
+from train.models.clip_towers import ImageEncoder
 from train.models.family import Need, family
 
 

@@ -13,15 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import CONFIG_NAME
 
 from petseg.pixels.classes import CLASSES
+from train.models.clip_towers import ImageEncoder, MiniEncoder, ResNetEncoder, TransformerEncoder
 from train.models.contrastive import ContrastiveConfig, DualEncoder
 from train.models.encoders import MobileNetV2Encoder
 from train.models.family import FamilyConfig, family_name, family_of, last_parts
 from train.models.stored import load_weights, read_options
-from train.models.unet import check_size, normalise
 
 
 class VisionTransformer(BaseModel):
@@ -196,142 +195,6 @@ class EncoderConfig(FamilyConfig):
             )
         sizes = {"architecture": PUBLISHED[self.encoder]}
         return self.model_copy(update=sizes).without_start(), f"the published sizes of {self.encoder}"
-
-
-class OpenAINorm(nn.Module):
-    """0..255 -> the mean and spread that CLIP was trained with."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, values in (("mean", OPENAI_CLIP_MEAN), ("std", OPENAI_CLIP_STD)):
-            self.register_buffer(name, 255 * torch.tensor(values)[:, None, None], persistent=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) uint8 -> float."""
-        return (image.float() - self.mean) / self.std
-
-
-class ImageEncoder(nn.Module):
-    """uint8 photos (B, 3, S, S) -> feature maps (B, C, h, w), deepest first.
-
-    Attributes:
-        channels: C of each map.
-        embedding: numbers of a text vector.
-        stride: S must be a multiple of it.
-    """
-
-    channels: list[int]
-    embedding: int
-    stride: int
-
-
-class TransformerEncoder(ImageEncoder):
-    """Hidden layers of transformers' CLIP vision transformer, as maps of stride `patch_size`.
-
-    Position embeddings are interpolated, so that any multiple of the patch size fits.
-
-    Args:
-        vision: the image tower.
-        embedding: numbers of a text vector.
-        layers: which layers' output, from 0, deepest last as in the config.
-        projection: of a token into the texts' space.
-        projected, photo: see `EncoderConfig`.
-    """
-
-    def __init__(
-        self,
-        vision: CLIPVisionModel,
-        embedding: int,
-        layers: Sequence[int],
-        *,
-        projection: nn.Linear | None = None,
-        projected: bool = False,
-        photo: bool = False,
-    ) -> None:
-        super().__init__()
-        config: CLIPVisionConfig = vision.config
-        wrong = [layer for layer in layers if not 0 <= layer < config.num_hidden_layers]
-        if wrong or not layers:
-            raise ValueError(
-                f"layers {list(layers)} do not fit: give some of 0 to {config.num_hidden_layers - 1}"
-            )
-        self.normalise = OpenAINorm()
-        self.vision = vision
-        self.layers = sorted(layers, reverse=True)
-        self.projected, self.photo = projected, photo
-        self.projection = projection if projected or photo else None
-        self.channels = [embedding if projected else config.hidden_size] * len(layers)
-        self.embedding = embedding
-        assert isinstance(config.patch_size, int)  # CLIP's patches are squares
-        self.stride = config.patch_size
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Maps of stride `patch_size`, deepest layer first; with `photo` also (B, D, 1, 1)."""
-        check_size(image, self.stride)
-        output = self.vision(
-            self.normalise(image), interpolate_pos_encoding=True, output_hidden_states=True, return_dict=True
-        )
-        rows = image.shape[-2] // self.stride
-        # The first state is what enters layer 0, the first token stands for the whole photo.
-        states = [output.hidden_states[layer + 1][:, 1:] for layer in self.layers]
-        if self.projected and self.projection is not None:
-            states = [self.projection(self.vision.post_layernorm(state)) for state in states]
-        maps = [state.transpose(1, 2).unflatten(2, (rows, -1)) for state in states]
-        if self.photo and self.projection is not None:
-            embedded = F.normalize(self.projection(output.pooler_output), dim=-1)
-            maps.append(embedded[..., None, None])
-        return maps
-
-
-class ResNetEncoder(ImageEncoder):
-    """The four stages of open_clip's ResNet (CLIP RN50), without its attention pooling.
-
-    Args:
-        visual: `open_clip.modified_resnet.ModifiedResNet`.
-        embedding: numbers of a text vector.
-    """
-
-    stride = 32
-
-    def __init__(self, visual: Any, embedding: int) -> None:
-        super().__init__()
-        self.normalise = OpenAINorm()
-        visual.attnpool = nn.Identity()
-        self.visual = visual
-        self.stages = ("layer1", "layer2", "layer3", "layer4")
-        self.channels = [getattr(visual, stage)[-1].bn3.num_features for stage in reversed(self.stages)]
-        self.embedding = embedding
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Maps of strides 32, 16, 8 and 4."""
-        check_size(image, self.stride)
-        features = self.visual.stem(self.normalise(image))
-        maps: list[Tensor] = []
-        for stage in self.stages:
-            features = getattr(self.visual, stage)(features)
-            maps.insert(0, features)
-        return maps
-
-
-class MiniEncoder(ImageEncoder):
-    """The photo side of a `DualEncoder` up to its last feature maps."""
-
-    stride = 32
-
-    def __init__(self, mobilenet: MobileNetV2Encoder, embedding: int) -> None:
-        super().__init__()
-        self.mobilenet = mobilenet
-        self.channels = mobilenet.channels[:0:-1]
-        self.embedding = embedding
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Maps of strides 32, 16, 8 and 4."""
-        check_size(image, self.stride)
-        maps: list[Tensor] = self.mobilenet(normalise(image))
-        return maps[:0:-1]
 
 
 def open_encoder(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from petseg.clicks.prompts import SIGMA, SIGMA_SIZE
 from train.models.clip import ClipConfig, TextConditioned
 from train.models.clip_decoders import enlarge
-from train.models.clip_encoders import ImageEncoder
+from train.models.clip_towers import ImageEncoder
 from train.models.family import family
 from train.models.promptable import Features, HeatEncoder, Promptable, PromptableConfig
 from train.models.unet import check_size

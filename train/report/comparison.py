@@ -12,9 +12,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import Pair
 from petseg.measure.evaluation import PhotoScore
 from petseg.measure.metrics import Evaluation, confusion_matrix
+from petseg.measure.pair import Pair
 from petseg.measure.tables import aligned
 from petseg.pixels.classes import CLASSES
 from train.report.inference import Answer, Model, Photo

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from petseg.measure.datasets import Pair
 from petseg.measure.metrics import confusion_matrix, iou, mean, pixel_accuracy
+from petseg.measure.pair import Pair
 from petseg.measure.tables import aligned
 from petseg.models.manifest import OTHER_CLASSES as TRIMAP
 from petseg.pixels.margins import softmax

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.errors import ImageError, ImageWarning
-from petseg.measure.datasets import Pair, read_labels, read_pairs, trimap_classes
+from petseg.measure.datasets import read_pairs
+from petseg.measure.pair import Pair, read_labels, trimap_classes
 
 TRIMAP = np.array([[1, 2, 3], [2, 1, 0]], np.uint8)
 

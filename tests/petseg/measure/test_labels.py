@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import misfit, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.evaluation import evaluate
 from petseg.measure.labels import LabelMap
+from petseg.measure.pair import misfit
 from petseg.pixels.classes import BORDER
 
 SHAPE = (6, 8)

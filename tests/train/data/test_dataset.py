@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch.utils.data import DataLoader
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import Pair
+from petseg.measure.pair import Pair
 from tests.support.drawing import Labels, draw_labels, paint, write_oxford, write_plain
 from train.config import Config, DataConfig, SourceConfig
 from train.data.dataset import (

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from petseg.measure.datasets import Pair
+from petseg.measure.pair import Pair
 from train.config import PromptingConfig
 from train.data import scenes
 from train.data.augment import LetterboxTransform

@@ -13,8 +13,10 @@ from petseg.measure.metrics import confusion_matrix, iou, mean
 from tests.support.trainers import scripted, weights_of
 from train.checkpoint import load_checkpoint
 from train.config import Config, OptimConfig
-from train.loops.base import Progress, ema_with_warmup, parameter_groups, write_history
+from train.loops.average import ema_with_warmup
+from train.loops.base import parameter_groups
 from train.loops.photos import PhotoTrainer
+from train.loops.progress import Progress, write_history
 from train.losses import cross_entropy
 from train.report.plots import plot_history
 

@@ -24,7 +24,8 @@ from train.loops.clip import ClipTrainer, species_of
 from train.models import build
 from train.models.clip import Clip, ClipConfig
 from train.models.clip_decoders import ChannelAttention
-from train.models.clip_encoders import ResNetEncoder, VisionTransformer
+from train.models.clip_encoders import VisionTransformer
+from train.models.clip_towers import ResNetEncoder
 from train.models.contrastive import ContrastiveConfig
 from train.report.inference import Model
 

@@ -6,8 +6,9 @@ from PIL import Image
 from torch import Tensor
 
 from petseg.errors import ImageError
-from petseg.measure.datasets import Pair, read_pairs
+from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
+from petseg.measure.pair import Pair
 from petseg.pixels.classes import BORDER
 from tests.support.drawing import ByColour, draw_labels, write_plain
 from train.report.comparison import WARM_UP, Result, compare, examples, format_table, worst
