@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -162,4 +161,7 @@ def damage(photo: str, kind: str, level: float, seed: float) -> Image.Image:
 
 def list_models(studio: Studio) -> list[dict[str, Any]]:
     """What the page knows of each model."""
-    return [asdict(model) for model in studio.models.listed]
+    return [
+        {"name": model.name, "prompts": model.prompts, "here": model.here, "note": model.note}
+        for model in studio.models.listed
+    ]

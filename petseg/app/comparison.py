@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,9 @@ STUDY_SIDE = 512
 """Longest side of a photo that is damaged: about that of the study's photos, so that levels mean the same."""
 TIMED = 3
 """Answers of a warm model whose times are taken."""
+FOUND = 0.5
+"""Agreement from which on a pet counts as still found: the overlap of a detection in PASCAL VOC."""
+Outcome: TypeAlias = Literal["nothing", "lost", "mistaken", "partly", "found"]
 NOTHING_TO_CLICK = "there is nothing to click on: click on the pet in the Segment tab first"
 
 
@@ -55,6 +58,17 @@ class Trial:
     before: Segmentation
     after: Segmentation
     agreement: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the pet: "nothing" where there was none to begin with."""
+        if self.before.label == "background":
+            return "nothing"
+        if self.after.label == "background":
+            return "lost"
+        if self.agreement >= FOUND:
+            return "found"
+        return "partly" if self.before.label == self.after.label else "mistaken"
 
 
 def agreement(one: Pixels, other: Pixels) -> float:
@@ -178,9 +192,9 @@ def trials(
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One point of a curve: `value` is an IoU, 0..1."""
+    """One point of a model's curve: `value` is its agreement with the clean answer, 0..1."""
 
-    series: str
+    model: str
     level: int
     value: float
 
@@ -209,7 +223,7 @@ def sweep(
     points: list[SweepPoint] = []
     for done, trial in enumerate(trials(studio, visit, names, damages)):
         level = done // len(names) + 1
-        points.append(SweepPoint(f"{trial.model}: agreement", level, trial.agreement))
+        points.append(SweepPoint(trial.model, level, trial.agreement))
         progress((done + 1) / (len(names) * LEVELS))
     return points
 

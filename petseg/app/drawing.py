@@ -84,20 +84,6 @@ def _grown(area: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown
 
 
-def difference(before: Pixels, after: Pixels, photo: Pixels) -> Pixels:
-    """Two masks over a greyed photo: green where they agree on a pet, red where a pet is lost, yellow where
-    one is new, or of another class."""
-    grey = np.asarray(Image.fromarray(photo).convert("L"))[..., None]
-    picture = np.repeat(grey // 2 + 64, 3, 2)
-    for area, colour in (
-        ((before != 0) & (before == after), GREEN),
-        ((before != 0) & (after == 0), RED),
-        ((after != 0) & (before != after), YELLOW),
-    ):
-        picture[area] = (picture[area] * 0.35 + np.array(colour) * 0.65).astype(np.uint8)
-    return picture
-
-
 def marked(
     picture: Pixels,
     size: tuple[int, int],

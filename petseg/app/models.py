@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,16 @@ class Listed:
         prompts: what it takes besides the photo: none, or some of "point" and "box".
         here: whether its weights are on this machine.
         note: what it is, or how to get it.
+        metrics: the figures of its card, under the names that they have there.
+        bytes: what its weights weigh; None where that is not known.
     """
 
     name: str
     prompts: tuple[str, ...]
     here: bool
     note: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    bytes: int | None = None
 
     @property
     def takes(self) -> str:
@@ -56,15 +60,15 @@ class Models:
         self._lock = threading.Lock()
         self._loaded = dict(segmenters or {})
         self.listed = [
-            Listed(name, segmenter.manifest.prompts, True, f"{segmenter.manifest.size} px")
-            for name, segmenter in self._loaded.items()
+            Listed(name, manifest.prompts, True, f"{manifest.size} px", manifest.metrics)
+            for name, manifest in ((name, segmenter.manifest) for name, segmenter in self._loaded.items())
         ]
         for info in petseg.list_models():
             here = info.status != "can be pulled"
             if info.name in self._loaded or (here and segmenters is not None):
                 continue
             note = info.description if here else f"petseg pull {info.name}"
-            self.listed.append(Listed(info.name, info.prompts, here, note))
+            self.listed.append(Listed(info.name, info.prompts, here, note, info.metrics, info.bytes))
 
     @property
     def here(self) -> list[Listed]:

@@ -4,14 +4,13 @@ import base64
 import html
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from petseg import Segmentation
-from petseg.app.comparison import Answer, Trial
 from petseg.app.examples import Example
 from petseg.app.models import AUTO, Models
 from petseg.app.state import Key, Pixels, Visit
@@ -157,53 +156,3 @@ NO_PHOTO = "Choose a photo in the Segment tab first."
 def notice(text: str) -> str:
     """A line that screen readers speak, as HTML; nothing where there is nothing to say."""
     return f'<p class="note" role="status">{html.escape(text)}</p>' if text else ""
-
-
-def figures(values: Iterable[tuple[str, str]]) -> str:
-    """Figures with what they are, as HTML."""
-    cells = "".join(
-        f"<div><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>" for value, name in values
-    )
-    return f'<div class="figures">{cells}</div>'
-
-
-def trial_figures(trial: Trial) -> str:
-    """What a model still finds in the damaged photo, as HTML."""
-    values = [
-        (trial.model, "model"),
-        (f"{trial.agreement:.3f}", "agreement with the clean answer (IoU)"),
-        (f"{trial.after.label}, {trial.after.score:.0%}", "label and confidence after"),
-    ]
-    return figures(values)
-
-
-def answer_figures(answer: Answer) -> str:
-    """What a model found, as HTML."""
-    return figures(
-        [
-            (f"{answer.milliseconds:.0f} ms", "time once it is warm"),
-            (f"{answer.agreement:.3f}", "agreement with the first (IoU)"),
-            (f"{answer.area:.1%}", "of the photo is pet"),
-            (f"{answer.result.label}, {answer.result.score:.0%}", "label and confidence"),
-        ]
-    )
-
-
-def difference_legend() -> str:
-    """What the colours of a difference mean, as HTML."""
-    names = {"both": "pet before and after", "lost": "lost", "new": "new, or another class"}
-    chips = "".join(
-        f'<li class="{kind}"><span class="swatch" aria-hidden="true"></span>{name}</li>'
-        for kind, name in names.items()
-    )
-    return f'<ul class="chips">{chips}</ul>'
-
-
-def sweep_legend(colours: Mapping[str, str], caption: str) -> str:
-    """Which curve is which, and what the levels are, as HTML: Gradio's own legend is cut off."""
-    chips = "".join(
-        f'<li><span class="swatch" aria-hidden="true" style="background:{colour}"></span>'
-        f"{html.escape(name)}</li>"
-        for name, colour in colours.items()
-    )
-    return f'<ul class="chips">{chips}</ul><p class="facts">{html.escape(caption)}</p>'

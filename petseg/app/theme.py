@@ -4,7 +4,9 @@ from importlib.resources import files
 
 import gradio as gr
 
-STYLE = (files("petseg.app") / "style.css").read_text(encoding="utf-8")
+STYLE = "".join(
+    (files("petseg.app") / name).read_text(encoding="utf-8") for name in ("style.css", "tabs.css")
+)
 SCRIPT = (files("petseg.app") / "script.html").read_text(encoding="utf-8")
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")

@@ -21,13 +21,15 @@ class Perturbation:
     """One kind of damage.
 
     Attributes:
-        title: what a person reads.
+        title: what the study calls it.
+        plain: the same for people who never heard of the study.
         unit: of the strengths.
         strengths: one for each level, level 1 first.
         apply: (photo, strength, generator) -> photo.
     """
 
     title: str
+    plain: str
     unit: str
     strengths: tuple[float, ...]
     apply: Callable[[Photo, float, np.random.Generator], Photo]
@@ -108,22 +110,40 @@ def _salt_and_pepper(photo: Photo, amount: float, generator: np.random.Generator
 
 
 PERTURBATIONS: dict[str, Perturbation] = {
-    "gaussian_noise": Perturbation("Gaussian noise", "sigma", tuple(range(0, 20, 2)), _gaussian_noise),
+    "gaussian_noise": Perturbation(
+        "Gaussian noise", "Grain", "sigma", tuple(range(0, 20, 2)), _gaussian_noise
+    ),
     "gaussian_blur": Perturbation(
-        "Gaussian blur", "passes of the 3x3 kernel", tuple(range(10)), _gaussian_blur
+        "Gaussian blur", "Blur", "passes of the 3x3 kernel", tuple(range(10)), _gaussian_blur
     ),
     "contrast_up": Perturbation(
-        "Contrast up", "factor", (1.0, 1.01, 1.02, 1.03, 1.04, 1.05, 1.1, 1.15, 1.2, 1.25), _scale
+        "Contrast up",
+        "More contrast",
+        "factor",
+        (1.0, 1.01, 1.02, 1.03, 1.04, 1.05, 1.1, 1.15, 1.2, 1.25),
+        _scale,
     ),
     "contrast_down": Perturbation(
-        "Contrast down", "factor", (1.0, 0.95, 0.9, 0.85, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1), _scale
+        "Contrast down",
+        "Less contrast",
+        "factor",
+        (1.0, 0.95, 0.9, 0.85, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1),
+        _scale,
     ),
-    "brightness_up": Perturbation("Brightness up", "added to pixels", tuple(range(0, 50, 5)), _shift),
+    "brightness_up": Perturbation(
+        "Brightness up", "Brighter", "added to pixels", tuple(range(0, 50, 5)), _shift
+    ),
     "brightness_down": Perturbation(
-        "Brightness down", "added to pixels", tuple(-step for step in range(0, 50, 5)), _shift
+        "Brightness down", "Darker", "added to pixels", tuple(-step for step in range(0, 50, 5)), _shift
     ),
-    "occlusion": Perturbation("Occlusion", "side of the square, pixels", tuple(range(0, 50, 5)), _occlusion),
+    "occlusion": Perturbation(
+        "Occlusion", "Black square", "side of the square, pixels", tuple(range(0, 50, 5)), _occlusion
+    ),
     "salt_and_pepper": Perturbation(
-        "Salt and pepper", "share of pixels", tuple(step * 2 / 100 for step in range(10)), _salt_and_pepper
+        "Salt and pepper",
+        "Speckles",
+        "share of pixels",
+        tuple(step * 2 / 100 for step in range(10)),
+        _salt_and_pepper,
     ),
 }

@@ -1,29 +1,40 @@
-"""The Robustness and the Compare tab."""
+"""The Robustness and the Compare tab, as they are seen."""
 
-import re
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from PIL import Image
+from playwright.sync_api import FloatRect, Locator, expect
 
 from benchmarks.visitor import Visitor
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
 pytestmark = pytest.mark.browser
 
-AGREEMENT = "agreement with the clean answer (IoU)"
+BEFORE, AFTER = (f"#robustness-pair figure:nth-of-type({index}) img" for index in (1, 2))
+VERDICT = "#robustness-said .verdict"
+SIZES = {"phone": (360, 740), "tablet": (768, 1024), "desktop": (1280, 800)}
 
 
-def figure(visitor: Visitor, place: str, what: str) -> float:
-    """A number of the figures below a picture."""
-    cell = visitor.page.locator(f"{place} .figures div").filter(has_text=what)
-    return float(re.findall(r"[\d.]+", cell.locator("b").inner_text())[-1])
-
-
-def set_level(visitor: Visitor, kind: str, level: int) -> None:
-    visitor.page.locator(f"#level-{kind} input[type=number]").fill(str(level))
+def set_level(visitor: Visitor, level: int, slider: str = "#damage-level") -> None:
+    visitor.page.locator(f"{slider} input[type=number]").fill(str(level))
     visitor.page.keyboard.press("Tab")
+
+
+def robustness(visitor: Visitor, photo: Path) -> Visitor:
+    visitor.upload(photo)
+    visitor.tab("Robustness")
+    visitor.page.locator(AFTER).wait_for()
+    return visitor
+
+
+def box(part: Locator) -> FloatRect:
+    found = part.bounding_box()
+    assert found is not None
+    return found
 
 
 def test_without_a_photo_the_tabs_ask_for_one(visitor: Visitor) -> None:
@@ -34,68 +45,147 @@ def test_without_a_photo_the_tabs_ask_for_one(visitor: Visitor) -> None:
         )
 
 
-def test_levels_damage_the_photo_and_reset_mends_it(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    visitor.tab("Robustness")
-    place = "#robustness-figures-tiny"
-    expect(visitor.page.locator(place)).to_contain_text("1.000")
-    clean = visitor.picture("#robustness-after-tiny img")
+def test_one_kind_at_a_time_beside_the_clean_photo(visitor: Visitor, two_pets: Path) -> None:
+    robustness(visitor, two_pets)
+    clean = visitor.picture(BEFORE)
     assert max(clean.shape) == 512
-    np.testing.assert_array_equal(visitor.picture("#robustness-before-tiny img"), clean)
-
-    set_level(visitor, "contrast_down", 10)
-    strength = PERTURBATIONS["contrast_down"].strengths[LEVELS - 1]
-    expect(visitor.page.locator("#level-contrast_down")).to_contain_text(
-        f"Contrast down: {strength:g} (factor)"
+    visitor.page.get_by_label("Less contrast").first.check()
+    set_level(visitor, LEVELS)
+    expect(visitor.page.locator(VERDICT)).to_contain_text(f"at level {LEVELS} of {LEVELS}")
+    strength = PERTURBATIONS["contrast_down"].strengths[-1]
+    expect(visitor.page.locator("#robustness-pair")).to_contain_text(
+        f"Less contrast {LEVELS} (factor: {strength:g})"
     )
-    expect(visitor.page.locator(place)).not_to_contain_text("1.000")
-    assert figure(visitor, place, AGREEMENT) < 0.5
-    assert np.ptp(visitor.picture("#robustness-after-tiny img")) < np.ptp(clean)
-    np.testing.assert_array_equal(visitor.picture("#robustness-before-tiny img"), clean)
-    difference = visitor.picture("#robustness-difference-tiny img").astype(int)
-    assert (difference[..., 0] - difference[..., 1] > 60).mean() > 0.1, "what is lost is red"
-
-    visitor.page.click("#reset")
-    expect(visitor.page.locator("#level-contrast_down input[type=number]")).to_have_value("1")
-    expect(visitor.page.locator(place)).to_contain_text("1.000")
+    np.testing.assert_array_equal(visitor.picture(BEFORE), clean)
+    spoilt = visitor.picture(AFTER).astype(int)
+    assert (spoilt[..., 0] - spoilt[..., 1] > 60).mean() > 0.1, "what is lost is red"
+    set_level(visitor, 1)
+    expect(visitor.page.locator(VERDICT)).to_have_text(f"Still found at level 1 of {LEVELS}")
+    np.testing.assert_array_equal(visitor.picture(AFTER), clean)
 
 
-def test_all_models_and_the_sweep(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    visitor.tab("Robustness")
-    expect(visitor.page.locator("#robustness-tiny-prompt")).to_be_hidden()
-    visitor.choose("#robustness-model", "All models")
-    expect(visitor.page.locator("#robustness-tiny-prompt")).to_be_visible()
-    expect(visitor.page.locator("#robustness-figures-tiny-prompt")).to_contain_text("1.000")
+def test_the_pair_stands_side_by_side_and_stays_in_sight(
+    arrive: Callable[..., Visitor], two_pets: Path
+) -> None:
+    for width, height in SIZES.values():
+        visitor = robustness(
+            arrive(viewport={"width": width, "height": height}, has_touch=width < 700, is_mobile=width < 700),
+            two_pets,
+        )
+        page = visitor.page
+        one, other = (box(page.locator(image)) for image in (BEFORE, AFTER))
+        assert abs(one["y"] - other["y"]) < 2
+        assert one["x"] + one["width"] <= other["x"]
+        assert other["x"] + other["width"] <= width
+        page.click("#robustness-advanced > button")
+        for slider in ("#damage-level", "#level-salt_and_pepper"):
+            handle = page.locator(f"{slider} input[type=range]")
+            handle.evaluate("(handle) => handle.scrollIntoView({ block: 'end' })")
+            for image in (BEFORE, AFTER):
+                seen = box(page.locator(image))
+                assert seen["y"] >= 0, f"{width}: the picture is out of sight while {slider} moves"
+                assert seen["y"] + seen["height"] <= height
+            touched = page.evaluate(
+                "(e) => { const b = e.getBoundingClientRect(); "
+                "return e.contains(document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)); }",
+                handle.element_handle(),
+            )
+            assert touched, f"{width}: something covers {slider}"
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
 
-    visitor.page.get_by_label("Sweep over all levels of").click()
-    visitor.page.get_by_role("option", name="Contrast down").click()
-    visitor.page.click("#sweep")
-    plot, legend = visitor.page.locator("#sweep-plot"), visitor.page.locator("#sweep-legend")
-    for series in ("tiny: agreement", "tiny-prompt: agreement"):
-        expect(legend.get_by_text(series)).to_be_visible()
-    strengths = ", ".join(f"{strength:g}" for strength in PERTURBATIONS["contrast_down"].strengths)
-    expect(legend).to_contain_text(strengths)
-    expect(plot).to_contain_text("Contrast down, level")
-    lines = plot.locator("svg path[stroke-width]").evaluate_all(
-        "(all) => all.map((path) => path.getBBox().height)"
+
+def test_fingers_find_what_they_touch(arrive: Callable[..., Visitor], two_pets: Path) -> None:
+    visitor = robustness(
+        arrive(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True), two_pets
     )
-    assert max(lines) > 50, "a curve falls"
+    touched = visitor.page.locator(
+        "#damage-kind label, #damage-level input[type=range], #robustness-share, [role=tab]"
+    )
+    for index in range(touched.count()):
+        part = touched.nth(index)
+        if part.is_visible():
+            assert box(part)["height"] >= 44, part.evaluate("(part) => part.outerHTML.slice(0, 80)")
+
+
+@pytest.fixture
+def card(arrive: Callable[..., Visitor], two_pets: Path, tmp_path: Path) -> Callable[[bool], Path | None]:
+    def make(phone: bool) -> Path | None:
+        visitor = arrive(has_touch=phone, is_mobile=phone)
+        visitor.page.evaluate(
+            "() => { navigator.canShare = () => true; navigator.share = async ({ files: [card] }) => "
+            "{ document.title = `${card.name} ${card.type}`; }; }"
+        )
+        robustness(visitor, two_pets)
+        if phone:
+            visitor.page.click("#robustness-share")
+            visitor.page.wait_for_function("document.title.endsWith(' image/png')")
+            assert visitor.page.title() == "two pets.gaussian_noise-6.png image/png"
+            return None
+        with visitor.page.expect_download() as given:
+            visitor.page.click("#robustness-share")
+        path = tmp_path / given.value.suggested_filename
+        given.value.save_as(path)
+        return path
+
+    return make
+
+
+def test_the_card_is_saved_or_shared(card: Callable[[bool], Path | None]) -> None:
+    path = card(False)
+    assert path is not None
+    assert path.name == "two pets.gaussian_noise-6.png"
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        assert image.width == 1200
+    card(True)
+
+
+def test_more_damage_another_model_and_curves(visitor: Visitor, two_pets: Path) -> None:
+    page = robustness(visitor, two_pets).page
+    page.click("#robustness-advanced > button")
+    set_level(visitor, 5, "#level-occlusion")
+    expect(page.locator("#robustness-pair")).to_contain_text("Black square 5")
+    visitor.choose("#robustness-model", "tiny-prompt")
+    expect(page.locator("#robustness-said")).to_contain_text("model tiny-prompt")
+    page.click("#reset")
+    expect(page.locator("#robustness-pair")).not_to_contain_text("Black square 5")
+
+    visitor.choose("#damage-kind", "Less contrast")
+    page.click("#sweep")
+    drawings = page.locator("#sweep-curves .curves svg")
+    expect(drawings).to_have_count(2)
+    one, other = (box(drawings.nth(index)) for index in (0, 1))
+    assert one["x"] + one["width"] <= other["x"] or one["y"] + one["height"] <= other["y"]
+    fall = drawings.first.locator("polyline").evaluate("(line) => line.getBBox().height")
+    assert fall > 50, "at a tenth of the contrast little is found"
+    visitor.choose("#damage-kind", "Blur")
+    expect(page.locator("#sweep-curves svg")).to_have_count(0)
 
 
 def test_models_are_compared(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
     visitor.tab("Compare")
+    page = visitor.page
     for name in ("tiny", "tiny-prompt"):
-        expect(visitor.page.locator(f"#compare-figures-{name}")).to_contain_text("of the photo is pet")
-        assert visitor.picture(f"#compare-picture-{name} img").shape == (614, 1024, 3)
-        assert figure(visitor, f"#compare-figures-{name}", "time") >= 0
-    assert figure(visitor, "#compare-figures-tiny", "agreement") == 1
-    assert 0 < figure(visitor, "#compare-figures-tiny-prompt", "agreement") < 1
-    areas = [figure(visitor, f"#compare-figures-{name}", "is pet") for name in ("tiny", "tiny-prompt")]
-    assert 0 < areas[1] < areas[0], "a page without clicks clicks on one pet"
+        article = page.locator(f"#compare-{name}")
+        expect(article).to_contain_text("ms")
+        assert max(visitor.picture(f"#compare-{name} img").shape) == 640
+        expect(article.get_by_role("columnheader", name="Test photos")).to_be_visible()
+    expect(page.locator("#compare-models")).to_contain_text("Best first: ")
 
     visitor.tab("Segment")
     visitor.click(0.7, 0.5)
     visitor.tab("Compare")
-    expect(visitor.page.locator("#compare-figures-tiny-prompt")).to_contain_text("dog, ")
+    expect(page.locator("#compare-tiny-prompt")).to_contain_text("dog, ")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_comparison_fits(arrive: Callable[..., Visitor], two_pets: Path, size: str) -> None:
+    width, height = SIZES[size]
+    visitor = arrive(viewport={"width": width, "height": height})
+    visitor.upload(two_pets)
+    visitor.tab("Compare")
+    visitor.page.locator("#compare-tiny-prompt table").wait_for()
+    assert visitor.page.evaluate("document.scrollingElement.scrollWidth") <= width
+    for cell in visitor.page.locator(".compared :is(th, td)").all():
+        part = box(cell)
+        assert part["x"] + part["width"] <= width

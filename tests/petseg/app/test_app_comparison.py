@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from petseg import PromptError
-from petseg.app import comparison, drawing, handlers
+from petseg.app import comparison, handlers
 from petseg.app.comparison import Answer, agreement, compare, damage, sweep, trials
 from petseg.app.handlers import Studio
 from petseg.measure.perturbations import LEVELS, perturb
@@ -89,12 +89,3 @@ def test_a_sweep_has_a_point_for_each_level_and_series(studio: Studio, upload: P
     assert min(point.value for point in points) < 0.5, "at a tenth of the contrast little red is left"
     assert told == sorted(told)
     assert told[-1] == 1
-
-
-def test_the_difference_is_in_three_colours() -> None:
-    before, after = np.array([[1, 1, 0, 0, 1]], np.uint8), np.array([[1, 0, 1, 0, 2]], np.uint8)
-    both, lost, new, neither, changed = drawing.difference(before, after, np.zeros((1, 5, 3), np.uint8))[0]
-    assert both.argmax() == 1
-    assert lost.argmax() == 0
-    assert (new == changed).all()
-    assert (neither == neither[0]).all()

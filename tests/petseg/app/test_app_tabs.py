@@ -17,10 +17,7 @@ from petseg.app.handlers import VIEWS, Studio
 from petseg.app.models import AUTO, Models
 from petseg.app.parts import address
 from petseg.app.state import Photos, Visit
-from petseg.app.tab_compare import CompareTab
-from petseg.app.tab_robustness import ALL, RobustnessTab, slider_label
 from petseg.app.tab_segment import SegmentTab
-from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
 REQUEST: Any = SimpleNamespace(headers={"host": "localhost:7860"})
 LOOK = (AUTO, "Overlay", 0.5, 0)
@@ -142,82 +139,6 @@ def test_nothing_happens_without_a_photo(tab: SegmentTab) -> None:
 def test_the_address_is_the_one_the_visitor_sees(headers: dict[str, str], expected: str) -> None:
     request: Any = SimpleNamespace(headers=headers)
     assert address(request) == expected
-
-
-# -- Compare --------------------------------------------------------------------------------------------
-
-
-def test_all_models_side_by_side(studio: Studio, upload: Path) -> None:
-    with gr.Blocks(), gr.Tab() as holder:
-        compare = CompareTab(studio, gr.State(), holder)
-    assert compare.show(None) == [texts.notice(texts.NO_PHOTO), None, "", None, ""]
-    notice, first, first_figures, second, second_figures = compare.show(handlers.open_photo(studio, upload))
-    assert notice == ""
-    assert first.shape == second.shape
-    assert "<b>1.000</b>" in first_figures
-    assert "cat" in second_figures
-
-    grey = handlers.open_example("grey.png", np.full((60, 100, 3), 128, np.uint8))
-    *_, second, why = compare.show(grey)
-    np.testing.assert_array_equal(second, grey.preview)
-    assert "nothing to click on" in why
-
-
-# -- Robustness -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def robustness(studio: Studio) -> RobustnessTab:
-    with gr.Blocks(), gr.Tab() as holder:
-        return RobustnessTab(studio, gr.State(), holder)
-
-
-def half() -> Visit:
-    """An example whose left half is a cat."""
-    photo = np.full((60, 100, 3), 128, np.uint8)
-    photo[:, :50] = (255, 0, 0)
-    return handlers.open_example("half.png", photo)
-
-
-def test_damage_is_shown_beside_the_clean_photo(robustness: RobustnessTab) -> None:
-    levels = [LEVELS if kind == "contrast_down" else 1 for kind in PERTURBATIONS]
-    count = len(PERTURBATIONS)
-    nothing = robustness.show(None, "tiny", 0, *levels)
-    assert nothing[0] == texts.notice(texts.NO_PHOTO)
-    _, *updates = robustness.show(half(), "tiny", None, *levels)
-    labels = dict(zip(PERTURBATIONS, (update.label for update in updates), strict=False))
-    assert labels["contrast_down"] == slider_label("contrast_down", LEVELS)
-    assert ": 0.1 (" in labels["contrast_down"]
-    shown, before, after, difference, figures = updates[count : count + 5]
-    hidden = updates[count + 5]
-    assert (shown.visible, hidden.visible) == (True, False)
-    assert before.shape == after.shape == difference.shape == (60, 100, 3)
-    assert before.mean() > after.mean()
-    assert "agreement with the clean answer" in figures
-    everyone = robustness.show(half(), ALL, 0, *levels)[1 + count :: 5]
-    assert [column.visible for column in everyone] == [True, True]
-
-
-def test_after_an_error_no_rows_of_another_model_stay(robustness: RobustnessTab) -> None:
-    levels = [1] * len(PERTURBATIONS)
-    grey = handlers.open_example("grey.png", np.full((60, 100, 3), 128, np.uint8))
-    notice, *updates = robustness.show(grey, "tiny-prompt", 0, *levels)
-    assert "nothing to click on" in notice.lower()
-    rows = updates[len(PERTURBATIONS) :: 5]
-    assert [column.visible for column in rows] == [False, False]
-
-
-def test_a_sweep_draws_curves(robustness: RobustnessTab) -> None:
-    told: list[float] = []
-    plot, legend = robustness.draw_sweep(
-        half(), "tiny", 0, "contrast_down", lambda done, desc: told.append(done)
-    )
-    assert told[-1] == 1
-    assert plot.x_title.endswith(", level")
-    assert set(plot.color_map) == {"tiny: agreement"}
-    assert all(series in legend for series in plot.color_map)
-    with pytest.raises(gr.Error, match="Choose a photo"):
-        robustness.draw_sweep(None, "tiny", 0, "contrast_down")
 
 
 # -- only models that need a click ----------------------------------------------------------------------
