@@ -1,6 +1,7 @@
 """The whole page."""
 
 import atexit
+import html
 import os
 import shutil
 import signal
@@ -52,9 +53,20 @@ HEADER = """
   <ellipse cx="6.2" cy="14.6" rx="3" ry="4"/><ellipse cx="12.2" cy="8.4" rx="3.1" ry="4.3"/>
   <ellipse cx="19.8" cy="8.4" rx="3.1" ry="4.3"/><ellipse cx="25.8" cy="14.6" rx="3" ry="4"/></g></svg>
   <div><h1>petseg</h1><p>Finds the cats and dogs in a photo, pixel by pixel. Your photo is deleted after about
-  an hour, and nobody else sees it.</p></div>
+  an hour, and nobody else sees it.{elsewhere}</p></div>
 </header>
 """
+ELSEWHERE = "PETSEG_WEB_PAGE"
+"""The variable that has the address of a page that runs in the visitor's own browser, if there is one."""
+
+
+def header() -> str:
+    """The top of the page, with a link to the other one where `ELSEWHERE` names one."""
+    url = os.environ.get(ELSEWHERE, "")
+    link = ""
+    if url.startswith(("https://", "http://")):
+        link = f' Or let it never leave your device: <a href="{html.escape(url)}">in your own browser</a>.'
+    return HEADER.format(elsewhere=link)
 
 
 def build_app(
@@ -87,7 +99,7 @@ def _assemble(models: Models, limits: Limits) -> gr.Blocks:
         delete_cache=(max(1, limits.kept // 6), limits.kept),
         fill_width=True,
     ) as page:
-        gr.HTML(HEADER, elem_id="masthead", padding=False)
+        gr.HTML(header(), elem_id="masthead", padding=False)
         visit = gr.State(None, time_to_live=limits.kept)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Segment", id="segment", elem_id="tab-segment"):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from petseg import Segmenter
-from petseg.app import front, launch
+from petseg.app import front, launch, page
 
 
 class Head(HTMLParser):
@@ -93,3 +93,19 @@ def test_scripts_are_kept_by_the_browser(url: str) -> None:
     _, headers = get(url + found[0], Accept_Encoding="br")
     assert "immutable" in headers["cache-control"]
     assert headers["content-encoding"] == "br"
+
+
+@pytest.mark.parametrize(
+    ("address", "linked"),
+    [
+        ("https://pets-own.example/?a=1&b", 'href="https://pets-own.example/?a=1&amp;b"'),
+        ("javascript:1", ""),
+        ("", ""),
+    ],
+)
+def test_the_page_in_ones_own_browser_is_linked(
+    address: str, linked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(page.ELSEWHERE, address)
+    assert linked in page.header()
+    assert ("href" in page.header()) == bool(linked)
