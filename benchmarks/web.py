@@ -50,7 +50,9 @@ document.querySelector("input").addEventListener("change", async (event) => {
   document.querySelector(".facts").textContent = "done";
 });
 """
-_PAGE = "<!doctype html><body><input type=file id=file><p class=facts></p><script type=module src=peer.js></script></body>"
+_PAGE = """<!doctype html>
+<input type=file id=file><p class=facts></p><script type=module src=peer.js></script>
+"""
 _LIT = """async ([across, down]) => {
   const canvas = document.querySelector("#picture"), drawing = canvas.getContext("2d");
   const place = [across * canvas.width, down * canvas.height].map(Math.floor);
@@ -142,7 +144,7 @@ def visit(browser: Browser, url: str, photos: Sequence[Path], *, hover: bool) ->
     with browser.new_context() as context:
         context.set_default_timeout(1000 * _SLOW)
         page, requests = context.new_page(), list[Request]()
-        page.on("requestfinished", requests.append)
+        page.on("requestfinished", lambda request: requests.append(request))
         started = perf_counter()
         page.goto(url, wait_until="load")
         give(page, photos[0])
@@ -162,7 +164,7 @@ def give(page: Page, photo: Any) -> None:
     """Choose a photo, and wait for its result."""
     page.evaluate("document.querySelector('.facts').textContent = ''")
     page.set_input_files("#file", photo)
-    page.wait_for_function("document.querySelector('.facts').textContent")
+    page.wait_for_selector(".facts:not(:empty)", state="attached")
 
 
 def _hover(page: Page) -> float:
@@ -235,7 +237,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--alone", action="store_true", help="leave out the other program: 150 MB of downloads"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
     options = report_file.parse(parser, arguments)
     try:
         report = run(options)

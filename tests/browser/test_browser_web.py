@@ -35,6 +35,11 @@ _UNLIKE_THE_PHOTO = """([before]) => {
   return canvas.toDataURL() !== before;
 }"""
 
+_KEPT = """async () => {
+  const { active } = await navigator.serviceWorker.ready;
+  while (active.state !== "activated") await new Promise((resolve) => setTimeout(resolve, 50));
+}"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -183,7 +188,7 @@ def test_a_visit(page: Page, browser: Browser, site: Path, tmp_path: Path) -> No
     page.keyboard.press("Escape")
     expect(page.locator("#status")).to_have_text("Cat: all pets")
 
-    page.wait_for_function("navigator.serviceWorker.ready.then((kept) => kept.active.state === 'activated')")
+    page.evaluate(_KEPT)
     page.context.set_offline(True)
     page.reload()
     page.click("#example")
