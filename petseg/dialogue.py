@@ -17,6 +17,7 @@ from petseg.clicks.animal import Pets, one_animal
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
 from petseg.engine.network import Network, planes, semantic
+from petseg.engine.presence import Presence
 from petseg.lazy import lazy
 from petseg.pixels.decision import OUTSIDE, margin
 from petseg.pixels.geometry import Letterbox, Region
@@ -57,10 +58,12 @@ class Dialogue:
     Attributes:
         network: of a model that takes prompts.
         photo: (H, W, 3) uint8 RGB, upright.
+        presence: says whether there is a pet where something was found; None: nobody does.
     """
 
     network: Network
     photo: NDArray[np.uint8]
+    presence: Presence | None = None
 
     def answer(self, prompt: Prompt, state: ClickState | None = None) -> ClickState:
         """Answer all clicks of a prompt, one after the other.
@@ -88,11 +91,19 @@ class Dialogue:
 
         Errors as for `answer`.
         """
-        state = self._first(prompt)
+        state = self._if_pet(self._first(prompt))
         if prompt.kinds != ["point"] or len(prompt.points) != 1 or len(state.found):
             return state
         nearby = self._nearby(prompt.points[0])
-        return state if nearby is None else self._first(replace(prompt, points=nearby[None]))
+        return state if nearby is None else self._if_pet(self._first(replace(prompt, points=nearby[None])))
+
+    def _if_pet(self, state: ClickState) -> ClickState:
+        """The answer, which finds nothing where neither the photo nor the last view of it shows a pet."""
+        if not len(state.found) or self.presence is None or self.presence.shows_pet(self.photo, None):
+            return state
+        if not state.letterbox.whole and self.presence.shows_pet(self.photo, state.letterbox.region):
+            return state
+        return replace(state, logits=np.stack([state.logits[0], *np.full_like(state.logits[1:], OUTSIDE)]))
 
     def _first(self, prompt: Prompt) -> ClickState:
         view = self._crop(closeup.wanted(prompt)) if prompt.box is not None else None
@@ -114,7 +125,8 @@ class Dialogue:
         positive = bool(prompt.positive[-1])
         logits = corrections.corrected(before, predicted.logits, (x, y), positive=positive)
         corrected = replace(predicted, logits=logits)
-        return _tidied(self._zoom_in(corrected) if corrected.letterbox.whole else corrected)
+        after = _tidied(self._zoom_in(corrected) if corrected.letterbox.whole else corrected)
+        return after if len(state.found) else self._if_pet(after)
 
     def go_on(
         self, prompt: Prompt, asked: Sequence[Prompt] = (), states: tuple[ClickState, ...] = ()

@@ -16,6 +16,7 @@ from petseg.dialogue import Dialogue
 from petseg.engine.apart import Separator
 from petseg.engine.network import open_model, open_network
 from petseg.engine.precision import Precision
+from petseg.engine.presence import Presence
 from petseg.engine.second_look import see
 from petseg.errors import PetsegError, PromptError
 from petseg.models import catalog
@@ -335,7 +336,7 @@ class Segmenter:
         if prompt is None:
             return self._result(*see(photo, self.manifest.size, self.manifest.fill, self._network.run), photo)
         before = self._before(previous)
-        return self._pointed(photo, *Dialogue(self._network, photo).go_on(prompt, *before))
+        return self._pointed(photo, *self._dialogue(photo).go_on(prompt, *before))
 
     def _answer_several(
         self, photo: NDArray[np.uint8], animals: list[Prompt], previous: Segmentation | None = None
@@ -343,7 +344,12 @@ class Segmenter:
         """What is said of each animal, after what was said of the first ones before."""
         self.check_takes(sorted({kind for prompt in animals for kind in prompt.kinds}))
         before = self._before(previous)
-        return self._pointed(photo, Dialogue(self._network, photo).each(animals, *before))
+        return self._pointed(photo, self._dialogue(photo).each(animals, *before))
+
+    def _dialogue(self, photo: NDArray[np.uint8]) -> Dialogue:
+        model = self.manifest.presence
+        presence = None if model is None else Presence(model, self.device, self._threads)
+        return Dialogue(self._network, photo, presence)
 
     def _before(self, previous: Segmentation | None) -> tuple[tuple[Prompt, ...], tuple[ClickState, ...]]:
         """What was asked about each animal before, and the answers if they are this model's."""

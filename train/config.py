@@ -185,6 +185,8 @@ class PromptingConfig(Section):
         rounds: predictions for each prompt; later rounds add clicks where the one before was wrong.
         semantic: weight of the loss of the photo's own logits, which should call all its animals pets: what
             keeps them semantic while the photo stage learns to tell animals apart. 0 without that loss.
+        presence: name of the embedded model that says in use whether there is a pet where this one finds
+            what was clicked on; empty: nobody is asked. It changes nothing in training.
     """
 
     photos: int = Field(default=4000, ge=1)
@@ -198,6 +200,7 @@ class PromptingConfig(Section):
     prompts_per_photo: int = Field(default=3, ge=1)
     rounds: int = Field(default=2, ge=1)
     semantic: float = Field(default=0.0, ge=0)
+    presence: str = ""
 
 
 class CaptionConfig(Section):

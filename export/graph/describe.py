@@ -61,6 +61,8 @@ def describe(
         document["zoom"] = config.prompting.closeup > 0
         document["mirror"] = config.augment.flip > 0
         document["semantic"] = getattr(model, "semantic", False)
+        if config.prompting.presence:
+            document["presence"] = config.prompting.presence
     # With a trimap's classes it is a plain ONNX model for other programs, which petseg says.
     Manifest.from_document(document | {"classes": list(CLASSES)}, f"model {name!r}")
     return document

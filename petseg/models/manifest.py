@@ -69,6 +69,8 @@ class Manifest:
         zoom: whether it is to look at a small animal a second time, closely (see `petseg.clicks.closeup`).
         mirror: whether its answer is the mean of those to the photo and to the photo's mirror image.
         semantic: whether the last of its features are logits of all pets (see `petseg.clicks.animal.Pets`).
+        presence: name of the model that is asked whether there is a pet where this one finds what was
+            clicked on (see `petseg.engine.presence`); None: nobody is.
         training_data: what it learned from.
         metrics: figures as `petseg.measure.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
@@ -89,6 +91,7 @@ class Manifest:
     zoom: bool = False
     mirror: bool = False
     semantic: bool = False
+    presence: str | None = None
     precision: str = "float32"
 
     @classmethod
@@ -145,6 +148,12 @@ class Manifest:
                     f"{source}: {field!r} in its metadata is {value!r} with prompts {document['prompts']}; "
                     f"it must be true or false, and true for promptable models only; {EXPORT_AGAIN}"
                 )
+        presence = document.get("presence")
+        if presence is not None and not (_is_text(presence) and document["prompts"]):
+            raise ModelError(
+                f"{source}: 'presence' in its metadata is {presence!r} with prompts {document['prompts']}; "
+                f"it must be a text, and be there for promptable models only; {EXPORT_AGAIN}"
+            )
         precision = document.get("precision", "float32")
         if precision not in PRECISIONS:
             raise ModelError(
@@ -153,7 +162,12 @@ class Manifest:
             )
         # classes and fit have only one value each, so there is nothing to keep.
         kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
-        checked = {"prompts": tuple(document["prompts"]), "part": part, "precision": precision}
+        checked = {
+            "prompts": tuple(document["prompts"]),
+            "part": part,
+            "presence": presence,
+            "precision": precision,
+        }
         return cls(**kept | checked | habits)
 
 

@@ -113,3 +113,51 @@ def test_the_photo_is_fitted_once(
     for point in (CAT, DOG, NOTHING):
         talk.first(ask(point=point))
     assert len(fitted) == 1
+
+
+class Says:
+    """Stands in for `petseg.engine.presence.Presence`: says what it was told to of the photo and its parts."""
+
+    def __init__(self, *, whole: bool, part: bool) -> None:
+        self.whole, self.part = whole, part
+        self.asked: list[bool] = []
+
+    def shows_pet(self, photo: NDArray[np.uint8], region: Any) -> bool:
+        self.asked.append(region is None)
+        return self.whole if region is None else self.part
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "found"), [(True, False, True), (False, True, True), (False, False, False)]
+)
+def test_a_click_finds_nothing_where_neither_the_photo_nor_the_close_up_shows_a_pet(
+    tmp_path: Path, whole: bool, part: bool, found: bool
+) -> None:
+    photo = np.full((400, 600, 3), GREY, np.uint8)
+    photo[100:130, 200:240] = RED
+    network = open_model(save_parts(tmp_path / "model", PROMPTABLE | {"zoom": True}), "cpu", 1)
+    clicked = check(600, 400, point=(220, 115))
+    assert clicked is not None
+    free = Dialogue(network, photo).first(clicked)
+    assert not free.letterbox.whole, "a small animal is looked at closely"
+    says = Says(whole=whole, part=part)
+    state = Dialogue(network, photo, says).first(clicked)  # type: ignore[arg-type]
+    assert says.asked[: 1 + (not whole)] == [True, False][: 1 + (not whole)]
+    assert bool(len(state.found)) == found
+    if found:
+        np.testing.assert_array_equal(state.logits, free.logits)
+
+
+def test_more_clicks_find_no_pet_either_where_there_is_none(
+    network: Network, photo: NDArray[np.uint8]
+) -> None:
+    nobody = Says(whole=False, part=False)
+    talk = Dialogue(network, photo, nobody)  # type: ignore[arg-type]
+    assert not len(talk.answer(ask(points=[CAT, (28, 33)])).found)
+    assert not len(talk.go_on(ask(points=[CAT, (28, 33)])).states[0].found)
+
+
+def test_who_finds_nothing_is_not_doubted(network: Network, photo: NDArray[np.uint8]) -> None:
+    says = Says(whole=True, part=True)
+    Dialogue(network, photo, says).first(ask(point=NOTHING))  # type: ignore[arg-type]
+    assert says.asked == []

@@ -19,7 +19,13 @@ def colourful() -> NDArray[np.uint8]:
 
 
 def _manifest(**changes: Any) -> SimpleNamespace:
-    habits = {"zoom": False, "mirror": False, "semantic": False, "prompts": ("point", "box")}
+    habits = {
+        "zoom": False,
+        "mirror": False,
+        "semantic": False,
+        "presence": None,
+        "prompts": ("point", "box"),
+    }
     return SimpleNamespace(
         **{"name": "colours", "size": 64, "fill": 127, "precision": "float32"} | habits | changes
     )

@@ -124,6 +124,14 @@ def test_contract_kept() -> None:
     assert (encoder.part, decoder.part) == ("encoder", "decoder")
     assert check([IMAGE], [SEMANTIC, FEATURES[0]], semantic=True, **ENCODER).semantic
     assert check([PROMPT, SEMANTIC, FEATURES[0]], [LOGITS], semantic=True, **DECODER).semantic
+    assert encoder.presence is None
+    assert check([PROMPT, IMAGE], [LOGITS], prompts=["box"], presence="unet").presence == "unet"
+
+
+@pytest.mark.parametrize("changes", [{"presence": "unet"}, {"presence": 1, "prompts": ["point"]}])
+def test_only_promptable_models_ask_whether_there_is_a_pet(changes: dict[str, object]) -> None:
+    with pytest.raises(ModelError, match="'presence' in its metadata is"):
+        check([IMAGE, PROMPT] if "prompts" in changes else [IMAGE], [LOGITS], **changes)
 
 
 @pytest.mark.parametrize(
