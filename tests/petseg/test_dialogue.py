@@ -116,7 +116,7 @@ def test_the_photo_is_fitted_once(
 
 
 class Says:
-    """Stands in for `petseg.engine.presence.Presence`: says what it was told to of the photo and its parts."""
+    """Stands in for `petseg.engine.presence.Presence`: says what it was told to."""
 
     def __init__(self, *, whole: bool, part: bool) -> None:
         self.whole, self.part = whole, part
