@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from petseg.engine.network import open_model
 from petseg.errors import PetsegError
 from petseg.measure import report_file
 from petseg.measure.datasets import read_named, read_pairs
@@ -24,7 +25,8 @@ from train.checkpoint import known_configs, load_checkpoint_config
 from train.data.arguments import add_photos, split_of
 from train.data.dataset import TorchvisionSample, kept_aside, read_splits
 from train.people import clicks
-from train.people.clicked import open_clicked
+from train.people.clicked import Clicked, open_clicked
+from train.people.nothing import click_on_nothing
 from train.report import figures, trimap
 from train.report.comparison import Result, compare, count_false_alarms, examples, format_table, worst
 from train.report.figures import Panel
@@ -180,8 +182,25 @@ def evaluate_clicks(options: argparse.Namespace) -> dict[str, Any]:
     for name in options.models:
         clicked, config = open_clicked(name, options.size)
         reports[name] = clicks.simulate([clicked], config, options)
+        reports[name]["nothing"] = clicks_on_nothing(name, clicked, options)
         print(f"{name}\n{clicks.format_simulation(reports[name])}")
+        for where, found in reports[name]["nothing"].items():
+            print(f"one click on nothing, {where}: {found}")
     return reports
+
+
+def clicks_on_nothing(name: str, clicked: Clicked, options: argparse.Namespace) -> dict[str, Any]:
+    """What clicks beside the pets of the photos find, and clicks in photos without pets, if those are given.
+
+    Photos without pets are those that neither the model was trained on nor the one that it asks for presence.
+    """
+    pets = read_pairs(options.data, split_of(options))
+    found = {"beside pets": click_on_nothing(clicked, pets[: options.limit], options.seed)}
+    if options.no_pets:
+        asked = [] if is_checkpoint(name) else [open_model(name, "cpu").manifest.presence]
+        unseen = kept_aside(options.no_pets, known_configs([name, *filter(None, asked)]))
+        found["without pets"] = click_on_nothing(clicked, unseen[: options.limit], options.seed)
+    return found
 
 
 if __name__ == "__main__":

@@ -16,6 +16,11 @@ FIGURES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "multi_box_iou": ("multi", ("box_iou",), "photos of several: IoU from a tight box"),
 }
 """Name -> (set of animals, where it stands in what is said of the model there, what it is)."""
+ALARMS: dict[str, tuple[str, str]] = {
+    "click_alarms": ("beside pets", "photos of one animal: share of clicks beside it that find a pet"),
+    "empty_click_alarms": ("without pets", "photos without pets: share of clicks that find one"),
+}
+"""Name -> (which photos, what it is), of clicks on nothing; photos without pets may be left out."""
 
 
 def is_simulation(report: Mapping[str, Any]) -> bool:
@@ -40,4 +45,6 @@ def click_figures(report: Mapping[str, Any]) -> dict[str, float]:
             raise ValueError(
                 f"the simulation says nothing of {name}; make it again: python -m train.evaluate --clicks"
             ) from error
-    return figures
+    nothing = report.get("nothing", {})
+    alarms = {name: nothing[key]["found"] for name, (key, _) in ALARMS.items() if key in nothing}
+    return figures | alarms

@@ -128,6 +128,15 @@ def clicks(report: Mapping[str, Any]) -> str:
             for way in ("exact", "jittered")
         ]
         parts += [f"**{name.capitalize()}**: {definitions[name]}.", table(head, rows)]
+    if nothing := report.get("nothing"):
+        rows = [
+            (where, row["photos"], f"{row['found']:.1%}", f"{row['large']:.1%}")
+            for where, row in nothing.items()
+        ]
+        parts += [
+            f"**Clicks on nothing**: {definitions['nothing']}.",
+            table(("photos", "number", "found", "large"), rows),
+        ]
     return "\n\n".join([*parts, bullets([f"{key}: {value}" for key, value in definitions.items()])])
 
 

@@ -23,7 +23,7 @@ from train.config import Config, load_config
 from train.data.arguments import split_of
 from train.data.dataset import Sample, read_splits
 from train.data.scenes import Scene, has_instances, read_scene
-from train.people import targets
+from train.people import nothing, targets
 from train.people.clicked import Classes, Clicked, Photo
 from train.people.targets import JITTER, Target
 
@@ -54,6 +54,7 @@ DEFINITIONS = {
     "noc": "clicks until that IoU, in per cent, is reached, the limit where it never is; mean over animals",
     "never": "share of animals for which that IoU is not reached within the limit",
     "species": "share of animals whose class most of what is called pet has after the first click",
+    "nothing": nothing.DEFINITION,
     "box_iou": "the same IoU after one tight box around the animal instead of clicks",
     "by_size": "by the animal's share of the photo's pixels; sizes overlap",
 }

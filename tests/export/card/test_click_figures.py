@@ -23,7 +23,12 @@ def method(first: float, box: float) -> dict[str, Any]:
 
 
 REPORT: dict[str, Any] = {
-    "definitions": {"single": "photos of one", "multi": "photos of several", "noc": "clicks until"},
+    "definitions": {
+        "single": "photos of one",
+        "multi": "photos of several",
+        "noc": "clicks until",
+        "nothing": "one click",
+    },
     "seed": 3,
     "max_clicks": 20,
     "sets": {
@@ -46,6 +51,15 @@ def test_headlines_are_jittered_and_of_the_first_model(tmp_path: Path) -> None:
     assert set(expected) == set(FIGURES)
     (tmp_path / "metrics.json").write_text(json.dumps({"prompt": REPORT}))
     assert read_metrics(tmp_path / "metrics.json", Path("anything")) == expected
+
+
+def test_clicks_on_nothing_stand_beside_the_quality() -> None:
+    found = {"photos": 3, "found": 0.25, "large": 0.125}
+    figures = click_figures(REPORT | {"nothing": {"beside pets": found}})
+    assert figures == click_figures(REPORT) | {"click_alarms": 0.25}
+    both = {"beside pets": found, "without pets": found | {"found": 0.5}}
+    assert click_figures(REPORT | {"nothing": both})["empty_click_alarms"] == 0.5
+    assert "| without pets | 3 | 50.0% | 12.5% |" in clicks(REPORT | {"nothing": both})
 
 
 def test_a_report_that_lacks_a_set() -> None:

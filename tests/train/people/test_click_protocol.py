@@ -279,6 +279,9 @@ def test_main_evaluates_an_exported_model(
         assert figures["box_iou"] > 0.8
         assert figures["exact"]["species"] == figures["jittered"]["species"] == 1
         assert figures["exact"] != figures["jittered"]
+    beside = report["nothing"]["beside pets"]
+    assert (beside["photos"], list(report["nothing"])) == (3, ["beside pets"])
+    assert 0 <= beside["large"] <= beside["found"] <= 1
     printed = capsys.readouterr().out
     assert "single: 3 of 4 animals, in 3 photos" in printed
     assert printed.count("tiny-prompt ") == 4
