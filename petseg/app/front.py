@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from petseg.app import preload
 from petseg.app.parts import address
 from petseg.app.theme import SCRIPT
 
@@ -30,15 +32,17 @@ PACKED = re.compile(r"^/(config|gradio_api/(info|config))?/?$")
 LASTING = "/assets/"
 """Where Gradio's scripts lie, each with a hash of its content in its name."""
 
+_INDEX = re.compile(r"assets/(index-[\w-]+\.js)")
+"""The script that loads all others."""
 _OWN_TAGS = re.compile(
     r'\s*<meta\s+(?:property="og:|name="twitter:|name="description")[^>]*>|\s*<link\s+rel="manifest"[^>]*>'
 )
 
 
-def app_options() -> dict[str, Any]:
-    """For Gradio's `app_kwargs`."""
+def app_options(page: gr.Blocks) -> dict[str, Any]:
+    """For Gradio's `app_kwargs`, where that page is launched."""
     shelf = Mount("/petseg", StaticFiles(directory=str(PUBLIC)), name="petseg")
-    return {"routes": [shelf], "middleware": [Middleware(FrontDoor)]}
+    return {"routes": [shelf], "middleware": [Middleware(FrontDoor, page=page)]}
 
 
 def favicon() -> Path:
@@ -89,10 +93,11 @@ class FrontDoor:
 
     Args:
         app: Gradio's.
+        page: the one that it serves.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, page: gr.Blocks) -> None:
+        self._app, self._blocks = app, page
         # Gradio would run the script once it has drawn the page; photos are taken before that.
         self._first = SCRIPT + (files("petseg.app") / "first.html").read_text(encoding="utf-8")
         self._packed = GZipMiddleware(self._dress, minimum_size=500, compresslevel=6)
@@ -134,7 +139,9 @@ class FrontDoor:
         await self._app(scope, receive, keep)
 
     def _page(self, page: str, url: str) -> str:
-        ours = _OWN_TAGS.sub("", page).replace("<head>", f"<head>{head(url)}", 1)
+        index = _INDEX.search(page)
+        hints = preload.links(self._blocks, index[1]) if index else ""
+        ours = _OWN_TAGS.sub("", page).replace("<head>", f"<head>{head(url)}{hints}", 1)
         # A function, so that nothing in the text is taken for a group of the pattern.
         return re.sub(r"<gradio-app", lambda found: f"{self._first}{found[0]}", ours, count=1)
 

@@ -154,7 +154,7 @@ def launch(
         theme=theme(),
         css=STYLE,
         favicon_path=front.favicon(),
-        app_kwargs=front.app_options(),
+        app_kwargs=front.app_options(page),
         footer_links=["api", "settings"],
         max_file_size=MAX_BYTES,
         state_session_capacity=limits.sessions,

@@ -82,6 +82,10 @@ def damage_words(levels: Mapping[str, int]) -> str:
     return ", ".join(done) or "not damaged: level 1 is clean"
 
 
+def _short(levels: Mapping[str, int]) -> str:
+    return ", ".join(f"{PERTURBATIONS[kind].plain} {level}" for kind, level in levels.items() if level != 1)
+
+
 def pair(trial: Trial, levels: Mapping[str, int]) -> str:
     """Both pictures with what they show, as HTML that has the pictures in it."""
     shown = (
@@ -139,7 +143,7 @@ def card(trial: Trial, levels: Mapping[str, int], level: int) -> Image.Image:
     _write(draw, (MARGIN, MARGIN), verdict(trial, level), 60, INK, CARD_WIDTH - 2 * MARGIN)
     captions = (
         ("Clean", answer(trial.before)),
-        (damage_words(levels), answer(trial.after)),
+        (_short(levels), answer(trial.after)),
     )
     for index, (picture, (what, said)) in enumerate(zip(pictures, captions, strict=True)):
         left = MARGIN + index * (side + GAP)
@@ -174,5 +178,5 @@ def _write(
     """One line in Pillow's own font, smaller where it would be wider than `width`."""
     font = ImageFont.load_default(size)
     if (length := draw.textlength(text, font)) > width:
-        font = ImageFont.load_default(size * width / length)
+        font = ImageFont.load_default(int(size * width / length))
     draw.text(place, text, colour, font)

@@ -73,3 +73,13 @@ def test_the_first_view_fits(early: tuple[Visitor, Callable[[], None]], width: i
     assert box["height"] >= 44
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
+
+
+def test_what_the_page_names_at_once_is_fetched_once_and_used(visitor: Visitor) -> None:
+    hinted = set(
+        visitor.page.evaluate("[...document.querySelectorAll('link[rel$=preload]')].map((link) => link.href)")
+    )
+    assets = [address for address in visitor.requested if "/assets/" in address]
+    assert len(set(assets)) == len(assets), "a hint that does not match is fetched twice"
+    late = set(assets) - hinted
+    assert len(late) < len(hinted) / 2, late

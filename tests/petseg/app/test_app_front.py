@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from petseg import Segmenter
-from petseg.app import front, launch, page
+from petseg.app import front, launch, page, preload
 
 
 class Head(HTMLParser):
@@ -109,3 +109,28 @@ def test_the_page_in_ones_own_browser_is_linked(
     monkeypatch.setenv(page.ELSEWHERE, address)
     assert linked in page.header()
     assert ("href" in page.header()) == bool(linked)
+
+
+def test_the_first_views_scripts_are_asked_for_at_once(url: str) -> None:
+    said = Head(get(url)[0].decode()).said
+    hinted = said["modulepreload"]
+    assert len(hinted) == len(set(hinted)) > 10
+    for address in hinted:
+        assert "javascript" in get(url + address)[1]["content-type"]
+
+
+def test_only_the_first_tab_is_drawn_at_first() -> None:
+    with gr.Blocks() as blocks, gr.Tabs():
+        with gr.Tab("first"):
+            gr.Slider()
+            gr.Textbox(visible=False)
+        with gr.Tab("second"):
+            gr.Audio()
+    kinds = set(preload.rendered(blocks))
+    assert {"blocks", "tabs", "tabitem", "slider"} <= kinds
+    assert kinds.isdisjoint({"textbox", "audio"})
+
+
+def test_scripts_that_are_bundled_in_another_way_are_found_step_by_step() -> None:
+    assert preload.scripts(frozenset({"slider"}), "index-of-another-version.js") == ()
+    assert preload.scripts(frozenset({"slider"}), "../../../../secret.js") == ()
