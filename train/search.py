@@ -25,16 +25,19 @@ from accelerate.state import AcceleratorState
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from petseg.errors import OutputError
+from petseg.measure import report_file
 from petseg.measure.tables import aligned
 from petseg.pixels import saving
 from train.loops import trainer_class
 from train.loops.autoencoder import STAGE_ONE
 from train.loops.base import state_folder
+from train.report.plots import save_figure
 from train.search_space import SearchConfig, SpaceError, load_space
 
 mpl.use("Agg")
 
-DATABASE = "study.db"
+DATABASE, TABLE = "study.db", "trials.csv"
 IDENTITY, ERROR = "space", "error"
 """User attributes of the study and of a failed trial."""
 
@@ -210,7 +213,7 @@ def write_csv(study: optuna.Study, space: SearchConfig) -> None:
     """trials.csv in the search's folder."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(cells(study, space))
-    saving.write(space.folder / "trials.csv", text.getvalue().encode())
+    saving.write(space.folder / TABLE, text.getvalue().encode())
 
 
 def plot(study: optuna.Study, space: SearchConfig) -> None:
@@ -228,7 +231,7 @@ def plot(study: optuna.Study, space: SearchConfig) -> None:
             print(f"{name}.png skipped: {error}")
             continue
         drawn = np.ravel(axes)[0].figure
-        drawn.savefig(space.folder / f"{name}.png", dpi=110, bbox_inches="tight")
+        save_figure(drawn, space.folder / f"{name}.png", tight=True)
         mpl.pyplot.close(drawn)
 
 
@@ -242,7 +245,7 @@ def report(study: optuna.Study, space: SearchConfig) -> None:
     plot(study, space)
     best = ranked(study)[0]
     if best.state != TrialState.COMPLETE:
-        raise SystemExit(f"no trial of {len(rows) - 1} gave a result: see {space.folder / 'trials.csv'}")
+        raise SystemExit(f"no trial of {len(rows) - 1} gave a result: see {space.folder / TABLE}")
     changes = " ".join(f"--set '{override}'" for override in space.overrides_at(best.params))
     print(f"best: trial {best.number}, {space.metric} {best.value:.6g}, {space.trial_folder(best.number)}")
     print(f"again: accelerate launch train/train.py --config {space.config} {changes}")
@@ -264,14 +267,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="override in every trial's config",
     )
     parser.add_argument("--resume", action="store_true", help="go on with a search that was stopped")
+    parser.add_argument(
+        "--force", action="store_true", help="replace files there that petseg did not write, too"
+    )
     options = parser.parse_args(arguments)
     if PartialState().num_processes > 1:
         raise SystemExit("a search runs its trials in one process: start it with python -m train.search")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         space = load_space(options.space, options.set)
+        names = [f"{name}.png" for name in PLOTS]
+        if not (space.folder / DATABASE).exists():  # beside it the table, which has no mark, is the search's
+            names.append(TABLE)
+        report_file.check_files(space.folder, names, force=options.force)
         study = search(space, options.resume)
-    except (SpaceError, FileExistsError, FileNotFoundError) as error:
+    except (SpaceError, OutputError, FileExistsError, FileNotFoundError) as error:
         raise SystemExit(f"error: {error}") from error
     report(study, space)
 

@@ -273,6 +273,17 @@ def test_another_space_is_no_continuation(make_space: MakeSpace, tmp_path: Path)
         search.open_study(load_space(make_space()), resume=True)
 
 
+@pytest.mark.parametrize("name", ["trials.csv", "history.png"])
+def test_a_file_that_is_not_the_searchs_own_stays(make_space: MakeSpace, tmp_path: Path, name: str) -> None:
+    """It is refused before the first trial."""
+    other = tmp_path / "search" / name
+    other.parent.mkdir()
+    other.write_bytes(b"somebody's")
+    with pytest.raises(SystemExit, match=f"{name}' is there and no result of petseg's"):
+        search.main([str(make_space())])
+    assert [path.read_bytes() for path in other.parent.iterdir()] == [b"somebody's"]
+
+
 def test_nothing_to_resume(make_space: MakeSpace) -> None:
     with pytest.raises(SystemExit, match=r"nothing to resume in .*search: start without --resume"):
         search.main([str(make_space()), "--resume"])

@@ -26,10 +26,21 @@ def plot_history(history: list[dict[str, float]], path: Path, score: str = "val_
     plt.close(figure)
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
-    """Write a picture, whole or not at all, a PNG with petseg's mark; its suffix says in which format."""
+def save_figure(figure: Figure, path: Path, dpi: int = 110, *, tight: bool = False) -> None:
+    """Write a picture, whole or not at all, a PNG with petseg's mark; its suffix says in which format.
+
+    Args:
+        figure: of matplotlib.
+        path: where to.
+        dpi: pixels to an inch of the figure.
+        tight: cut off what is empty around it, and take in what hangs out.
+    """
     buffer, form = io.BytesIO(), path.suffix.removeprefix(".").lower()
     figure.savefig(
-        buffer, format=form, dpi=dpi, metadata={"Software": saving.MARK} if form == "png" else None
+        buffer,
+        format=form,
+        dpi=dpi,
+        metadata={"Software": saving.MARK} if form == "png" else None,
+        bbox_inches="tight" if tight else None,
     )
     saving.write(path, buffer.getvalue())
