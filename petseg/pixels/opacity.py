@@ -23,6 +23,8 @@ _REACH = 4
 """Pixels of the network around an animal's mask that may be its soft edge."""
 _SEAM = 4
 """How steeply one animal gives way to the next: within a pixel of the network, or a quarter of `_REACH`."""
+_WIDE = 1024
+"""Columns of a band for which the share of one animal is worked out at a time."""
 _FADE = 16
 """How fast an animal ends where its reach does: at a straight edge, within the last eighth of it."""
 
@@ -171,7 +173,16 @@ class OfOne:
         return self._own(self.pets.cut(box, colours), box)
 
     def _own(self, opacity: NDArray[np.uint8], box: Region) -> NDArray[np.uint8]:
-        """What is this animal's of the opacity (h, w) of all pets."""
+        """What is this animal's of the opacity (h, w) of all pets, piece by piece."""
+        x0, y0, x1, y1 = box
+        for left in range(x0, x1, _WIDE):
+            piece = left, y0, min(x1, left + _WIDE), y1
+            place = within(piece, box)
+            opacity[place] = self._share(opacity[place], piece)
+        return opacity
+
+    def _share(self, opacity: NDArray[np.uint8], box: Region) -> NDArray[np.uint8]:
+        """The same of one piece."""
         height, width = self.mask.shape
         around = grown(box, self.reach, width, height)
         common = overlap(around, self.box)
