@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from petseg.models.manifest import PARTS
 from tests.support.hub_fixtures import hub, release  # noqa: F401
 from tests.support.tiny_models import BLUE, GREY, PROMPTABLE, RED, build_model, manifest, save_parts
 
+# Torch's threads else wait for each other in loops, and take the cores from the other processes of the run.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A shell starts background jobs with Ctrl-C ignored, which the processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import petseg
-from petseg import PetsegError, Segmenter
+from petseg import PetsegError, Segmentation, Segmenter
 from petseg.engine import session
 
 CLICK = 25, 30
@@ -27,10 +27,17 @@ def prompt() -> dict[str, Any]:
     return {"point": CLICK} if Path(MODEL).is_dir() else {}
 
 
-def pool(method: str) -> None:
-    """A segmenter goes to the processes of a pool, results come back."""
+def pools() -> None:
+    """A segmenter goes to the processes of a pool, however they are started, results come back."""
     segmenter = Segmenter(MODEL, device="cpu", threads=2)
     expected = segmenter.segment(PHOTO, **prompt())
+    for method in multiprocessing.get_all_start_methods():
+        print(method, file=sys.stderr, flush=True)
+        in_pool(method, segmenter, expected)
+
+
+def in_pool(method: str, segmenter: Segmenter, expected: Segmentation) -> None:
+    """The same with one way to start them."""
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(2, mp_context=context) as processes:
         answers = list(processes.map(partial(segmenter.segment, **prompt()), [PHOTO] * 6))
@@ -142,6 +149,5 @@ def map_goes_on() -> None:
 
 
 if __name__ == "__main__":
-    name, _, method = sys.argv[1].partition(":")
-    globals()[name](*([method] if method else []))
+    globals()[sys.argv[1]]()
     print("done")

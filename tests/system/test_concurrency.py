@@ -77,7 +77,7 @@ def test_64_threads_answer_as_one_does(model_path: Path) -> None:
     def answer(seed: int) -> str:
         return fingerprint(segmenter(draw(seed)))
 
-    count = 400
+    count = 2 * THREADS
     serial = [answer(seed) for seed in range(count)]
     assert len(set(serial)) == count, "the photos are all different, so a mix-up shows"
     assert in_threads(answer, count) == serial

@@ -1,6 +1,5 @@
 """petseg beside `fork`, `spawn` and `forkserver`: it works, or says what to do."""
 
-import multiprocessing
 import os
 import pickle
 import subprocess
@@ -18,7 +17,6 @@ from petseg.engine import cuda, session
 from tests.support.tiny_models import build_model, manifest
 
 SCRIPT = Path(__file__).with_name("in_processes.py")
-METHODS = multiprocessing.get_all_start_methods()
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
@@ -38,14 +36,14 @@ def run(function: str, model: Path, photo: Path) -> None:
         str(model),
         str(photo),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "done\n"
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_pools(method: str, model: Path, put: Callable[[Path], Path], folder: Path) -> None:
-    run(f"pool:{method}", model, put(folder / "photo.png"))
+def test_pools(model: Path, put: Callable[[Path], Path], folder: Path) -> None:
+    """However their processes are started: what fails is the last that is named."""
+    run("pools", model, put(folder / "photo.png"))
 
 
 @forks

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from petseg import segment
 from petseg.models import bundle
 from tests.support.hub_fixtures import REPO, contents, environment
 from tests.support.hub_server import HubServer
@@ -26,12 +27,9 @@ def test_publish_and_use_from_other_processes(
     pulled = petseg("pull", REPO, "--revision", "v1.0").stdout
     assert f"{bundle.digest(release / 'model.onnx')}  {hub.cache}" in pulled
     photo = put(tmp_path / "photo.png")
-    masks = []
-    for model in (REPO, release / "model.onnx"):
-        out = tmp_path / f"{len(masks)}.png"
-        petseg("segment", photo, "--model", model, "--device", "cpu", "-o", out)
-        masks.append(out.read_bytes())
-    assert masks[0] == masks[1]
+    petseg("segment", photo, "--model", REPO, "--device", "cpu", "-o", tmp_path / "mask.png")
+    expected = segment(photo, model=release / "model.onnx", device="cpu").encode(kind="mask")
+    assert (tmp_path / "mask.png").read_bytes() == expected
 
 
 def test_pull(hub: HubServer, release: Path, run: Run) -> None:
