@@ -23,7 +23,7 @@ STEP = 4
 """Places lie on a grid with this many pixels of the square from one to the next."""
 DEEP = 0.5
 """Depth of a place inside its region, in grid cells, at least, over that of the deepest one there."""
-LOW, HIGH = -8.0, 4.0
+LOW, HIGH = -8.0, 2.0
 """Margins of a pet over background beyond these say no more about whether two places are one animal."""
 LARGE = 5.0
 """By how much less sure of one animal two places may be to be one, where pets cover the whole photo.
