@@ -21,8 +21,9 @@ from typing import Any
 from huggingface_hub import SpaceCard, SpaceCardData
 
 from export import space
-from export.card.facts import ROOT
+from export.card.facts import ROOT, read_document
 from export.errors import WebError
+from export.web.fused import fuse
 from export.web.rules import rules
 from export.web.trial import HEADERS, serving, try_out
 from petseg.errors import PetsegError
@@ -126,10 +127,15 @@ def models(site: Path) -> dict[str, Listed]:
 
 
 def _model(file: File, site: Path) -> Listed:
-    packed = pack(catalog.WEIGHTS / file.path, site, f"models/{file.path.replace('/', '-')}")
-    if packed.sha256 != file.sha256:
+    source, name = catalog.WEIGHTS / file.path, f"models/{file.path.replace('/', '-')}"
+    if hashlib.sha256(source.read_bytes()).hexdigest() != file.sha256:
         raise WebError(f"{file.path} is not the file that petseg/weights/index.json lists")
-    return packed
+    if read_document(source).get("precision") != "int8":
+        return pack(source, site, name)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / source.name
+        fuse(source, target, ROOT / "petseg" / "app" / PUBLIC[-1])
+        return pack(target, site, name)
 
 
 def pack(source: Path, site: Path, name: str) -> Listed:

@@ -8,18 +8,23 @@ import shutil
 import urllib.request
 from pathlib import Path
 
+import onnx
 import pytest
 from huggingface_hub import SpaceCard
 
+import petseg
 from export import publish, web
 from export.card.facts import ROOT
 from export.errors import WebError
-from export.web import trial
+from export.web import fused, trial
+from export.web.fused import fuse
 from export.web.rules import rules
 from petseg.clicks import closeup
+from petseg.models.catalog import WEIGHTS
 from petseg.pixels import decision
 from tests.support.hub_server import HubServer
 
+CHELSEA = ROOT / "docs/chelsea.jpg"
 SPACE = "pets/own"
 RUNTIME = {web.SCRIPT: b"script", web.BINARY: b"\0asm" * 99}
 Captured = pytest.CaptureFixture[str]
@@ -93,6 +98,24 @@ def test_a_model_that_was_changed_is_not_put_there(tried: list[Path], weights: P
     (weights / "tiny.onnx").write_bytes(b"another model")
     with pytest.raises(WebError, match=r"tiny\.onnx is not the file"):
         web.assemble(tmp_path / "site")
+
+
+def test_a_fused_model_says_the_same_and_is_opened_without_more_ado(tmp_path: Path) -> None:
+    source, target = WEIGHTS / "unet.int8.onnx", tmp_path / "fused.onnx"
+    fuse(source, target, CHELSEA)
+    before, after = ({node.op_type for node in onnx.load(path).graph.node} for path in (source, target))
+    assert "QLinearConv" in after - before
+    assert "Conv" in before - after
+    assert target.stat().st_size < source.stat().st_size
+    assert petseg.segment(CHELSEA, model=target, device="cpu").label == "cat"
+
+
+def test_a_model_that_says_something_else_once_it_is_fused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "CLOSE", -1)
+    with pytest.raises(WebError, match=r"unet\.int8\.onnx says something else once it is fused"):
+        fuse(WEIGHTS / "unet.int8.onnx", tmp_path / "fused.onnx", CHELSEA)
 
 
 def test_rules_are_those_of_python() -> None:

@@ -13,13 +13,13 @@ export interface Look {
 
 export function look(logits: Float32Array, box: Letterbox): Look {
   const count = box.size * box.size;
-  const background = logits.subarray(0, count);
-  const minus = (_: number, at: number): number => logits[at + count] - background[at];
-  return { cat: Float32Array.from(background, minus), dog: dogs(logits, background), box };
-}
-
-function dogs(logits: Float32Array, background: Float32Array): Float32Array {
-  return Float32Array.from(background, (value, at) => logits[at + 2 * background.length] - value);
+  const cat = logits.slice(count, 2 * count);
+  const dog = logits.slice(2 * count);
+  for (let at = 0; at < count; at++) {
+    cat[at] -= logits[at];
+    dog[at] -= logits[at];
+  }
+  return { cat, dog, box };
 }
 
 /** Whether there is a pet at all: enough pixels that are sure of one. */

@@ -12,6 +12,13 @@ export function regions({ width, height, on }: Grid): { numbers: Int32Array; siz
   const numbers = new Int32Array(on.length);
   const sizes = [0];
   const waiting = new Int32Array(on.length);
+  /** Let a cell wait if it is on and has no number; returns how many wait. */
+  const mark = (cell: number, number: number, count: number): number => {
+    if (!on[cell] || numbers[cell]) return count;
+    numbers[cell] = number;
+    waiting[count] = cell;
+    return count + 1;
+  };
   for (let first = 0; first < on.length; first++) {
     if (!on[first] || numbers[first]) continue;
     const number = sizes.length;
@@ -22,15 +29,11 @@ export function regions({ width, height, on }: Grid): { numbers: Int32Array; siz
       const at = waiting[--count];
       const x = at % width;
       size++;
-      const near = (beside: boolean, other: number): void => {
-        if (!beside || !on[other] || numbers[other]) return;
-        numbers[other] = number;
-        waiting[count++] = other;
-      };
-      near(x > 0, at - 1);
-      near(x < width - 1, at + 1);
-      near(at >= width, at - width);
-      near(at < width * (height - 1), at + width);
+      // Beyond the ends of a row, and of the grid, there is nothing.
+      if (x > 0) count = mark(at - 1, number, count);
+      if (x < width - 1) count = mark(at + 1, number, count);
+      if (at >= width) count = mark(at - width, number, count);
+      if (at < width * (height - 1)) count = mark(at + width, number, count);
     }
     sizes.push(size);
   }

@@ -82,7 +82,7 @@ class Studio {
     if (width * height > MOST) throw new Error("This photo is too large: 100 megapixels is the most.");
     [this.photo, this.everything, this.chosen, this.dialogue] = [null, null, [], null];
     const [across, down] = fitted(width, height, longest);
-    const picture = await createImageBitmap(bitmap, {
+    const shrunk = createImageBitmap(bitmap, {
       resizeWidth: across,
       resizeHeight: down,
       resizeQuality: "medium",
@@ -93,9 +93,10 @@ class Studio {
     context.fillStyle = "white";
     context.fillRect(0, 0, width, height);
     context.drawImage(bitmap, 0, 0);
-    bitmap.close();
     this.photo = { width, height, data: context.getImageData(0, 0, width, height).data };
     const { rules } = await this.listing;
+    const picture = await shrunk;
+    bitmap.close();
     const seen = await see(this.photo, await this.warm(), rules);
     const shown = showsPet(seen, rules);
     if (shown) this.everything = seen;
