@@ -71,7 +71,7 @@ def used(visitor: Visitor, photo: Path) -> Iterator[str]:
     expect(visitor.page.locator("#sweep-curves .curves svg")).to_have_count(2)
     yield "Robustness"
     visitor.tab("Compare")
-    expect(visitor.page.locator("#compare-tiny-prompt")).to_contain_text("Best for")
+    expect(visitor.page.locator("#compare-tiny-prompt")).to_contain_text("Outline")
     yield "Compare"
 
 
