@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of a dual encoder: `python -m train.zeroshot runs/clip-mini-pretrain/best`.
+"""Zero-shot accuracy of a dual encoder: `python -m train.zeroshot train/checkpoints/clip-mini-captions`.
 
 No classifier is trained: a photo gets the class whose captions it is closest to (arXiv:2103.00020, 3.1).
 The breeds are those of the training captions; photos of the test list were in no training.

@@ -108,6 +108,7 @@ def _sections(facts: Facts) -> Iterator[str]:
         yield sections.int8(measured["int8"])
     yield sections.robustness(measured.get("robustness"), facts.name, "robustness.png" in facts.figures)
     yield sections.speed(measured.get("speed"))
+    yield sections.gpu(measured.get("gpu"))
     yield text.limits(facts.words["limits"], facts.words["failures"], measured["metrics"])
     if facts.checkpoint is not None:
         yield text.reproduce_own(

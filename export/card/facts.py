@@ -147,6 +147,10 @@ def _measured(name: str, manifest: Manifest, folder: Path) -> dict[str, dict[str
         for what in ("metrics", "parity", "int8", "robustness", "speed", "zeroshot")
         if what == "metrics" or (folder / f"{what}.json").is_file()
     }
+    if (shared := folder.parent / "gpu.json").is_file():  # one run for all models
+        run = _read(shared)
+        if name in run["models"]:
+            measured["gpu"] = run["models"][name] | {"card": run["card"]}
     figures = measured["metrics"]
     if is_simulation(figures):
         try:

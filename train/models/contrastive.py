@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from train.models.encoders import MobileNetV2Encoder, weights_origin
-from train.models.family import FamilyConfig, Gives, Need, family
+from train.models.family import Borrowed, FamilyConfig, Gives, Need, family, last_parts
 from train.models.unet import check_size, normalise
 
 PAD, END, UNKNOWN = 0, 1, 3
@@ -31,6 +31,8 @@ class ContrastiveConfig(FamilyConfig):
 
     Attributes:
         weights: start of the image encoder, see `MobileNetV2Encoder`.
+        photo_encoder: checkpoint of a CLIP model that stands on a dual encoder: its image encoder is taken
+            and stays as it is, and only captions are learned (LiT, arXiv:2111.07991).
         embedding: numbers of the space that photos and captions share.
         width, layers, heads: of the text transformer.
         length: tokens of a caption, its end included; longer ones are cut.
@@ -39,6 +41,7 @@ class ContrastiveConfig(FamilyConfig):
 
     family: str = "contrastive"
     weights: str | None = None
+    photo_encoder: str | None = None
     embedding: int = Field(default=128, ge=1)
     width: int = Field(default=128, ge=1)
     layers: int = Field(default=2, ge=1)
@@ -59,7 +62,16 @@ class ContrastiveConfig(FamilyConfig):
     @property
     def origin(self) -> str:
         """What the image encoder starts from."""
+        if self.photo_encoder:
+            return f"frozen encoder {last_parts(self.photo_encoder)}"
         return weights_origin(self.weights)
+
+    @property
+    def borrowed(self) -> Borrowed | None:
+        """The image encoder of `photo_encoder`."""
+        if self.photo_encoder is None:
+            return None
+        return Borrowed("encoder", self.photo_encoder, "encoder.mobilenet")
 
     def example(self, size: int) -> dict[str, Tensor]:
         """A photo, and a caption of no words."""
@@ -95,6 +107,8 @@ class DualEncoder(nn.Module):
         self.length = config.length
         self.numbers = {word: FIRST_WORD + index for index, word in enumerate(config.vocabulary)}
         self.encoder = MobileNetV2Encoder(config.weights)
+        self.frozen = config.photo_encoder is not None
+        self.encoder.requires_grad_(not self.frozen)
         self.visual_projection = nn.Linear(self.encoder.channels[-1], config.embedding, bias=False)
         self.text = CLIPTextModelWithProjection(
             CLIPTextConfig(
@@ -111,6 +125,13 @@ class DualEncoder(nn.Module):
             )
         )
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(TEMPERATURE)))
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but a frozen encoder."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Captions -> (len(texts), L) int64: words, the end, padding."""

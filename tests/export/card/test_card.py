@@ -71,6 +71,9 @@ def measure(root: Path) -> None:
     run = {"photo": "500 x 375", "threads": 2, "rounds": 100, "machine": "A CPU, 2 cores, Linux"}
     write(folder / "speed.json", run | {"latency": latency})
     write(folder / "parity.json", {"photos": 32, "agreement": 0.99998, "max_difference": 0.0075})
+    found = {"photos_per_second": {"1": 210.0, "64": 3456.7}, "equal": 0.99991}
+    models = {"tiny": {"float32": found, "float16": found | {"equal": 0.9995}}}
+    write(folder.parent / "gpu.json", {"card": "A card", "models": models})
 
 
 def test_what_the_hub_reads(root: Path) -> None:
@@ -99,6 +102,7 @@ def test_sections(root: Path) -> None:
         "## Metrics",
         "## Robustness",
         "## Speed",
+        "## On a GPU",
         "## Limits",
         "### Failures seen",
         "## How to reproduce",
@@ -123,6 +127,7 @@ def test_sections(root: Path) -> None:
     ):
         assert said in made
     assert made.count("Not measured.") == 3, "robustness, speed, parity"
+    assert "Not measured; `python -m benchmarks.gpu`" in made
 
 
 def test_everything_measured(root: Path) -> None:
@@ -136,6 +141,8 @@ def test_everything_measured(root: Path) -> None:
         "A CPU, 2 cores, Linux; petseg, in float32, takes\n0.73 times as long",
         "| 12.3 ms | 15.0 ms |",
         "99.9980% of the pixels",
+        "A card, its network alone",
+        "| float32 | 210 at 1, 3457 at 64 | 99.991% |",
     ):
         assert said in made
 
