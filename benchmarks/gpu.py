@@ -22,7 +22,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from export import half
-from export.card import text
+from export.card import markdown
 from petseg.engine.network import Network, open_network, planes
 from petseg.engine.session import Session
 from petseg.errors import PetsegError
@@ -227,7 +227,7 @@ def table(report: dict[str, Any]) -> str:
     said = [
         f"{report['card'] or report['machine']}: copies {top['copy_bytes'] / 1e9:.0f} GB/s, multiplies "
         + " and ".join(f"{top[f'matrix_{name}'] / 1e12:.2f} TFLOP/s in {name}" for name in PRECISIONS),
-        text.table(heading, rows),
+        markdown.table(heading, rows),
         f"training {trained['model']} at {trained['size']} px in batches of {trained['batch']}: "
         + ", ".join(
             f"{trained[name]['steps_per_second']:.2f} steps/s in {name}" for name in ("float32", "bfloat16")
@@ -260,8 +260,7 @@ def main() -> int:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 1
     print(table(report))
-    if options.json:
-        report_file.write(options.json, report)
+    report_file.write(options.json, report)
     strange = [name for name, found in report["models"].items() if found["float32"]["equal"] < EQUAL]
     if strange:
         print(f"other answers than the CPU's: {', '.join(strange)}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -333,18 +334,39 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         FileNotFoundError, ValueError: as `read_toml`; or an override has no "=", or goes into no table.
         pydantic.ValidationError: a key is unknown or a value does not fit.
     """
-    document = read_toml(path)
+    values = {}
     for override in overrides or []:
         key, separator, text = override.partition("=")
         if not separator:
             raise ValueError(f"override {override!r} must look like optim.epochs=10")
+        values[key] = _toml_value(text)
+    return config_with(path, values)
+
+
+def config_with(path: str | Path, values: Mapping[str, Any]) -> Config:
+    """Read a TOML config with other values.
+
+    Args:
+        path: the file.
+        values: key such as "optim.epochs" or "data.sources.0.repeat" -> value; raises as `load_config`.
+    """
+    document = read_toml(path)
+    for key, value in values.items():
         *parents, last = key.split(".")
-        table: dict[str, Any] = document
+        table: Any = document
         for parent in parents:
-            table = table.setdefault(parent, {})
-            if not isinstance(table, dict):
-                raise ValueError(f"override {override!r}: {parent} is no table")
-        table[last] = _toml_value(text)
+            if isinstance(table, list):
+                if not (parent.isdecimal() and int(parent) < len(table)):
+                    raise ValueError(f"override {key!r}: there is no {parent} among {len(table)}")
+                table = table[int(parent)]
+            else:
+                table = table.setdefault(parent, {})
+            if not isinstance(table, dict | list):
+                raise ValueError(f"override {key!r}: {parent} is no table")
+        if isinstance(table, list):
+            where = ".".join(parents)
+            raise ValueError(f"override {key!r}: {where} is no table but a list; name one: {where}.0.{last}")
+        table[last] = value
     return Config.model_validate(document)
 
 

@@ -17,12 +17,13 @@ import torch
 from petseg.engine.network import open_model
 from petseg.errors import PetsegError
 from petseg.measure import report_file
-from petseg.measure.datasets import read_named, read_pairs
+from petseg.measure.datasets import read_named
 from petseg.measure.evaluation import count_named, format_report
 from petseg.measure.metrics import Evaluation
 from petseg.measure.pair import Pair
+from petseg.models.manifest import OTHER_CLASSES
 from train.checkpoint import known_configs, load_checkpoint_config
-from train.data.arguments import add_photos, split_of
+from train.data.arguments import add_photos, read_chosen
 from train.data.dataset import TorchvisionSample, kept_aside, read_splits
 from train.people import clicks
 from train.people.clicked import Clicked, open_clicked
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="MODEL",
         help="folder with model.safetensors, or anything that petseg opens: a name, an .onnx file",
     )
-    add_photos(parser)
+    add_photos(parser, some=True)
     parser.add_argument(
         "--no-pets",
         type=Path,
@@ -88,16 +89,12 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate all models on whole photos, print the figures, and draw what is asked for."""
     torch.set_num_threads(options.threads)
     if any(trimap.tells_trimap(model) for model in options.models):
-        found = trimap.evaluate(options.models, read_pairs(options.data, split_of(options)), options.size)
-        print(trimap.table(found))
-        return {name: result.report() for name, result in found.items()}
+        return evaluate_trimaps(options)
     models = open_models(options.models, options.size, options.threads)
     if options.figures:
         names = ["roc.png", "confusion.png", "examples.png", *(_worst_name(model.name) for model in models)]
         report_file.check_files(options.figures, names, force=options.force)
-    pairs, measured_on = (
-        held_out(options.models) if options.held_out else (read_pairs(options.data, split_of(options)), "")
-    )
+    pairs, measured_on = held_out(options.models) if options.held_out else (read_chosen(options), "")
     results = compare(models, pairs)
     if options.no_pets:
         unseen = kept_aside(options.no_pets, known_configs(options.models))
@@ -120,6 +117,22 @@ def evaluate_photos(options: argparse.Namespace) -> dict[str, Any]:
         reports[result.model.name]["comparison"]["worst"] = rows
     if options.figures:
         draw(results, pairs, options)
+    return reports
+
+
+def evaluate_trimaps(options: argparse.Namespace) -> dict[str, Any]:
+    """The same for models with the classes of a trimap: no picture of photos, and the worst by name."""
+    pairs = read_chosen(options)
+    found = trimap.evaluate(options.models, pairs, options.size)
+    print(trimap.table(found))
+    if options.figures:
+        curves, matrices = ({n: getattr(r, what) for n, r in found.items()} for what in ("roc", "matrix"))
+        figures.plot_roc(curves, options.figures / "roc.png", OTHER_CLASSES)
+        figures.plot_confusion(matrices, options.figures / "confusion.png", OTHER_CLASSES)
+    reports = {name: result.report() for name, result in found.items()}
+    for name, result in found.items() if options.worst else ():
+        order = sorted(zip(result.scores, (pair.name for pair in pairs), strict=True))[: options.worst]
+        reports[name]["trimap_worst"] = [{"name": photo, "miou": score} for score, photo in order]
     return reports
 
 
@@ -194,7 +207,7 @@ def clicks_on_nothing(name: str, clicked: Clicked, options: argparse.Namespace) 
 
     Photos without pets are those that neither the model was trained on nor the one that it asks for presence.
     """
-    pets = read_pairs(options.data, split_of(options))
+    pets = read_chosen(options)
     found = {"beside pets": click_on_nothing(clicked, pets[: options.limit], options.seed)}
     if options.no_pets:
         asked = [] if is_checkpoint(name) else [open_model(name, "cpu").manifest.presence]

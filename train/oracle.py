@@ -14,13 +14,12 @@ from torch import nn
 from tqdm import tqdm
 
 from petseg.measure import report_file
-from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.pair import Pair
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
 from train.config import Config
-from train.data.arguments import add_photos, split_of
+from train.data.arguments import add_photos, read_chosen
 from train.report.inference import fits, letterboxed
 
 PREFIX = "oracle_"
@@ -48,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures, and write them as JSON if asked."""
     parser = argparse.ArgumentParser(prog="python -m train.oracle", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="of a CLIP model with oracle_text")
-    add_photos(parser)
+    add_photos(parser, some=True)
     options = report_file.parse(parser, arguments)
     model, config = load_checkpoint(options.checkpoint)
     if "true species" not in config.model.needs:
         parser.error(f"{options.checkpoint} was trained without oracle_text: use python -m train.evaluate")
-    report = measure(model, read_pairs(options.data, split_of(options)), config)
+    report = measure(model, read_chosen(options), config)
     figures = {name: value for name, value in report.items() if isinstance(value, int | float)}
     print("\n".join(f"{name:<34}{value:.4g}" for name, value in figures.items()))
     if options.json:

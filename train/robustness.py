@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from petseg.errors import PetsegError
 from petseg.measure import report_file
-from petseg.measure.datasets import read_pairs
 from petseg.measure.metrics import Evaluation
 from petseg.measure.pair import Pair
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS, perturb
 from petseg.measure.tables import aligned
-from train.data.arguments import add_photos, split_of
+from train.data.arguments import add_photos, read_chosen
+from train.report import published
 from train.report.comparison import read_checked
 from train.report.figures import Panel, file_name, plot_panels, plot_robustness
 from train.report.inference import Model, open_models
@@ -31,16 +31,6 @@ Curves: TypeAlias = dict[str, dict[str, Any]]
 """Perturbation -> "strengths", "miou" and "mean_dice" by level; "kept" and "kept_dice", the last of them over
 the first; "worst", the photo whose own mIoU fell most on that way: "photo" (its name), "level", and "miou" of
 both ends."""
-
-STUDY_D_CLEAN = 0.869
-"""Dice of Study D's U-Net on clean photos, as published: on the study's own test photos."""
-STUDY_D = {
-    "salt_and_pepper": (0.18, 0.498),
-    "contrast_down": (0.1, 0.529),
-    "gaussian_blur": (9.0, 0.793),
-    "gaussian_noise": (18.0, 0.813),
-}
-"""Perturbation -> its strength, and that U-Net's Dice under it."""
 
 
 @dataclass
@@ -154,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print what each model loses on the way to the last level; write JSON and pictures if asked."""
     parser = argparse.ArgumentParser(prog="python -m train.robustness", description=__doc__)
     parser.add_argument("models", nargs="+", help="names, .onnx files or checkpoints")
-    add_photos(parser)
+    add_photos(parser, some=True)
     parser.add_argument("--levels", type=int, nargs="+", default=range(1, LEVELS + 1), help="1 comes first")
     parser.add_argument("--figure", type=Path, help="PNG of the curves of all models")
     parser.add_argument("--worst", type=Path, metavar="FOLDER", help="for a picture of each model's worst")
@@ -164,12 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report_file.check_writable(options.figure, force=options.force, in_new_folder=True)
         if options.worst:
             report_file.check_files(options.worst, map(_worst_name, models), force=options.force)
-        pairs = read_pairs(options.data, split_of(options))
+        pairs = read_chosen(options)
         curves = measure(models, pairs, options.levels)
         print(format_curves(curves))
         report_file.write(options.json, curves)
         if options.figure:
-            plot_robustness(curves, options.figure, STUDY_D_CLEAN, STUDY_D)
+            plot_robustness(curves, options.figure, published.robustness())
         for model in models if options.worst else ():
             plot_worst(model, curves[model.name], pairs, options.worst / _worst_name(model))
     except (PetsegError, OSError, ValueError) as error:

@@ -9,7 +9,6 @@ import argparse
 import csv
 import io
 import math
-import shutil
 import sys
 import traceback
 import warnings
@@ -30,8 +29,7 @@ from petseg.measure import report_file
 from petseg.measure.tables import aligned
 from petseg.pixels import saving
 from train.loops import trainer_class
-from train.loops.autoencoder import STAGE_ONE
-from train.loops.base import state_folder
+from train.loops.runs import discard_states, has_begun
 from train.report.plots import save_figure
 from train.search_space import SearchConfig, SpaceError, load_space
 
@@ -151,9 +149,7 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, space: SearchConfig) -> 
         folder.mkdir(parents=True, exist_ok=True)
         saving.write(folder / "error.txt", traceback.format_exc().encode())
         print(f"  failed: {type(error).__name__}: {error} (see {folder / 'error.txt'})")
-    for run in (folder, folder / STAGE_ONE):
-        while state := state_folder(run):  # several times as large as the checkpoint, which stays
-            shutil.rmtree(state)
+    discard_states(folder)
 
 
 def train(trial: optuna.Trial, space: SearchConfig) -> float:
@@ -174,8 +170,7 @@ def train(trial: optuna.Trial, space: SearchConfig) -> float:
     # One Accelerator after the other: the next may ask for another precision.
     AcceleratorState._reset_state()
     trainer = trainer_class(config.model)(config)
-    begun = any(state_folder(run) for run in (folder, folder / STAGE_ONE))
-    history = trainer.fit(resume=begun, on_epoch=report)
+    history = trainer.fit(resume=has_begun(folder), on_epoch=report)
     figures = [value for row in history if math.isfinite(value := figure(row, space.metric))]
     if not figures:
         raise ValueError(f"{space.metric} is not a finite number in any epoch")

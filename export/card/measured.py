@@ -164,8 +164,8 @@ def zero_shot(report: Mapping[str, Any]) -> str:
     ]
     return (
         "## Words and photos\n\n"
-        f"Zero-shot accuracy of the dual encoder on the same {report['photos']} photos: each gets the class "
-        "whose captions it is closest to.\n\n" + table(("accuracy", "value", "of"), rows)
+        f"Zero-shot accuracy of its photo encoder and captions on the same {report['photos']} photos: each "
+        "gets the class whose captions it is closest to.\n\n" + table(("accuracy", "value", "of"), rows)
     )
 
 
@@ -211,3 +211,21 @@ def speed(measured: Mapping[str, Any] | None) -> str:
 {latency["ratio"]:.2f} times as long as the peer's network.
 
 {table(("", "median", "95th percentile"), rows)}"""
+
+
+def gpu(measured: Mapping[str, Any] | None) -> str:
+    """What `benchmarks.gpu` found on a card, which is named.
+
+    Args:
+        measured: what it says of the model, with "card"; None: nobody ran it.
+    """
+    head = "## On a GPU"
+    if not measured:
+        return f"{head}\n\nNot measured; `python -m benchmarks.gpu` does it where there is one."
+    rows = []
+    for precision in ("float32", "float16"):
+        found = measured[precision]
+        rates = ", ".join(f"{rate:.0f} at {batch}" for batch, rate in found["photos_per_second"].items())
+        rows.append((precision, rates, f"{found['equal']:.3%}"))
+    heading = ("precision", "photos a second, by batch", "pixels of the CPU's class")
+    return f"{head}\n\n{measured['card']}, its network alone:\n\n{table(heading, rows)}"

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from petseg.measure import report_file
+from train.studies.page import page
+
 ROOT = Path(__file__).parents[2]
 OUTSIDE_DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "model_cards").glob("*.md")])
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -94,3 +97,8 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     ours = {path for path in named if not re.search(r"NAME|\.\.\.|^petseg/\w+$", path)}
     missing = sorted(path for path in ours if not (ROOT / path).exists())
     assert missing == []
+
+
+def test_the_page_of_the_studies_shows_what_was_measured() -> None:
+    """`python -m train.study` writes both."""
+    assert read("docs/studies.md") == page(report_file.read(ROOT / "docs" / "studies.json"))

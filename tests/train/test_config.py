@@ -124,6 +124,16 @@ def test_what_does_not_fit_is_named(toml: Path, override: str, named: str) -> No
         load_config(toml, [override])
 
 
+def test_one_of_several_tables_is_overridden(toml: Path) -> None:
+    config = load_config(toml, ["data.sources.0.repeat=3"])
+    assert config.data.sources[0].repeat == 3
+    assert config.data.sources[0].path == load_config(toml).data.sources[0].path
+    with pytest.raises(ValueError, match="there is no 7 among"):
+        load_config(toml, ["data.sources.7.repeat=3"])
+    with pytest.raises(ValueError, match=r"is no table but a list; name one: data\.sources\.0\.repeat"):
+        load_config(toml, ["data.sources.repeat=3"])
+
+
 @pytest.mark.parametrize("key", ["name", "data", "model"])
 def test_required_tables(toml: Path, key: str) -> None:
     document: dict[str, Any] = load_config(toml).model_dump()

@@ -99,6 +99,7 @@ class TextConditioned(nn.Module):
         self.mask_size, self.oracle_text = config.mask_size, config.oracle_text
         encoder, texts = open_encoder(config)
         self.encoder = config.around(encoder)
+        self.stride = self.encoder.stride
         self.decoder = self._build_decoder(config)
         if texts is None:
             texts = torch.zeros(self.classes, self.encoder.embedding)

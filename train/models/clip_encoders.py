@@ -6,7 +6,7 @@ The text tower is asked once, when the encoder is opened, and is not part of it.
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -95,6 +95,8 @@ class EncoderConfig(FamilyConfig):
         architecture: what the encoder is made of: its sizes, or open_clip's name for it. The sizes are
             read from `encoder` where that is given.
         layers: layers of a vision transformer whose output is used, from 0.
+        maps: which of a dual encoder's four feature maps are used, deepest first; empty: all of them. One is
+            what a decoder needs that expects maps of one size, as a vision transformer's are.
         projected: bring a vision transformer's tokens into the space of the texts, as CLIP itself does with
             the one that stands for the photo.
         photo_embedding: give that one too, so projected, after the maps.
@@ -107,6 +109,7 @@ class EncoderConfig(FamilyConfig):
     encoder: str | None = "openai/clip-vit-base-patch32"
     architecture: VisionTransformer | ContrastiveConfig | str = VisionTransformer()
     layers: list[int] = Field(default=[8, 9, 10, 11], min_length=1)
+    maps: list[Annotated[int, Field(ge=0, le=3)]] = Field(default=[])
     projected: bool = False
     photo_embedding: bool = False
     templates: list[str] = Field(
@@ -130,6 +133,8 @@ class EncoderConfig(FamilyConfig):
                     "dual": 'the options of the dual encoder (family = "contrastive")',
                 }[self.backend]
             )
+        if self.maps and self.backend != "dual":
+            raise ValueError(f"maps are a dual encoder's, not of {self.backend!r}; see layers")
         if (self.projected or self.photo_embedding) and self.backend != "transformers":
             raise ValueError(f"projected and photo_embedding need a vision transformer, not {self.backend!r}")
         if any("{}" not in template for template in self.templates) or not all(self.names):
@@ -276,11 +281,11 @@ def _open_clip(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
 def _dual(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
     if config.encoder is None:
         assert isinstance(config.architecture, ContrastiveConfig)
-        return MiniEncoder(MobileNetV2Encoder(), config.architecture.embedding), None
+        return MiniEncoder(MobileNetV2Encoder(), config.architecture.embedding, config.maps), None
     dual, options = _open_dual(config.encoder)
     with torch.no_grad():
         texts = dual.embed_classes(config.prompts)
-    return MiniEncoder(dual.encoder, options.embedding), texts
+    return MiniEncoder(dual.encoder, options.embedding, config.maps), texts
 
 
 def _open_dual(folder: str) -> tuple[DualEncoder, ContrastiveConfig]:

@@ -176,7 +176,7 @@ class ClipPrompt(Promptable, TextConditioned):
     def __init__(self, config: ClipPromptConfig) -> None:
         super().__init__(config)
         self.binary = config.binary
-        self.prompts, self.stride = self.encoder.prompts, self.encoder.stride
+        self.prompts = self.encoder.prompts
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but the frozen encoder."""

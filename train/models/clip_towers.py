@@ -132,18 +132,26 @@ class ResNetEncoder(ImageEncoder):
 
 
 class MiniEncoder(ImageEncoder):
-    """The photo side of a `DualEncoder` up to its last feature maps."""
+    """The photo side of a `DualEncoder` up to its last feature maps.
+
+    Args:
+        mobilenet: it.
+        embedding: numbers of a text vector.
+        chosen: see `EncoderConfig.maps`.
+    """
 
     stride = 32
 
-    def __init__(self, mobilenet: MobileNetV2Encoder, embedding: int) -> None:
+    def __init__(self, mobilenet: MobileNetV2Encoder, embedding: int, chosen: Sequence[int] = ()) -> None:
         super().__init__()
         self.mobilenet = mobilenet
-        self.channels = mobilenet.channels[:0:-1]
+        channels = mobilenet.channels[:0:-1]
+        self.chosen = list(chosen) or list(range(len(channels)))
+        self.channels = [channels[number] for number in self.chosen]
         self.embedding = embedding
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Maps of strides 32, 16, 8 and 4."""
+        """Those chosen of the maps of strides 32, 16, 8 and 4."""
         check_size(image, self.stride)
-        maps: list[Tensor] = self.mobilenet(normalise(image))
-        return maps[:0:-1]
+        maps: list[Tensor] = self.mobilenet(normalise(image))[:0:-1]
+        return [maps[number] for number in self.chosen]

@@ -27,6 +27,7 @@ TITLE, CAPTION = 0.45, 0.42
 """Heights of a picture's title and of the captions of a row, in inches."""
 THUMBNAIL = 360
 """Longest side of a photo in a grid, in pixels: more than a cell shows."""
+AS_PUBLISHED = "Study D's U-Net, as published"
 LEGEND = "orange: cat, blue: dog, white: border, ignored"
 
 
@@ -83,10 +84,10 @@ def plot_panels(rows: Sequence[Sequence[Panel]], path: Path, title: str) -> None
     save_figure(figure, path)
 
 
-def plot_roc(curves: Mapping[str, Roc], path: Path) -> None:
+def plot_roc(curves: Mapping[str, Roc], path: Path, classes: Sequence[str] = CLASSES) -> None:
     """One panel a class, one line a model; false positives on a logarithmic axis, since they are few."""
     figure = Figure(figsize=(12, 4.6 + 0.2 * len(curves)), layout="constrained")
-    for number, (panel, name) in enumerate(zip(figure.subplots(1, len(CLASSES)), CLASSES, strict=True)):
+    for number, (panel, name) in enumerate(zip(figure.subplots(1, len(classes)), classes, strict=True)):
         for model, roc in curves.items():
             false, true = roc.curve(number)
             panel.plot(false, true, label=f"{model}: {roc.auc()[number]:.4f}")
@@ -103,14 +104,16 @@ def plot_roc(curves: Mapping[str, Roc], path: Path) -> None:
     save_figure(figure, path)
 
 
-def plot_confusion(matrices: Mapping[str, NDArray[np.int64]], path: Path) -> None:
+def plot_confusion(
+    matrices: Mapping[str, NDArray[np.int64]], path: Path, classes: Sequence[str] = CLASSES
+) -> None:
     """One panel a model: the share of each true class's pixels, and their number."""
     columns = min(4, len(matrices))
     rows = math.ceil(len(matrices) / columns)
     figure = Figure(figsize=(3.4 * columns + 0.6, 3.5 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for panel, (model, matrix) in zip(panels, matrices.items(), strict=False):
-        _draw_matrix(panel, matrix)
+        _draw_matrix(panel, matrix, classes)
         panel.set_title(model, fontsize=9)
     for panel in figure.axes[len(matrices) :]:
         panel.axis("off")
@@ -118,7 +121,7 @@ def plot_confusion(matrices: Mapping[str, NDArray[np.int64]], path: Path) -> Non
     save_figure(figure, path)
 
 
-def _draw_matrix(panel: Axes, matrix: NDArray[np.int64]) -> None:
+def _draw_matrix(panel: Axes, matrix: NDArray[np.int64], classes: Sequence[str]) -> None:
     totals = matrix.sum(1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -126,23 +129,20 @@ def _draw_matrix(panel: Axes, matrix: NDArray[np.int64]) -> None:
         text = f"{share:.2%}\n{matrix[row, column]:,}"
         colour = "white" if share > 0.5 else "black"
         panel.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    numbers = range(len(CLASSES))
-    panel.set_xticks(numbers, CLASSES, fontsize=8)
-    panel.set_yticks(numbers, CLASSES, fontsize=8, rotation=90, va="center")
+    numbers = range(len(classes))
+    panel.set_xticks(numbers, classes, fontsize=8)
+    panel.set_yticks(numbers, classes, fontsize=8, rotation=90, va="center")
     panel.set_xlabel("prediction", fontsize=8)
     panel.set_ylabel("truth", fontsize=8)
 
 
-def plot_robustness(
-    curves: Mapping[str, Any], path: Path, clean: float, published: Mapping[str, tuple[float, float]]
-) -> None:
+def plot_robustness(curves: Mapping[str, Any], path: Path, published: Mapping[str, Any]) -> None:
     """Eight panels of mIoU above eight of Dice, one line a model, over the strength of the damage.
 
     Args:
         curves: model -> what `train.robustness.measure` says of it.
         path: of the PNG.
-        clean: Dice of a published model on clean photos, drawn as a line in the panels of Dice.
-        published: perturbation -> strength and that model's Dice there, drawn as a star.
+        published: perturbation -> "strengths", "miou" and "mean_dice" of Study D's U-Net, in black.
     """
     figure = Figure(figsize=(13, 11), layout="constrained")
     parts = figure.subfigures(2, 1, squeeze=False).flat
@@ -153,8 +153,9 @@ def plot_robustness(
                 marker = MARKERS[number % len(MARKERS)]
                 row = rows[kind]
                 panel.plot(row["strengths"], row[figures], marker=marker, markersize=4, label=model)
-            if figures == "mean_dice":
-                _draw_published(panel, clean, published.get(kind))
+            if kind in published:
+                row = published[kind]
+                panel.plot(row["strengths"], row[figures], "k*:", markersize=6, label=AS_PUBLISHED)
             panel.set(xlabel=perturbation.unit, ylim=(0, 1))
             panel.set_title(perturbation.title, fontsize=10)
             if perturbation.strengths[-1] < perturbation.strengths[0]:
@@ -167,12 +168,21 @@ def plot_robustness(
     save_figure(figure, path, dpi=100)
 
 
-def _draw_published(panel: Axes, clean: float, point: tuple[float, float] | None) -> None:
-    panel.axhline(clean, color="black", linestyle=":", linewidth=1, label=f"Study D's U-Net, clean: {clean}")
-    # A star that is not there still stands in the legend, which only the first panel has.
-    strengths, dice = ([point[0]], [point[1]]) if point else ([], [])
-    panel.plot(strengths, dice, "k*", markersize=11, label="Study D's U-Net, damaged (as published)")
-    if point:
-        below: dict[str, Any] = {"xytext": (5, -15), "textcoords": "offset points", "ha": "right"}
-        ground = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
-        panel.annotate(f"{point[1]}", point, **below, fontsize=8, bbox=ground)
+def plot_clicks(curves: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
+    """IoU over the number of clicks, one line a model, clicks as the protocol puts them and jittered.
+
+    Args:
+        curves: model -> "exact" and "jittered" -> number of clicks -> mean IoU of the animals.
+        path: of the PNG.
+    """
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for panel, way in zip(figure.subplots(1, 2, sharey=True), ("exact", "jittered"), strict=True):
+        for number, (model, ways) in enumerate(curves.items()):
+            clicks = [int(count) for count in ways[way]]
+            panel.plot(clicks, list(ways[way].values()), marker=MARKERS[number % len(MARKERS)], label=model)
+            panel.set_xticks(clicks)
+        panel.set(title=f"{way} clicks", xlabel="clicks", ylim=(0, 1))
+        panel.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("IoU of the clicked animal")
+    figure.axes[0].legend(fontsize=8)
+    save_figure(figure, path)

@@ -14,7 +14,7 @@ from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 from petseg.errors import ImageError
 from tests.support.drawing import Labels, draw_labels, write_oxford, write_plain
 from train import zeroshot
-from train.checkpoint import load_checkpoint
+from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import CaptionConfig, Config, DataConfig, SourceConfig
 from train.data.captions import (
     ANY,
@@ -29,6 +29,7 @@ from train.data.captions import (
 from train.loops.clip import ClipTrainer
 from train.loops.contrastive import ContrastiveTrainer
 from train.models import build
+from train.models.clip import ClipConfig
 from train.models.contrastive import END, PAD, UNKNOWN, ContrastiveConfig, DualEncoder, contrastive_loss
 from train.sections import AugmentConfig
 
@@ -348,3 +349,41 @@ def test_the_split_is_that_of_segmentation(root: Path) -> None:
     captioned, plain = read_captioned_splits(config), read_splits(config)
     for one, other in zip(captioned, plain, strict=True):
         assert [sample.name for sample in one] == [sample.name for sample in other]
+
+
+MINI = {"family": "clip", "backend": "dual", "encoder": None, "architecture": TINY, "widths": [8, 8, 8, 8]}
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_captions_learned_on_the_frozen_photo_encoder_of_a_clip(make: MakeConfig, tmp_path: Path) -> None:
+    mini = make(name="mini", model=MINI)
+    save_checkpoint(tmp_path / "mini", build(mini.model), mini)
+    given = load_checkpoint(tmp_path / "mini")[0].encoder.mobilenet.state_dict()
+    config = make(
+        model=TINY | {"photo_encoder": str(tmp_path / "mini")},
+        optim={"epochs": 1, "batch_size": 8, "ema": 0.0},
+    )
+    trainer = ContrastiveTrainer(config)
+    before = trainer.model.text.state_dict()["text_model.embeddings.token_embedding.weight"].clone()
+    trainer.fit()
+    model, stored = load_checkpoint(config.folder / "best")
+    assert all(torch.equal(given[name], tensor) for name, tensor in model.encoder.state_dict().items())
+    assert not torch.equal(before, model.text.text_model.embeddings.token_embedding.weight)
+    assert "frozen encoder" in stored.model.origin
+
+
+def test_a_decoder_of_equal_maps_takes_one_of_a_dual_encoder() -> None:
+    config = ClipConfig.model_validate(MINI | {"decoder": "transformer", "widths": [16], "maps": [0]})
+    image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    model = build(config).eval()
+    assert len(model.encoder(image)) == 1
+    assert model(image).shape == (1, 3, 64, 64)
+    with pytest.raises(ValueError, match="maps are a dual encoder's"):
+        ClipConfig.model_validate({"maps": [0]})
+
+
+def test_a_size_that_is_no_multiple_of_the_stride_is_refused_before_training(make: MakeConfig) -> None:
+    config = make(name="mini", model=MINI)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"size": 72})})
+    with pytest.raises(ValueError, match=r"photo of 72 x 72 does not fit a model of stride 32; .* 64 x 64"):
+        ClipTrainer(config)

@@ -10,6 +10,7 @@ from train.report.figures import (
     MARKERS,
     Panel,
     file_name,
+    plot_clicks,
     plot_confusion,
     plot_panels,
     plot_robustness,
@@ -103,11 +104,21 @@ def test_robustness_shows_all_models_and_the_published_one(tmp_path: Path) -> No
 
     # One more than there are markers.
     curves = {f"model {number}": rows(0.5 + 0.03 * number) for number in range(len(MARKERS) + 1)}
-    plot_robustness(curves, tmp_path / "without.png", 0.9, {})
-    plot_robustness(curves, tmp_path / "with.png", 0.9, {"salt_and_pepper": (0.18, 0.3)})
+    plot_robustness(curves, tmp_path / "without.png", {})
+    last = {"salt_and_pepper": {"strengths": [0.16, 0.18], "miou": [0.3, 0.2], "mean_dice": [0.4, 0.3]}}
+    plot_robustness(curves, tmp_path / "with.png", last)
     without, starred = read(tmp_path / "without.png"), read(tmp_path / "with.png")
     assert min(count(starred, BLUE), count(starred, ORANGE)) > 2000
-    # Nothing but the star and its number, in the lower right panel, is another.
+    # Nothing but the points as published, in the last panels of mIoU and of Dice, is another.
     changed = np.argwhere((without != starred).any(2))
     assert len(changed) > 50
-    assert (changed.min(0) > np.array(starred.shape[:2]) * (0.5, 0.7)).all()
+    assert (changed.min(0) > np.array(starred.shape[:2]) * (0.2, 0.7)).all()
+
+
+def test_clicks_are_one_line_a_model(tmp_path: Path) -> None:
+    way = {"1": 0.5, "2": 0.6, "3": 0.7}
+    plot_clicks({"one": {"exact": way, "jittered": way}}, tmp_path / "one.png")
+    plot_clicks({name: {"exact": way, "jittered": way} for name in ("one", "two")}, tmp_path / "two.png")
+    one, two = read(tmp_path / "one.png"), read(tmp_path / "two.png")
+    assert count(one, BLUE) > 300
+    assert (count(one, ORANGE) == 0, count(two, ORANGE) > 300) == (True, True)
