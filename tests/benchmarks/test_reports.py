@@ -24,6 +24,7 @@ COMMANDS = {
     "benchmarks.pets": ["--data", "photos"],
     "benchmarks.refine": [],
     "benchmarks.speed": [],
+    "benchmarks.web": [],
 }
 
 
