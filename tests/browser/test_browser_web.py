@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from skimage import data
 
 from export import web
 from export.web.trial import serving
@@ -125,6 +126,14 @@ def test_the_browser_says_what_python_says(page: Page) -> None:
     found = compare(WebWorker(page), drawn(), clicks=True)
     assert len(found) == 10
     assert min(found.values()) >= AGREE, found
+
+
+def test_a_click_on_a_person_finds_no_pet(page: Page) -> None:
+    worker = WebWorker(page)
+    worker.ask({"kind": "open"}, encoded(data.astronaut()))
+    for kind in ("glance", "click"):
+        found = worker.ask({"kind": kind, "at": [225.5, 110.5]})
+        assert (found["label"], found["cat"], found["dog"]) == ("background", 0, 0)
 
 
 @pytest.mark.data

@@ -26,11 +26,14 @@ const margin = (logits: Float32Array, at: number, count = logits.length / 3): nu
 export class Dialogue {
   private readonly kept = new Map<string, Promise<Features>>();
   private readonly whole: Letterbox;
+  private anywhere: Promise<boolean> | undefined;
 
   constructor(
     private readonly photo: Photo,
     private readonly clicker: Clicker,
     private readonly rules: Rules,
+    /** Whether a part of the photo shows a pet, by the model that finds all: petseg/engine/presence.py. */
+    private readonly presence: (part: Letterbox) => Promise<boolean>,
   ) {
     this.whole = new Letterbox(photo.width, photo.height, clicker.manifest.size);
   }
@@ -43,15 +46,25 @@ export class Dialogue {
   /** One pass over the whole photo, for what a pointer is over. */
   async glance(click: Point): Promise<Answer> {
     const logits = await this.ask(click, this.whole, false);
-    return { click, box: this.whole, logits: this.oneAnimal(logits), alone: null };
+    return this.ifPet({ click, box: this.whole, logits: this.oneAnimal(logits), alone: null });
   }
 
   /** The animal that is clicked on, or just beside. */
   async answer(click: Point): Promise<Answer> {
-    const answer = await this.first(click);
+    const answer = await this.ifPet(await this.first(click));
     if (this.found(answer)) return answer;
     const nearby = await this.nearby(click);
-    return nearby ? this.first(nearby) : answer;
+    return nearby ? this.ifPet(await this.first(nearby)) : answer;
+  }
+
+  /** The answer, which finds nothing where neither the photo nor the last view of it shows a pet. */
+  private async ifPet(answer: Answer): Promise<Answer> {
+    if (!this.clicker.manifest.presence || !this.found(answer)) return answer;
+    this.anywhere ??= this.presence(this.whole);
+    if ((await this.anywhere) || (!answer.box.whole && (await this.presence(answer.box)))) return answer;
+    const logits = answer.logits.slice();
+    logits.fill(this.rules.decision.OUTSIDE, logits.length / 3);
+    return { ...answer, logits };
   }
 
   private async first(click: Point): Promise<Answer> {

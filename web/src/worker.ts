@@ -2,11 +2,11 @@
 
 import { type Alpha, alpha, type Look, look, mask, type Said, said, showsPet } from "./decision";
 import { Dialogue } from "./dialogue";
-import type { Point } from "./geometry";
+import { Letterbox, type Point } from "./geometry";
 import { see } from "./lookagain";
 import { Clicker, Finder } from "./network";
 import { cutout, sticker } from "./pictures";
-import type { Photo } from "./resize";
+import { type Photo, square } from "./resize";
 import type { Listing } from "./rules";
 
 /** What the page may ask; `shown` is how long the longest side of its picture is. */
@@ -123,7 +123,12 @@ class Studio {
       this.clicker = undefined;
       throw error;
     });
-    this.dialogue ??= new Dialogue(this.need(this.photo), clicker, rules);
+    const [finder, photo] = [await this.warm(), this.need(this.photo)];
+    this.dialogue ??= new Dialogue(photo, clicker, rules, async ({ region }) => {
+      const { fill, size } = finder.manifest;
+      const part = new Letterbox(photo.width, photo.height, size, region);
+      return showsPet(look(await finder.run(square(photo, part, fill)), part), rules);
+    });
     return this.dialogue;
   }
 
