@@ -19,7 +19,7 @@ const status = find("status");
 const bar = find<HTMLProgressElement>("progress");
 const drawing = canvas.getContext("2d") as CanvasRenderingContext2D;
 const thinker = new Thinker((share) => {
-  bar.hidden = share >= 1;
+  bar.hidden = share >= 1 || everything !== null; // the second model comes while the first answer is looked at
   bar.value = share;
 });
 
@@ -56,6 +56,7 @@ function open(file: Blob): Promise<void> {
     if (own !== photo) return;
     [picture, everything, chosen, glances, lit, marker] = [seen.picture ?? null, seen, null, [], null, null];
     [canvas.width, canvas.height] = seen.size;
+    board.style.setProperty("--ratio", String(canvas.width / canvas.height));
     [start.hidden, stage.hidden] = [true, false];
     tell(seen, performance.now() - begun);
     draw();
