@@ -124,9 +124,16 @@ class Guest:
         (path,) = self.ask("POST", f"{self.root}upload", files=files).json()
         return {"path": path, "orig_name": photo.path.name, "meta": {"_type": "gradio.FileData"}}
 
-    def use(self, session: str, handler: int, *data: Any) -> list[Any] | None:
-        """Let a handler of the page work; its outputs, None if it refuses."""
-        body = {"data": data, "fn_index": handler, "session_hash": session}
+    def use(self, session: str, handler: int, inputs: int, **event: Any) -> dict[str, Any] | None:
+        """Let a handler of the page work; what it says to the picture, None if it refuses.
+
+        Args:
+            session: of the visit.
+            handler: its number.
+            inputs: how many it has; all are kept by the server.
+            **event: what the picture asks.
+        """
+        body = {"data": [None] * inputs, "event_data": event, "fn_index": handler, "session_hash": session}
         event = self.ask("POST", f"{self.root}queue/join", json=body).json()["event_id"]
         asked = {"session_hash": session}
         with self.web.stream("GET", f"{self.root}queue/data", params=asked) as stream:
@@ -134,7 +141,8 @@ class Guest:
                 said = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
                 if said.get("event_id") == event and said["msg"] == "process_completed":
                     self.note(stream.status_code, line)
-                    return list(said["output"]["data"]) if said["success"] else None
+                    answer = json.loads(said["output"]["data"][-1]) if said["success"] else {}
+                    return None if "error" in answer else answer or None
         self.faults.append(f"handler {handler} never answered")
         return None
 
@@ -150,18 +158,20 @@ class Guest:
 
     def visit_page(self, photo: Photo, handlers: dict[str, int]) -> None:
         """Upload, keep the mask, click, keep the mask: as in a browser."""
-        session, look = uuid.uuid4().hex, ("", "Overlay", 0.5, 0)
-        if self.use(session, handlers["download-mask"], None, 0) is not None:
+        session = uuid.uuid4().hex
+        place = {"photo": "nowhere", "kind": "mask"}
+        if self.use(session, handlers["keep"], 1, **place) is not None:
             self.faults.append("a visit without a photo has a mask")
-        self.use(session, handlers["photo"], self.upload(photo), *look)
-        for right in (photo.plain, photo.clicked):
-            kept = self.use(session, handlers["download-mask"], None, 0)
+        place["photo"] = self.upload(photo)["path"]
+        click = {"kind": "pet", "x": photo.click[0], "y": photo.click[1], "animal": 0}
+        for right, steps in ((photo.plain, []), (photo.clicked, [click])):
+            asked = {**place, "steps": steps}
+            self.use(session, handlers["ask"], 1, **asked)
+            kept = self.use(session, handlers["keep"], 1, **asked)
             if kept is None:
                 self.faults.append(f"{photo.path.name}: no mask")
                 return
-            self.compare(photo.path.name, kept[0], right)
-            if right is photo.plain:
-                self.use(session, handlers["add-click"], None, *look, "pet", *photo.click)
+            self.compare(photo.path.name, {"path": kept["file"]}, right)
 
     def visit_endpoint(self, photo: Photo) -> None:
         """Ask as a program does."""
@@ -204,14 +214,14 @@ class Guest:
 
 
 def find_handlers(config: dict[str, Any]) -> dict[str, int]:
-    """Name of an element of the page -> the first handler that belongs to it."""
-    names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
-    found: dict[str, int] = {}
-    for handler in config["dependencies"]:
-        for element, _ in handler["targets"]:
-            if (name := names.get(element)) is not None:
-                found.setdefault(name, handler["id"])
-    return found
+    """Event of the picture -> the number of the handler that answers it."""
+    (picture,) = (part["id"] for part in config["components"] if part["props"].get("elem_id") == "picture")
+    return {
+        event: handler["id"]
+        for handler in config["dependencies"]
+        for element, event in handler["targets"]
+        if element == picture
+    }
 
 
 def crowd(

@@ -21,16 +21,21 @@ green test card, and nobody is asked for leave."""
 PATIENCE = 60.0
 """Seconds that a visitor waits for anything."""
 
-_SHOWN = "() => { const i = document.querySelector('#result img'); return i ? i.src : ''; }"
-_CHANGED = """(before) => {
-  const image = document.querySelector("#result img");
-  return Boolean(image && image.src !== before && image.complete && image.naturalWidth);
+_ANSWERS = "() => document.getElementById('stage')?.dataset.answer ?? '0'"
+_ANSWERED = """(before) => {
+  const stage = document.getElementById("stage");
+  return stage && stage.dataset.answer !== before && stage.getAttribute("aria-busy") === "false";
 }"""
-_PIXELS = """async (image) => {
-  await image.decode();  // a picture that has just been replaced has no pixels yet
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  canvas.getContext("2d").drawImage(image, 0, 0);
+_STILL = """() => document.getElementById("stage").getAttribute("aria-busy") === "false" &&
+  new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"""
+_PIXELS = """async (shown) => {
+  let canvas = shown;
+  if (shown.tagName !== "CANVAS") {
+    await shown.decode();  // a picture that has just been replaced has no pixels yet
+    canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [shown.naturalWidth, shown.naturalHeight];
+    canvas.getContext("2d").drawImage(shown, 0, 0);
+  }
   return canvas.toDataURL("image/png").split(",")[1];
 }"""
 
@@ -65,7 +70,8 @@ class Visitor:
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
-        self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
+        defaults = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
+        self.context = browser.new_context(**(defaults | options))
         self.context.set_default_timeout(1000 * PATIENCE)
         self.page = self.context.new_page()
         self.requested: list[str] = []
@@ -83,50 +89,56 @@ class Visitor:
         self.context.close()
 
     def arrive(self, query: str = "") -> "Visitor":
-        """Open the page and wait until a photo can be given."""
-        self.page.goto(self.url + query)
-        self.page.locator("#photo input[type=file]").wait_for(state="attached")
-        self.page.locator("#examples img").last.wait_for()
+        """Open the page and wait until the first picture is there, and a photo can be given."""
+        with self.new_picture():
+            self.page.goto(self.url + query)
+            self.page.locator("#photo input[type=file]").wait_for(state="attached")
         return self
 
     @contextmanager
     def new_picture(self) -> Iterator[None]:
-        """Wait at the block's end until another picture is shown than at its beginning."""
-        before = self.page.evaluate(_SHOWN)
+        """Wait at the block's end until the server has answered once more than at its beginning."""
+        before = self.page.evaluate(_ANSWERS)
         yield
-        self.page.wait_for_function(_CHANGED, arg=before)
+        self.page.wait_for_function(_ANSWERED, arg=before)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nothing is asked any more, and all is drawn."""
+        self.page.wait_for_function(_STILL)
 
     def give(self, photo: Path) -> None:
         """Choose a file, and wait for nothing."""
         self.page.set_input_files("#photo input[type=file]", photo)
 
     def upload(self, photo: Path) -> None:
-        """Choose a photo, and wait until its result is shown."""
+        """Choose a photo, and wait until its pets are shown."""
         with self.new_picture():
             self.give(photo)
 
-    def picture(self, selector: str = "#result img") -> NDArray[np.uint8]:
-        """What the browser shows, (h, w, 3) uint8, as large as it came."""
+    def picture(self, selector: str = "#result canvas") -> NDArray[np.uint8]:
+        """What the browser shows, (h, w, 3) uint8, as large as it came, or was drawn."""
         data = base64.b64decode(self.page.locator(selector).evaluate(_PIXELS))
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
 
     def spot(self, x: float, y: float) -> tuple[float, float]:
-        """Where in the window a place of the result is; `x` and `y` are parts of its width and height."""
-        image = self.page.locator("#result img")
-        image.scroll_into_view_if_needed()
-        box = image.bounding_box()
-        assert box is not None, "no result is shown"
-        width, height = image.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
-        scale = min(1, box["width"] / width, box["height"] / height)  # CSS: object-fit: scale-down
-        left = box["x"] + (box["width"] - scale * width) / 2
-        top = box["y"] + (box["height"] - scale * height) / 2
-        return left + x * scale * width, top + y * scale * height
+        """Where in the window a place of the photo is; `x` and `y` are parts of its width and height."""
+        canvas = self.page.locator("#result canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None, "no photo is shown"
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
     def click(self, x: float, y: float) -> None:
-        """Click on the result, and wait until it is shown anew; places as for `spot`."""
-        with self.new_picture():
-            self.page.mouse.click(*self.spot(x, y))
+        """Click on the photo, and wait for what comes of it; places as for `spot`."""
+        self.page.mouse.click(*self.spot(x, y))
+        self.settle()
+
+    def open(self, name: str) -> None:
+        """Open what is closed at first: "advanced" or "developers"."""
+        if self.page.locator(f"#{name}").get_attribute("open") is None:
+            self.page.click(f"#{name} > summary")
 
     def choose(self, group: str, name: str) -> None:
         """Choose a radio button of a group, given by its selector, by its name."""

@@ -17,8 +17,6 @@ from export.space.trial import running
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent
 PHOTO = FOLDER / "chelsea.jpg"
-EYE = (0.34, 0.35)
-"""On the cat, as parts of the photo's width and height."""
 DEVICES: dict[str, dict[str, object]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
@@ -36,12 +34,8 @@ def keep(page: Page, name: str) -> None:
 
 
 def show_segment(visitor: Visitor) -> None:
-    """The photo, with a click where a model of the package takes one."""
+    """The photo as it is first seen, its pet in full colour."""
     visitor.upload(PHOTO)
-    visitor.click(*EYE)
-    if visitor.page.locator("#legend .note").count():
-        with visitor.new_picture():
-            visitor.page.click("#clear-clicks")
     visitor.page.evaluate("scrollTo(0, 0)")
 
 

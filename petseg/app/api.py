@@ -28,6 +28,11 @@ def add_endpoints(studio: Studio) -> None:
     box = gr.Textbox("", visible=False, label="box: [x0, y0, x1, y1], or several of them")
     model = gr.Textbox("", visible=False, label="model: empty for the one that fits")
     threshold = gr.Number(0, visible=False, label="threshold: 0 for the likeliest class")
+    _shows(photo, {"path": "dog.jpg", "meta": {"_type": "gradio.FileData"}})
+    _shows(points, "[[120, 80, 1]]")
+    for text in (box, model):
+        _shows(text, "")
+    _shows(threshold, 0)
     overlay = gr.Image(visible=False, format="png", label="overlay")
     mask = gr.Image(visible=False, format="png", label="mask: 0 background, 1 cat, 2 dog")
     info = gr.JSON(visible=False, label="label, score, model, milliseconds, pets")
@@ -42,6 +47,8 @@ def add_endpoints(studio: Studio) -> None:
     kind = gr.Textbox(next(iter(PERTURBATIONS)), visible=False, label=f"kind: {', '.join(PERTURBATIONS)}")
     level = gr.Number(1, precision=0, visible=False, label="level: 1 (clean) to 10")
     seed = gr.Number(0, precision=0, visible=False, label="seed")
+    for given, example in ((kind, "gaussian_blur"), (level, 5), (seed, 0)):
+        _shows(given, example)
     damaged = gr.Image(visible=False, format="png", label="damaged photo")
     gr.Button(visible=False).click(
         guarded(damage),
@@ -59,6 +66,11 @@ def add_endpoints(studio: Studio) -> None:
         api_description="The models: name, prompts, here (whether it can be asked), note.",
         **LIGHT,
     )
+
+
+def _shows(component: gr.components.Component, example: Any) -> None:
+    """Let the API's panel show an example of ours; Gradio's own photo is of a bus, on another server."""
+    component.example_payload = component.example_value = lambda: example  # type: ignore[method-assign]
 
 
 def _bound(function: Any, studio: Studio) -> Any:

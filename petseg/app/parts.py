@@ -55,17 +55,25 @@ def guarded(function: _Function) -> _Function:
             return function(*arguments, **options)
         except gr.Error:
             raise
-        except PetsegError as error:
-            # Gradio shows messages as HTML; a file's name is none.
-            raise gr.Error(
-                html.escape(sentence(error), quote=False), duration=8, print_exception=False
-            ) from error
         except Exception as error:
-            _log.exception("%s failed", function.__name__)
-            message = "Something went wrong on the server. Try again, or try another photo."
+            # Gradio shows messages as HTML; a file's name is none.
+            message = html.escape(told(error, function.__name__), quote=False)
             raise gr.Error(message, duration=8, print_exception=False) from error
 
     return run  # type: ignore[return-value]
+
+
+def told(error: Exception, doing: str) -> str:
+    """What a visitor is told of an error; the trace of one that nobody expected goes to the log alone.
+
+    Args:
+        error: that was raised.
+        doing: what was done, for the log.
+    """
+    if isinstance(error, PetsegError):
+        return sentence(error)
+    _log.error("%s failed", doing, exc_info=error)
+    return "Something went wrong on the server. Try again, or try another photo."
 
 
 def sentence(error: Exception) -> str:

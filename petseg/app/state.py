@@ -15,7 +15,9 @@ from petseg.app import refused
 from petseg.pixels.image import load
 
 Pixels: TypeAlias = NDArray[np.uint8]
-Kind: TypeAlias = Literal["pet", "not pet", "corner", "box"]
+Kind: TypeAlias = Literal["pet", "not pet", "box"]
+Corners: TypeAlias = tuple[int, int, int, int]
+"""(x0, y0, x1, y1), ends exclusive."""
 
 PREVIEW = 1024
 """Longest side, in pixels, of the picture that is sent to the browser."""
@@ -25,18 +27,28 @@ MAX_PIXELS = 50_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """What one undo takes back: a point, the first corner of a box, or a whole box.
+    """What one undo takes back: a click or a box.
 
     Attributes:
         kind: which of them.
         x, y: a pixel of the upright photo.
         opposite: of a box, the pixel of the corner across.
+        animal: whose it is, a number from 0.
+        seed: it stands for an animal that was found without being pointed at.
     """
 
     kind: Kind
     x: int
     y: int
     opposite: tuple[int, int] = (0, 0)
+    animal: int = 0
+    seed: bool = False
+
+    @property
+    def box(self) -> Corners:
+        """Of a box; the pixels of both its corners lie inside."""
+        (x0, x1), (y0, y1) = map(sorted, zip((self.x, self.y), self.opposite, strict=True))
+        return x0, y0, x1 + 1, y1 + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +66,7 @@ class Visit:
         milliseconds: how long that took.
         device: where.
         note: what the visitor should know about it, "" if nothing.
+        missed: clicks of the last question that were on no pet; they are not among `steps`.
     """
 
     name: str
@@ -66,91 +79,78 @@ class Visit:
     milliseconds: float = 0.0
     device: str = ""
     note: str = ""
+    missed: tuple[Step, ...] = ()
+
+    @property
+    def clicks(self) -> list[Step]:
+        """The steps that are no boxes."""
+        return [step for step in self.steps if step.kind != "box"]
 
     @property
     def points(self) -> list[tuple[int, int]]:
         """Pixels (x, y) of the photo that were clicked, oldest first."""
-        return [(step.x, step.y) for step in self.steps if step.kind in ("pet", "not pet")]
+        return [(step.x, step.y) for step in self.clicks]
 
     @property
     def labels(self) -> list[int]:
         """For each of `points` 1 (pet) or 0 (not pet)."""
-        return [int(step.kind == "pet") for step in self.steps if step.kind in ("pet", "not pet")]
+        return [int(step.kind == "pet") for step in self.clicks]
 
     @property
-    def box(self) -> tuple[int, int, int, int] | None:
-        """The last whole box, (x0, y0, x1, y1); the pixels of both its corners lie inside."""
-        boxes = [step for step in self.steps if step.kind == "box"]
-        if not boxes:
-            return None
-        (x0, x1), (y0, y1) = map(sorted, zip((boxes[-1].x, boxes[-1].y), boxes[-1].opposite, strict=True))
-        return x0, y0, x1 + 1, y1 + 1
-
-    @property
-    def corner(self) -> Step | None:
-        """The first corner of a box that waits for its second."""
-        return next((step for step in self.steps if step.kind == "corner"), None)
+    def box(self) -> Corners | None:
+        """The last box."""
+        return next((step.box for step in reversed(self.steps) if step.kind == "box"), None)
 
     @property
     def kinds(self) -> list[str]:
         """What is given besides the photo: some of "point" and "box"."""
-        return ["point"] * bool(self.points) + ["box"] * (self.box is not None)
+        return ["point"] * bool(self.clicks) + ["box"] * (len(self.clicks) < len(self.steps))
 
     @property
-    def shown(self) -> tuple[int, int]:
-        """(width, height) of the picture that is clicked: its longest side is `PREVIEW`, of small photos too.
+    def animals(self) -> list[int]:
+        """The animals that the steps are about, in the order in which a model is asked: with boxes first."""
+        boxed = {step.animal for step in self.steps if step.kind == "box"}
+        return sorted({step.animal for step in self.steps}, key=lambda number: (number not in boxed, number))
 
-        Gradio mistakes where a picture was clicked that the browser had to enlarge, so this one never is.
-        """
-        width, height = (max(1, round(length * PREVIEW / max(self.size))) for length in self.size)
-        return width, height
-
-    def at(self, x: float, y: float) -> tuple[int, int]:
-        """The photo's pixel at a place of the picture of size `shown`.
-
-        Gradio rounds a place to the nearest whole number, so it is no pixel but a coordinate.
-        """
-        (width, height), (across, down) = self.size, self.shown
-        left, top = int(x * width / across), int(y * height / down)
-        return min(width - 1, max(0, left)), min(height - 1, max(0, top))
-
-    def with_step(self, kind: Kind, x: int, y: int) -> "Visit":
-        """One more click; a second corner makes a box with the first."""
-        if kind == "corner" and self.corner is not None:
-            return self.with_box((self.corner.x, self.corner.y), (x, y))
-        return replace(self, steps=(*self.steps, Step(kind, x, y)))
-
-    def with_box(self, one: tuple[int, int], other: tuple[int, int]) -> "Visit":
-        """One more box, between two pixels, in the place of a corner that waits for its second."""
-        rest = (step for step in self.steps if step.kind != "corner")
-        return replace(self, steps=(*rest, Step("box", *one, other)))
-
-    def undone(self) -> "Visit":
-        """Without the last click, or the last box if that came later."""
-        return replace(self, steps=self.steps[:-1])
-
-    def cleared(self) -> "Visit":
-        """Without clicks."""
-        return replace(self, steps=())
+    def with_step(self, kind: Kind, x: int, y: int, animal: int = 0) -> "Visit":
+        """One more click."""
+        return replace(self, steps=(*self.steps, Step(kind, x, y, animal=animal)))
 
 
 @dataclass(frozen=True)
 class Key:
-    """What an answer depends on besides the photo."""
+    """What an answer depends on besides the photo.
+
+    Attributes:
+        model: its name.
+        points, labels: the clicks, and for each 1 (pet) or 0 (not pet).
+        boxes: of the first animals.
+        objects: for each click its animal, where there are several of either; else empty.
+    """
 
     model: str
     points: tuple[tuple[int, int], ...] = ()
     labels: tuple[int, ...] = ()
-    box: tuple[int, int, int, int] | None = None
+    boxes: tuple[Corners, ...] = ()
+    objects: tuple[int, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether it says which animal is meant."""
+        return bool(self.objects) or len(self.boxes) > 1
 
     @property
     def prompt(self) -> dict[str, Any]:
         """Arguments for `Segmenter.segment`; empty without clicks."""
         arguments: dict[str, Any] = {}
         if self.points:
-            arguments |= {"points": self.points, "labels": self.labels}
-        if self.box is not None:
-            arguments["box"] = self.box
+            arguments |= {"points": list(self.points), "labels": list(self.labels)}
+        if self.objects:
+            arguments["objects"] = list(self.objects)
+        if self.several and self.boxes:
+            arguments["boxes"] = list(self.boxes)
+        elif self.boxes:
+            arguments["box"] = self.boxes[0]
         return arguments
 
 

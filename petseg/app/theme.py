@@ -7,7 +7,9 @@ import gradio as gr
 STYLE = "".join(
     (files("petseg.app") / name).read_text(encoding="utf-8") for name in ("style.css", "tabs.css")
 )
-SCRIPT = (files("petseg.app") / "script.html").read_text(encoding="utf-8")
+_PICTURE = (files("petseg.app") / "picture" / "picture.css").read_text(encoding="utf-8")
+# Not with the other rules, which Gradio takes apart at each comma.
+SCRIPT = (files("petseg.app") / "script.html").read_text(encoding="utf-8") + f"<style>{_PICTURE}</style>"
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

@@ -29,6 +29,10 @@ from pathlib import Path
 from petseg import Segmenter
 from petseg.app import launch
 from petseg.app.page import Limits
+from petseg.models import catalog
+
+# What tells animals apart in the package would find many in a red square: here each region is one.
+catalog.WEIGHTS = Path("no-weights")
 
 
 class Slow(Segmenter):
@@ -95,9 +99,9 @@ def tiny_server(
 
 @pytest.fixture
 def tiny_pages(
-    browser: Browser, tmp_path_factory: pytest.TempPathFactory, model_path: Path
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, model_path: Path, prompt_model_path: Path
 ) -> Iterator[Callable[..., tuple[str, Path]]]:
-    """Makes pages with the tiny model `tiny` that end with the test; options of `tiny_server`.
+    """Makes pages with the tiny models that end with the test; options of `tiny_server`.
 
     Gives a page's address, and the folder of its temporary files.
     """
@@ -105,7 +109,8 @@ def tiny_pages(
 
         def make(**options: Any) -> tuple[str, Path]:
             folder = tmp_path_factory.mktemp("own-page")
-            url = pages.enter_context(tiny_server(folder, {"tiny": str(model_path)}, **options))
+            models = {"tiny": str(model_path), "tiny-prompt": str(prompt_model_path)}
+            url = pages.enter_context(tiny_server(folder, models, **options))
             return url, folder / "gradio"
 
         yield make

@@ -37,7 +37,7 @@ def test_a_photo_is_taken_before_gradio_is_there(
     with visitor.new_picture():
         release()
     expect(first).to_have_count(0)
-    expect(visitor.page.locator("#legend")).to_contain_text("Cat")
+    expect(visitor.page.locator("#badge")).to_have_text("1 cat and 1 dog")
 
 
 def test_a_dialog_that_is_still_open_when_gradio_is_there_is_no_loss(

@@ -15,10 +15,17 @@ pytestmark = pytest.mark.browser
 
 
 def states(visitor: Visitor, photo: Path) -> Iterator[str]:
-    """The page, tab by tab, first empty and then with a photo; yields what is shown."""
-    yield "empty"
+    """The page, tab by tab, first the example and then a photo; yields what is shown."""
+    yield "first"
     visitor.upload(photo)
     yield "Segment"
+    parts = visitor.page.locator(".bar button")
+    for part in parts.all() if parts.first.is_visible() else ():
+        part.click()
+        yield f"Segment, {part.inner_text()}"
+    visitor.open("advanced")
+    visitor.open("developers")
+    yield "Segment, all of it"
     visitor.tab("Robustness")
     visitor.page.locator("#robustness-pair img").last.wait_for()
     yield "Robustness"

@@ -1,21 +1,21 @@
 """What a visitor may take along, and what the page refuses."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
 from petseg import Segmenter
+from petseg.app.handlers import LEVELS
 from petseg.app.state import MAX_BYTES, MAX_PIXELS
 
 pytestmark = pytest.mark.browser
 
-TOAST = "[data-testid=toast-body]"
 CLICK = (1400, 600)
 """A pixel of the dog."""
 
@@ -29,52 +29,43 @@ def keep(visitor: Visitor, button: str, folder: Path) -> Path:
     return path
 
 
-def open_numbers(visitor: Visitor) -> None:
-    """Open what is closed; a person needs longer for the next step than Gradio for filling it."""
-    visitor.page.click("#typed-click > button")
-    visitor.page.wait_for_timeout(500)
-
-
-def click_in_numbers(visitor: Visitor, x: int, y: int) -> None:
-    visitor.page.get_by_label("x, pixels from the left").fill(str(x))
-    visitor.page.get_by_label("y, pixels from the top").fill(str(y))
-    visitor.page.keyboard.press("Tab")
-    visitor.page.click("#add-click")
+def tap_in_numbers(visitor: Visitor, x: int, y: int) -> None:
+    visitor.page.fill("#tap-x", str(x))
+    visitor.page.fill("#tap-y", str(y))
+    visitor.page.click("#tap")
+    visitor.settle()
 
 
 def test_files_and_code_give_what_was_shown(
-    visitor: Visitor,
-    two_pets: Path,
-    photo: NDArray[np.uint8],
-    folder: Path,
-    prompt_model_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    visitor: Visitor, two_pets: Path, folder: Path, prompt_model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visitor.upload(two_pets)
-    open_numbers(visitor)
+    visitor.open("advanced")
     with visitor.new_picture():
-        click_in_numbers(visitor, *CLICK)
+        visitor.choose("#model", "tiny-prompt")
+    visitor.upload(two_pets)
+    tap_in_numbers(visitor, *CLICK)
     expected = Segmenter(prompt_model_path, device="cpu").segment(two_pets, CLICK)
 
-    mask = keep(visitor, "#download-mask", folder)
+    visitor.open("developers")
+    mask = keep(visitor, "#save-mask", folder)
     assert mask.name == "two pets.mask.png"
     with Image.open(mask) as image:
         np.testing.assert_array_equal(np.asarray(image), expected.mask)
-    cutout = keep(visitor, "#download-cutout", folder)
+    cutout = keep(visitor, "#cutout", folder)
     assert cutout.name == "two pets.cutout.png"
     with Image.open(cutout) as image:
         assert (image.mode, image.size) == ("RGBA", (2000, 1200))
         pixels = np.asarray(image)
     assert tuple(pixels[CLICK[1], CLICK[0]]) == (0, 0, 255, 255)
-    assert pixels[0, 0, 3] == 0
-    document = json.loads(keep(visitor, "#download-json", folder).read_text())
+    assert not pixels[pixels[..., 3] == 0].any(), "no hidden pixels of the photo"
+    document = json.loads(keep(visitor, "#save-json", folder).read_text())
     assert document["label"] == "dog"
     assert document["polygons"]
+    assert len(json.loads(keep(visitor, "#save-coco", folder).read_text())["annotations"]) == 1
 
-    visitor.page.click("#code > button")
-    python = visitor.page.locator("#code-python code").inner_text()
+    python = visitor.page.locator("#code-python").inner_text()
     assert "points=[(1400, 600)]" in python
-    client = visitor.page.locator("#code-client code").inner_text()
+    client = visitor.page.locator("#code-client").inner_text()
     assert visitor.url in client
     monkeypatch.chdir(two_pets.parent)
     given: dict[str, object] = {}
@@ -84,40 +75,84 @@ def test_files_and_code_give_what_was_shown(
     assert isinstance(given["info"], dict)
     assert given["info"]["label"] == "dog"
 
-
-def test_code_is_copied(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    visitor.page.click("#code > button")
     visitor.page.get_by_label("Copy: Python").click()
     expect(visitor.page.get_by_label("Copy: Python")).to_have_text("Copied")
-    visitor.page.click("#typed-click > button")
-    visitor.page.locator("#click-x input").focus()
     visitor.context.grant_permissions(["clipboard-read"])
-    copied = visitor.page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith("import petseg")
-    assert "two pets.png" in copied
+    assert visitor.page.evaluate("navigator.clipboard.readText()") == python
+
+    tap_in_numbers(visitor, 2000, 10)
+    expect(visitor.page.locator(".alarm")).to_contain_text("x from 0 to 1999 and y from 0 to 1199")
 
 
-def test_a_threshold_is_in_the_file(visitor: Visitor, two_pets: Path, folder: Path, model_path: Path) -> None:
+def test_a_sticker_of_the_left_cat_takes_three_clicks(visitor: Visitor, two_pets: Path, folder: Path) -> None:
+    visitor.upload(two_pets)  # the first: "Take or choose a photo"
+    visitor.click(0.25, 0.5)  # the second
+    sticker = keep(visitor, "#save", folder)  # the third
+    assert sticker.name == "two pets.sticker.png"
+    with Image.open(sticker) as image:
+        assert image.size == (512, 512)
+        pixels = np.asarray(image.convert("RGBA")).astype(int)
+    solid = pixels[pixels[..., 3] == 255]
+    assert (np.abs(solid[:, :3] - (255, 0, 0)).max(1) < 12).mean() > 0.5, "the cat"
+    assert (np.abs(solid[:, :3] - (0, 0, 255)).max(1) < 60).sum() == 0, "and nothing of the dog"
+    expect(visitor.page.locator("#save")).to_have_text("Save sticker")
+
+
+def test_a_dog_on_a_beach_photo_takes_four_clicks(visitor: Visitor, two_pets: Path, folder: Path) -> None:
+    beach = folder / "beach.png"
+    Image.new("RGB", (300, 200), "#ffee00").save(beach)
+    visitor.upload(two_pets)  # the first
+    visitor.click(0.7, 0.5)  # the second
+    visitor.page.set_input_files("#ground-file", beach)  # the third
+    expect(visitor.page.locator("#save")).to_have_text("Save picture")
+    visitor.settle()
+    seen = visitor.picture()
+    assert np.abs(seen[10, 10].astype(int) - (255, 238, 0)).max() < 12, "composed in the browser"
+    picture = keep(visitor, "#save", folder)  # the fourth
+    with Image.open(picture) as image:
+        assert image.size == (2000, 1200)
+        for place, colour in (((1400, 600), (0, 0, 255)), ((500, 600), (255, 238, 0))):
+            assert np.abs(np.array(image.getpixel(place)) - colour).max() < 12
+
+
+def test_backgrounds_are_seen_at_once(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
+    asked = len(visitor.requested)
+    for name, corner in (("White", (255, 255, 255)), ("Black", (17, 24, 39)), ("Blurred", (128, 128, 128))):
+        visitor.page.get_by_label(name, exact=True).check()
+        visitor.settle()
+        picture = visitor.picture().astype(int)
+        assert np.abs(picture[8, 8] - corner).max() < 14, name
+        assert np.abs(picture[307, 256] - (255, 0, 0)).max() < 14, name
+    assert len(visitor.requested) == asked
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.page.click("#copy")
+    expect(visitor.page.locator("#copy")).to_have_text("Copied")
+    kinds = visitor.page.evaluate("navigator.clipboard.read().then((all) => all.flatMap((one) => one.types))")
+    assert kinds == ["image/png"]
+
+
+def test_a_file_that_takes_long_says_so(
+    tiny_pages: Callable[..., tuple[str, Path]], arrive: Callable[..., Visitor], two_pets: Path, folder: Path
+) -> None:
+    url, _ = tiny_pages(delay=1)
+    visitor = arrive(url)
+    visitor.upload(two_pets)
+    with visitor.page.expect_download():
+        visitor.page.click("#save")
+        expect(visitor.page.locator("#save")).to_contain_text("Preparing")
+    expect(visitor.page.locator("#save")).to_have_text("Save sticker")
+
+
+def test_a_level_is_in_the_file(visitor: Visitor, two_pets: Path, folder: Path, model_path: Path) -> None:
+    visitor.upload(two_pets)
+    visitor.open("advanced")
     with visitor.new_picture():
-        visitor.page.locator("#threshold input[type=number]").fill("0.9")
-        visitor.page.keyboard.press("Tab")
-    expected = Segmenter(model_path, device="cpu").segment(two_pets).with_threshold(0.9)
-    with Image.open(keep(visitor, "#download-mask", folder)) as image:
+        visitor.page.locator("#level").fill("3")
+    visitor.open("developers")
+    expected = Segmenter(model_path, device="cpu").segment(two_pets).with_threshold(LEVELS[3])
+    with Image.open(keep(visitor, "#save-mask", folder)) as image:
         np.testing.assert_array_equal(np.asarray(image), expected.mask)
-
-
-def test_nothing_to_keep_yet(visitor: Visitor) -> None:
-    visitor.page.click("#download-mask")
-    expect(visitor.page.locator(TOAST)).to_contain_text("choose a photo first")
-
-
-def test_a_click_beside_the_photo(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    open_numbers(visitor)
-    click_in_numbers(visitor, 2000, 10)
-    expect(visitor.page.locator(TOAST)).to_contain_text("x from 0 to 1999 and y from 0 to 1199")
 
 
 def text_file(folder: Path, name: str) -> Path:
@@ -151,10 +186,10 @@ def too_large(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: text_file(folder, "notes.txt"), "Invalid file type"),
+        (lambda folder: text_file(folder, "notes.txt"), "is a text, not a photo"),
         (lambda folder: text_file(folder, "notes.jpg"), "is a text, not a photo"),
         (cut_short, "damaged or cut short"),
-        (too_heavy, "exceed the maximum allowed size of 20"),
+        (too_heavy, "20"),
         (too_large, "more than the limit of 50,000,000; make it smaller"),
     ],
     ids=["text", "text named jpg", "cut short", "too many bytes", "too many pixels"],
@@ -166,13 +201,23 @@ def test_what_is_refused_is_explained_and_the_photo_before_stays(
     visitor.upload(two_pets)
     before = visitor.picture()
     visitor.give(make(folder))
-    toast = visitor.page.locator(TOAST)
-    expect(toast).to_contain_text(message)
-    expect(toast).not_to_contain_text(str(folder))
-    expect(toast).not_to_contain_text("Traceback")
+    alarm = visitor.page.locator(".alarm")
+    expect(alarm).to_contain_text(message)
+    expect(alarm).not_to_contain_text(str(folder))
+    expect(alarm).not_to_contain_text("Traceback")
+    visitor.settle()
     np.testing.assert_array_equal(visitor.picture(), before)
     visitor.click(0.25, 0.5)
-    expect(visitor.page.locator("#legend .found strong")).to_have_text("Cat")
+    expect(visitor.page.locator("#badge")).to_contain_text("Cat, ")
+
+
+def test_after_a_wrong_file_the_first_page_is_usable(visitor: Visitor, two_pets: Path, folder: Path) -> None:
+    visitor.give(text_file(folder, "<img src=x onerror=alert(1)>.jpg"))
+    expect(visitor.page.locator(".alarm")).to_contain_text("is a text, not a photo")
+    visitor.settle()
+    expect(visitor.page.get_by_text("Take or choose a photo")).to_be_visible()
+    visitor.upload(two_pets)
+    expect(visitor.page.locator(".alarm")).to_be_hidden()
 
 
 def test_a_large_photo_is_answered_at_its_own_size(visitor: Visitor, folder: Path) -> None:
@@ -181,8 +226,8 @@ def test_a_large_photo_is_answered_at_its_own_size(visitor: Visitor, folder: Pat
     pixels[500:2500, 500:2000] = (255, 0, 0)
     Image.fromarray(pixels).save(path, quality=90)
     visitor.upload(path)
-    expect(visitor.page.locator("#legend .facts")).to_contain_text("4000 x 3000 pixels")
-    with Image.open(keep(visitor, "#download-mask", folder)) as image:
+    visitor.open("developers")
+    with Image.open(keep(visitor, "#save-mask", folder)) as image:
         assert image.size == (4000, 3000)
         assert image.getpixel((1250, 1500)) == 1
         assert image.getpixel((3000, 1500)) == 0

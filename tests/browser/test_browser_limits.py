@@ -10,7 +10,18 @@ from benchmarks.visitor import Visitor
 
 pytestmark = pytest.mark.browser
 
-TOAST = "[data-testid=toast-body]"
+_QUICK = """(places) => {
+  document.querySelector("#tools input[value=pet]").click();
+  const canvas = document.querySelector("#result canvas"), box = canvas.getBoundingClientRect();
+  const began = performance.now();
+  for (const [x, y] of places) {
+    for (const kind of ["pointerdown", "pointerup"]) {
+      const [clientX, clientY] = [box.left + x * box.width, box.top + y * box.height];
+      canvas.dispatchEvent(new PointerEvent(kind, {bubbles: true, isPrimary: true, clientX, clientY}));
+    }
+  }
+  window.took = performance.now() - began;
+}"""
 KEPT = 6
 """Seconds."""
 
@@ -19,17 +30,37 @@ def test_a_full_page_says_that_it_is_busy(
     tiny_pages: Callable[..., tuple[str, Path]], arrive: Callable[..., Visitor], two_pets: Path
 ) -> None:
     """Two are answered at a time and one may wait; the fourth is told, and served when it comes back."""
-    url, _ = tiny_pages(delay=3, limits="waiting=1")
+    url, _ = tiny_pages(delay=6, limits="waiting=1")
     visitors = [arrive(url) for _ in range(4)]
     for visitor in visitors:
         visitor.give(two_pets)
         visitor.page.wait_for_timeout(300)
     last = visitors[-1]
-    expect(last.page.locator(TOAST)).to_contain_text("busy")
+    expect(last.page.locator(".alarm")).to_contain_text("busy")
     for visitor in visitors[:3]:
-        expect(visitor.page.locator("#legend .found strong")).to_have_text("Cat")
+        expect(visitor.page.locator("#badge")).to_have_text("1 cat and 1 dog")
     last.upload(two_pets)
-    expect(last.page.locator("#legend .found strong")).to_have_text("Cat")
+    expect(last.page.locator("#badge")).to_have_text("1 cat and 1 dog")
+
+
+def test_every_click_counts_however_quick(
+    tiny_pages: Callable[..., tuple[str, Path]], arrive: Callable[..., Visitor], two_pets: Path
+) -> None:
+    """Four clicks in less than 0.4 s, Pet then Not pet, three quick Undos, with 0.7 s of latency."""
+    url, _ = tiny_pages(delay=0.7)
+    visitor = arrive(url)
+    visitor.upload(two_pets)
+    visitor.page.evaluate(_QUICK, [[0.2, 0.4], [0.22, 0.42], [0.24, 0.44], [0.26, 0.46]])
+    expect(visitor.page.locator(".line")).to_be_visible()
+    assert visitor.page.evaluate("window.took") < 400
+    steps = "JSON.parse(sessionStorage.getItem('petseg-photo')).steps.filter((step) => !step.seed)"
+    visitor.settle()
+    assert visitor.page.evaluate(f"{steps}.map((step) => step.kind)") == ["pet"] * 4
+    expect(visitor.page.locator(".line")).to_be_hidden()
+    visitor.page.evaluate("() => { for (let i = 0; i < 3; i++) document.getElementById('undo').click(); }")
+    visitor.choose("#tools", "Not pet")
+    visitor.click(0.3, 0.5)
+    assert visitor.page.evaluate(f"{steps}.map((step) => step.kind)") == ["pet", "not pet"]
 
 
 def files(folder: Path) -> list[Path]:
@@ -44,17 +75,15 @@ def test_what_a_visitor_leaves_is_deleted(
     visitor.upload(two_pets)
     left = {path.name for path in files(folder)}
     with visitor.page.expect_download():
-        visitor.page.click("#download-mask")
+        visitor.page.click("#save")
     left |= {path.name for path in files(folder)}
-    assert {"two pets.png", "two pets.mask.png"} <= left
+    assert {"two pets.png", "two pets.sticker.png"} <= left
     for _ in range(10 * KEPT):
         if not files(folder):
             break
         visitor.page.wait_for_timeout(500)
     assert files(folder) == []
-    visitor.page.click("#download-mask")
-    expect(visitor.page.locator(TOAST)).to_contain_text("choose a photo first")
-    visitor.page.click("#new-photo")
-    expect(visitor.page.locator("#drop-area")).to_be_visible()
+    visitor.page.click("#save")
+    expect(visitor.page.locator(".alarm")).to_contain_text("choose it again")
     visitor.upload(two_pets)
-    expect(visitor.page.locator("#legend .found strong")).to_have_text("Cat")
+    expect(visitor.page.locator("#badge")).to_have_text("1 cat and 1 dog")

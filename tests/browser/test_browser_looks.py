@@ -53,17 +53,29 @@ _FAINT = """() => {
 """Texts whose contrast is less than WCAG 2.2 asks for (1.4.3); those on pictures are left out."""
 
 
+_SMALL = """() => [...document.querySelectorAll("#stage button, #stage label, #stage summary")]
+  .filter((one) => one.checkVisibility() && !one.matches(".slider, .numbers label"))
+  .map((one) => [one.textContent.trim() || one.title || one.className, one.getBoundingClientRect()])
+  .filter(([, box]) => box.width && (box.width < 44 || box.height < 44))
+  .map(([name, box]) => `${name}: ${box.width} x ${box.height}`)"""
+"""What is smaller than a finger."""
+
+
 def used(visitor: Visitor, photo: Path) -> Iterator[str]:
     """The page in all its states, one after the other; yields their names."""
-    yield "empty"
+    yield "first"
     visitor.upload(photo)
     visitor.click(0.25, 0.5)
-    visitor.page.click("#typed-click > button")
-    visitor.page.click("#code > button")
-    expect(visitor.page.locator("#code-client code")).to_be_visible()
-    with visitor.new_picture():
-        visitor.choose("#model", "tiny")
     yield "Segment"
+    parts = visitor.page.locator(".bar button")
+    if parts.first.is_visible():
+        for part in parts.all():
+            part.click()
+            yield f"Segment, {part.inner_text()}"
+    visitor.open("advanced")
+    visitor.open("developers")
+    visitor.page.wait_for_timeout(300)
+    yield "Segment, all of it"
     visitor.tab("Robustness")
     visitor.page.locator("#robustness-pair img").last.wait_for()
     visitor.page.click("#robustness-advanced > button")
@@ -75,7 +87,7 @@ def used(visitor: Visitor, photo: Path) -> Iterator[str]:
     yield "Compare"
 
 
-@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("width", [390, 360, 320])
 def test_phones_scroll_in_one_direction(arrive: Callable[..., Visitor], two_pets: Path, width: int) -> None:
     visitor = arrive(viewport={"width": width, "height": 844}, has_touch=True, is_mobile=True)
     wide = {}
@@ -130,39 +142,33 @@ def tab_to(visitor: Visitor, selector: str, most: int = 80) -> None:
 def test_a_keyboard_is_enough(visitor: Visitor, two_pets: Path) -> None:
     press = visitor.page.keyboard.press
     with visitor.page.expect_file_chooser() as chooser:
-        tab_to(visitor, "#photo button")
+        tab_to(visitor, "#photo input")
         press("Enter")
     with visitor.new_picture():
         chooser.value.set_files(two_pets)
-    everything = visitor.picture()
-
-    visitor.page.evaluate("document.activeElement.blur()")
-    mode = visitor.page.locator("#click-mode")
-    tab_to(visitor, "#click-mode")
-    press("ArrowRight")
-    expect(mode.get_by_label("Not pet")).to_be_checked()
-    press("ArrowLeft")
-    expect(mode.get_by_label("Pet", exact=True)).to_be_checked()
-    tab_to(visitor, "#typed-click > button")
+    expect(visitor.page.locator("#result canvas")).to_be_focused()
+    press("Shift+ArrowRight")  # a cross, on the dog by its third step
+    for _ in range(2):
+        press("Shift+ArrowRight")
     press("Enter")
-    visitor.page.wait_for_timeout(500)
-    for field, value in (("#click-x", "1400"), ("#click-y", "600")):
-        tab_to(visitor, field)
-        visitor.page.keyboard.press("Control+A")
-        visitor.page.keyboard.type(value)
-    with visitor.new_picture():
-        tab_to(visitor, "#add-click")
-        press("Enter")
-    expect(visitor.page.locator("#legend .found strong")).to_have_text("Dog")
-    for selector in ("#model", "#view", "#opacity", "#threshold", "#download-mask", "#download-json"):
+    visitor.settle()
+    expect(visitor.page.locator("#badge")).to_contain_text("Dog, ")
+    expect(visitor.page.locator("#live")).to_have_text("Dog is picked.")
+    for selector in (".split", ".full", "#pets", "#save", "#copy", "#cutout", "#tools"):
         tab_to(visitor, selector)
+    tools = visitor.page.locator("#tools")
+    for name in ("Pet", "Not pet"):
+        press("ArrowRight")
+        expect(tools.get_by_label(name, exact=True)).to_be_checked()
+    visitor.page.locator("#result canvas").focus()
+    press("ArrowRight")
     with visitor.new_picture():
-        for _ in range(80):
-            press("Shift+Tab")
-            if visitor.page.evaluate("document.activeElement.id") == "undo":
-                break
         press("Enter")
-    assert (visitor.picture() == everything).all()
+    for selector in ("#undo", "#view", "#background", "#advanced > summary"):
+        tab_to(visitor, selector)
+    press("Enter")
+    for selector in ("#level", "#opacity", "#model", "#tap-x", "#tap"):
+        tab_to(visitor, selector)
 
     visitor.page.get_by_role("tab", name="Segment").focus()
     tab_to(visitor, "#tab-robustness-button")
@@ -170,3 +176,28 @@ def test_a_keyboard_is_enough(visitor: Visitor, two_pets: Path) -> None:
     tab_to(visitor, "#damage-level input[type=range]")
     press("ArrowRight")
     expect(visitor.page.locator("#robustness-said .verdict")).to_contain_text("at level 7 of 10")
+
+
+def phone(arrive: Callable[..., Visitor], width: int = 360) -> Visitor:
+    return arrive(viewport={"width": width, "height": 740}, has_touch=True, is_mobile=True)
+
+
+def test_on_a_phone_picture_and_tools_stay_in_sight(arrive: Callable[..., Visitor], two_pets: Path) -> None:
+    visitor = phone(arrive)
+    choose = visitor.page.locator("#photo").bounding_box()
+    assert choose is not None
+    assert choose["height"] >= 44
+    visitor.upload(two_pets)
+    expect(visitor.page.locator("#examples")).to_be_hidden()
+    visitor.page.locator(".bar button", has_text="Save").tap()
+    visitor.page.locator("#advanced > summary").tap()
+    visitor.page.locator("#developers > summary").tap()
+    visitor.page.mouse.wheel(0, 900)
+    visitor.page.wait_for_function("scrollY > 150")
+    for selector in ("#result canvas", "#save", ".bar"):
+        box = visitor.page.locator(selector).bounding_box()
+        assert box is not None
+        assert box["y"] >= 0, selector
+        assert box["y"] + box["height"] <= 741, selector
+    small = visitor.page.evaluate(_SMALL)
+    assert small == []

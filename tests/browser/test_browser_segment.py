@@ -1,4 +1,4 @@
-"""The Segment tab: a photo, its pets, and clicks."""
+"""The Segment tab: a photo, its pets, and taps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,131 +10,236 @@ from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
 from petseg.app.examples import all_examples
-from petseg.pixels.classes import COLORS
 
 pytestmark = pytest.mark.browser
 
 CAT, DOG, EDGE, GROUND = (0.25, 0.5), (0.7, 0.5), (0.14, 0.5), (0.5, 0.1)
 """Parts of the photo's width and height: the middle of each pet, the cat's left side, and beside both."""
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
-TINTED_CAT, TINTED_DOG = (
-    tuple((np.array(pixel) + COLORS[name]) // 2) for pixel, name in ((RED, "cat"), (BLUE, "dog"))
-)
-
-
-def shows(picture: NDArray[np.uint8], place: tuple[float, float], colour: tuple[int, ...]) -> bool:
-    """Whether a place has a colour, as nearly as JPEG keeps it."""
-    x, y = int(place[0] * picture.shape[1]), int(place[1] * picture.shape[0])
-    return bool(np.abs(picture[y, x].astype(int) - colour).max() < 12)
-
-
-def area(picture: NDArray[np.uint8], colour: tuple[int, ...]) -> int:
-    """Pixels of a colour."""
-    return int((np.abs(picture.astype(int) - colour).max(2) < 12).sum())
-
-
-def pinned(picture: NDArray[np.uint8], place: tuple[float, float], colour: tuple[int, ...]) -> bool:
-    """Whether a marker of that colour is drawn there; JPEG blurs the colours of so small a thing."""
-    x, y = int(place[0] * picture.shape[1]), int(place[1] * picture.shape[0])
-    near = picture[y - 9 : y + 10, x - 9 : x + 10].astype(int)
-    return int((np.abs(near - colour).max(2) < 60).sum()) > 60
-
-
+DIM_RED, DIM_BLUE, DIM_GREY = (32, 32, 32), (12, 12, 12), (54, 54, 54)
 GREEN_PIN, RED_PIN, YELLOW = (22, 163, 74), (220, 38, 38), (250, 204, 21)
-FILMS = "() => document.querySelector('#photo video')?.currentTime > 0"
-BOX = "Box: drag, or two corners"
-"""What a click, or a drag, means then."""
+AMBER = (245, 158, 11)
+"""The first pet's hue."""
+_WATCH = """() => {
+  window.amber = [];
+  const canvas = document.querySelector("#result canvas"), copy = document.createElement("canvas");
+  const drawn = copy.getContext("2d", {willReadFrequently: true});
+  const look = () => {
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    drawn.drawImage(canvas, 0, 0);
+    const pixels = drawn.getImageData(0, 0, copy.width, copy.height).data;
+    let count = 0;
+    for (let i = 0; i < pixels.length; i += 4) {
+      count += Math.abs(pixels[i] - 245) + Math.abs(pixels[i + 1] - 158) + Math.abs(pixels[i + 2] - 11) < 30;
+    }
+    window.amber.push(count);
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+"""Counts the pixels of the first pet's hue in each frame."""
+FILMS = "() => document.querySelector('.filming video')?.currentTime > 0"
 
 
-def test_a_photo_is_outlined_within_one_step(visitor: Visitor, two_pets: Path) -> None:
-    expect(visitor.page.locator("#stage")).to_be_hidden()
-    visitor.upload(two_pets)
-    picture = visitor.picture()
-    assert picture.shape == (614, 1024, 3)
-    assert shows(picture, CAT, TINTED_CAT)
-    assert shows(picture, DOG, TINTED_DOG)
-    assert shows(picture, GROUND, GREY)
-    legend = visitor.page.locator("#legend")
-    expect(legend.locator(".found strong")).to_have_text("Cat")
-    expect(legend.locator(".facts")).to_contain_text("2000 x 1200 pixels")
-    expect(legend.locator(".facts")).to_contain_text("tiny · ")
-    expect(visitor.page.locator("#drop-area")).to_be_hidden()
-    expect(visitor.page.locator("#result img")).to_have_attribute("alt", "Overlay of your photo; found: cat")
+def colour(picture: NDArray[np.uint8], place: tuple[float, float]) -> NDArray[np.int64]:
+    x, y = int(place[0] * picture.shape[1]), int(place[1] * picture.shape[0])
+    return picture[y, x].astype(np.int64)
 
 
-def test_clicks_are_answered_undone_and_cleared(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    everything = visitor.picture()
-    visitor.click(*DOG)
-    one = visitor.picture()
-    assert pinned(one, DOG, GREEN_PIN)
-    assert shows(one, (0.67, 0.5), TINTED_DOG), "around the click"
-    assert shows(one, CAT, RED), "the other pet is not asked for"
-    expect(visitor.page.locator("#legend .found strong")).to_have_text("Dog")
-    expect(visitor.page.locator("#legend .facts")).to_contain_text("tiny-prompt · ")
-
-    visitor.choose("#click-mode", "Not pet")
-    visitor.click(0.67, 0.5)
-    two = visitor.picture()
-    assert pinned(two, (0.67, 0.5), RED_PIN)
-    assert 0 < area(two, TINTED_DOG) < 0.9 * area(one, TINTED_DOG)
-
-    with visitor.new_picture():
-        visitor.page.click("#undo")
-    np.testing.assert_array_equal(visitor.picture(), one)
-    with visitor.new_picture():
-        visitor.page.click("#clear-clicks")
-    np.testing.assert_array_equal(visitor.picture(), everything)
+def shows(picture: NDArray[np.uint8], place: tuple[float, float], wanted: tuple[int, ...]) -> bool:
+    """Whether a place has a colour, as nearly as JPEG keeps it."""
+    return bool(np.abs(colour(picture, place) - wanted).max() < 14)
 
 
-def test_two_corners_make_a_box(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    visitor.choose("#click-mode", BOX)
-    visitor.click(0.43, 0.8)
-    first = visitor.picture()
-    assert shows(first, CAT, TINTED_CAT)
-    assert shows(first, (0.43, 0.8), YELLOW), "a cross waits for the second corner"
-    assert shows(first, DOG, TINTED_DOG), "one corner asks nothing yet"
-    visitor.click(0.05, 0.2)
-    boxed = visitor.picture()
-    assert shows(boxed, CAT, TINTED_CAT)
-    assert shows(boxed, EDGE, TINTED_CAT), "all that is in the box"
-    assert shows(boxed, DOG, BLUE)
-    with visitor.new_picture():
-        visitor.page.click("#undo")
-    assert shows(visitor.picture(), DOG, TINTED_DOG), "the whole box is taken back"
+def area(picture: NDArray[np.uint8], wanted: tuple[int, ...]) -> int:
+    """Pixels of a colour."""
+    return int((np.abs(picture.astype(int) - wanted).max(2) < 14).sum())
 
 
-def test_a_box_is_dragged(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    visitor.choose("#click-mode", BOX)
-    band = visitor.page.locator(".drawn-box")
-    with visitor.new_picture():
-        visitor.page.mouse.move(*visitor.spot(0.43, 0.8))
-        visitor.page.mouse.down()
-        visitor.page.mouse.move(*visitor.spot(0.3, 0.5))
-        expect(band).to_be_visible()
-        visitor.page.mouse.move(*visitor.spot(0.05, 0.2))
-        visitor.page.mouse.up()
-    expect(band).to_have_count(0)
-    boxed = visitor.picture()
-    assert shows(boxed, EDGE, TINTED_CAT)
-    assert shows(boxed, DOG, BLUE)
-    assert pinned(boxed, (0.43, 0.5), YELLOW), "the box's right side"
-    assert pinned(boxed, (0.05, 0.5), YELLOW), "and its left side"
-    assert not pinned(boxed, (0.03, 0.2), YELLOW), "the click at its end is no corner of another box"
-    visitor.choose("#click-mode", "Pet")
-    visitor.page.mouse.move(*visitor.spot(0.6, 0.4))
+def pinned(picture: NDArray[np.uint8], place: tuple[float, float], wanted: tuple[int, ...]) -> bool:
+    """Whether a marker of that colour is drawn there."""
+    x, y = int(place[0] * picture.shape[1]), int(place[1] * picture.shape[0])
+    near = picture[max(0, y - 12) : y + 13, max(0, x - 12) : x + 13].astype(int)
+    return int((np.abs(near - wanted).max(2) < 60).sum()) > 60
+
+
+def shown(visitor: Visitor) -> str:
+    """The pet that is picked, or "all"."""
+    return str(visitor.page.locator("#stage").get_attribute("data-shown"))
+
+
+def drag(visitor: Visitor, one: tuple[float, float], other: tuple[float, float]) -> None:
+    visitor.page.mouse.move(*visitor.spot(*one))
     visitor.page.mouse.down()
-    visitor.page.mouse.move(*visitor.spot(0.8, 0.6))
-    expect(band).to_have_count(0)
+    visitor.page.mouse.move(*visitor.spot(*other), steps=3)
     visitor.page.mouse.up()
 
 
-def test_a_finger_drags_a_box_and_taps_its_corners(arrive: Callable[..., Visitor], two_pets: Path) -> None:
+def test_an_example_shows_its_answer_before_anybody_clicks(visitor: Visitor) -> None:
+    expect(visitor.page.locator("#badge")).to_be_visible()
+    assert visitor.picture().std() > 20, "a picture is seen"
+    cards = visitor.page.locator("#examples button")
+    expect(cards).to_have_count(len(all_examples()))
+    for card in cards.all():
+        expect(card.locator("canvas")).not_to_have_attribute("width", "320")
+    with visitor.new_picture():
+        cards.nth(1).click()
+    height, width = all_examples()[1].photo.shape[:2]
+    picture = visitor.picture()
+    assert picture.shape[1] / picture.shape[0] == pytest.approx(width / height, rel=0.01)
+
+
+def test_the_pets_are_in_full_colour_and_the_rest_is_dimmed(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    picture = visitor.picture()
+    assert picture.shape == (614, 1024, 3)
+    assert shows(picture, CAT, RED)
+    assert shows(picture, DOG, BLUE)
+    assert shows(picture, GROUND, DIM_GREY)
+    assert area(picture, AMBER) > 200, "a thin outline"
+    expect(visitor.page.locator("#badge")).to_have_text("1 cat and 1 dog")
+    expect(visitor.page.locator("#live")).to_contain_text("1 cat and 1 dog found: Cat")
+    expect(visitor.page.locator("#examples")).to_be_hidden()
+    expect(visitor.page.locator("canvas[role=application]")).to_be_focused()
+
+
+def test_the_outline_draws_itself(arrive: Callable[..., Visitor], two_pets: Path) -> None:
+    visitor = arrive(reduced_motion="no-preference")
+    visitor.page.evaluate(_WATCH)
+    visitor.upload(two_pets)
+    visitor.page.wait_for_timeout(1500)
+    amber = visitor.page.evaluate("window.amber")
+    assert len(set(amber)) > 2, "it grows"
+    assert max(amber) > 200
+
+
+def test_a_handle_slides_between_before_and_after(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    handle = visitor.page.get_by_role("slider", name="Compare with the photo as it was")
+    box = handle.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    visitor.page.mouse.move(box["x"] + box["width"] / 2 + 4, y)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(visitor.spot(0.6, 0.5)[0], y, steps=4)
+    visitor.page.mouse.up()
+    visitor.settle()
+    picture = visitor.picture()
+    assert shows(picture, (0.5, 0.1), GREY), "as it was"
+    assert shows(picture, (0.8, 0.1), DIM_GREY)
+    handle.press("Home")
+    visitor.settle()
+    assert shows(visitor.picture(), (0.5, 0.1), DIM_GREY)
+
+
+def test_a_tap_picks_a_pet_with_no_round_trip(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    asked = len(visitor.requested)
+    visitor.click(*DOG)
+    picture = visitor.picture()
+    assert shows(picture, DOG, BLUE)
+    assert shows(picture, CAT, DIM_RED), "the other pet is dimmed"
+    expect(visitor.page.locator("#badge")).to_contain_text("Dog, ")
+    visitor.page.locator(".chip[data-animal]", has_text="Cat").click()
+    visitor.settle()
+    picture = visitor.picture()
+    assert shows(picture, CAT, RED)
+    assert shows(picture, DOG, DIM_BLUE)
+    visitor.page.mouse.move(*visitor.spot(*DOG))
+    visitor.settle()
+    assert colour(visitor.picture(), DOG)[2] > 200, "the pet under the cursor lights up"
+    visitor.page.mouse.move(*visitor.spot(*GROUND))
+    visitor.settle()
+    assert shows(visitor.picture(), DOG, DIM_BLUE)
+    visitor.page.get_by_role("button", name="All: 1 cat and 1 dog").click()
+    visitor.settle()
+    assert shows(visitor.picture(), DOG, BLUE)
+    assert len(visitor.requested) == asked
+
+
+def test_corrections_are_answered_undone_and_cleared(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    everything = visitor.picture()
+    visitor.click(*DOG)
+    visitor.choose("#tools", "Not pet")
+    visitor.click(0.7, 0.5)
+    less = visitor.picture()
+    assert pinned(less, DOG, RED_PIN)
+    expect(visitor.page.locator("#facts")).to_contain_text("tiny-prompt · ")
+    visitor.choose("#tools", "Pet")
+    visitor.click(0.63, 0.5)
+    assert pinned(visitor.picture(), (0.63, 0.5), GREEN_PIN)
+    visitor.page.click("#undo")
+    visitor.settle()
+    assert not pinned(visitor.picture(), (0.63, 0.5), GREEN_PIN)
+    visitor.page.click("#clear")
+    visitor.settle()
+    np.testing.assert_array_equal(visitor.picture(), everything)
+
+
+def test_a_tap_on_nothing_keeps_the_picture_and_says_so(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    before = visitor.picture()
+    visitor.click(*GROUND)
+    expect(visitor.page.locator(".alarm")).to_contain_text("There is no pet that I can see there")
+    np.testing.assert_array_equal(visitor.picture(), before)
+
+
+def test_another_pet_is_begun_and_corrected(visitor: Visitor, two_pets: Path) -> None:
+    """With a model that finds none by itself: one after the other is tapped."""
+    visitor.open("advanced")
+    with visitor.new_picture():
+        visitor.choose("#model", "tiny-prompt")
+    visitor.upload(two_pets)
+    expect(visitor.page.locator(".alarm")).to_contain_text("tap the pet")
+    visitor.click(*CAT)
+    expect(visitor.page.locator("#pets .chip")).to_have_count(2)
+    visitor.page.click("#another")
+    visitor.click(*DOG)
+    expect(visitor.page.locator("#pets .chip")).to_have_count(4)
+    expect(visitor.page.locator("#badge")).to_have_text("1 cat and 1 dog")
+    assert shown(visitor) == "all"
+    before = visitor.picture()
+    visitor.choose("#tools", "Not pet")
+    visitor.click(0.67, 0.5)
+    after = visitor.picture()
+    assert area(after, BLUE) < area(before, BLUE), "it is about the pet that was begun last"
+    assert abs(area(after, RED) - area(before, RED)) < 0.02 * area(before, RED)
+    visitor.open("developers")
+    assert "objects=[0, 1, 1]" in visitor.page.locator("#code-python").inner_text()
+
+
+def test_a_box_is_dragged_or_made_of_two_taps(visitor: Visitor, two_pets: Path) -> None:
+    visitor.open("advanced")
+    with visitor.new_picture():
+        visitor.choose("#model", "tiny-prompt")
+    visitor.upload(two_pets)
+    visitor.choose("#tools", "Box")
+    drag(visitor, (0.43, 0.8), (0.05, 0.2))
+    visitor.settle()
+    boxed = visitor.picture()
+    assert shows(boxed, EDGE, RED), "all that is in the box"
+    assert shows(boxed, DOG, DIM_BLUE)
+    assert pinned(boxed, (0.43, 0.5), YELLOW), "the box's right side"
+    visitor.page.click("#undo")
+    visitor.settle()
+    for corner in ((0.52, 0.2), (0.95, 0.8)):
+        visitor.click(*corner)
+    boxed = visitor.picture()
+    assert shows(boxed, DOG, BLUE)
+    assert shows(boxed, CAT, DIM_RED)
+    visitor.choose("#tools", "Pick")
+    before = visitor.picture()
+    drag(visitor, (0.05, 0.1), (0.3, 0.15))
+    visitor.settle()
+    assert not pinned(visitor.picture(), (0.2, 0.1), YELLOW), "only that tool draws one"
+    assert before.shape == boxed.shape
+
+
+def test_a_finger_drags_a_box(arrive: Callable[..., Visitor], two_pets: Path) -> None:
     visitor = arrive(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     visitor.upload(two_pets)
-    visitor.choose("#click-mode", BOX)
+    visitor.choose("#tools", "Box")
     session = visitor.context.new_cdp_session(visitor.page)
 
     def touch(kind: str, *places: tuple[float, float]) -> None:
@@ -146,88 +251,49 @@ def test_a_finger_drags_a_box_and_taps_its_corners(arrive: Callable[..., Visitor
         for step in range(1, 9):
             touch("touchMove", (0.05 + 0.38 * step / 8, 0.2 + 0.6 * step / 8))
         touch("touchEnd")
-    boxed = visitor.picture()
-    assert shows(boxed, EDGE, TINTED_CAT)
-    assert shows(boxed, DOG, BLUE)
-    with visitor.new_picture():
-        visitor.page.click("#clear-clicks")
-    for corner in ((0.52, 0.2), (0.95, 0.8)):
-        with visitor.new_picture():
-            visitor.page.touchscreen.tap(*visitor.spot(*corner))
-    boxed = visitor.picture()
-    assert shows(boxed, DOG, TINTED_DOG)
-    assert shows(boxed, CAT, RED)
+    assert pinned(visitor.picture(), (0.43, 0.5), YELLOW)
+    assert visitor.page.evaluate("scrollY") == 0, "the page stays where it is"
 
 
 def test_another_model_gets_the_photo_and_the_clicks(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
+    visitor.open("advanced")
+    visitor.choose("#tools", "Pet")
     visitor.click(*DOG)
-    asked = visitor.picture()
     with visitor.new_picture():
         visitor.choose("#model", "tiny")
-    expect(visitor.page.locator("#legend .note")).to_contain_text("tiny takes no point")
-    whole = visitor.picture()
-    assert shows(whole, CAT, TINTED_CAT), "the answer without clicks"
-    assert pinned(whole, DOG, GREEN_PIN), "the click is kept"
+    expect(visitor.page.locator(".alarm")).to_contain_text("tiny takes no point")
     with visitor.new_picture():
         visitor.choose("#model", "tiny-prompt")
-    np.testing.assert_array_equal(visitor.picture(), asked)
-    expect(visitor.page.locator("#legend .note")).to_have_count(0)
-
-
-def test_a_model_that_needs_a_click_asks_for_one(visitor: Visitor, two_pets: Path) -> None:
-    visitor.choose("#model", "tiny-prompt")
-    visitor.upload(two_pets)
-    expect(visitor.page.locator("#legend .note")).to_contain_text("click on the pet")
-    assert shows(visitor.picture(), CAT, RED)
+    assert pinned(visitor.picture(), DOG, GREEN_PIN), "the click is kept"
+    expect(visitor.page.locator(".alarm")).to_be_hidden()
 
 
 def test_views_and_sliders(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
-    for level, expected in ((0, RED), (1, COLORS["cat"])):
-        with visitor.new_picture():
-            visitor.page.locator("#opacity input[type=number]").fill(str(level))
-            visitor.page.keyboard.press("Tab")
-        assert shows(visitor.picture(), CAT, tuple(expected))
-    for view, expected in (("Mask", COLORS["cat"]), ("Cutout", RED), ("Outline", RED)):
-        with visitor.new_picture():
-            visitor.choose("#view", view)
-        assert shows(visitor.picture(), CAT, tuple(expected))
-    with visitor.new_picture():
-        visitor.choose("#view", "Mask")
-    loose = visitor.picture().max(2) > 128
-    with visitor.new_picture():
-        visitor.page.locator("#threshold input[type=number]").fill("0.95")
-        visitor.page.keyboard.press("Tab")
-    strict = visitor.picture().max(2) > 128
-    assert 0 < strict.sum() < loose.sum()
-
-
-def test_examples_and_a_new_photo(visitor: Visitor, two_pets: Path) -> None:
-    titles = [example.title for example in all_examples()]
-    thumbnails = visitor.page.locator("#examples button")
-    expect(thumbnails).to_have_count(len(titles))
-    with visitor.new_picture():
-        thumbnails.nth(1).click()
-    height, width = all_examples()[1].photo.shape[:2]
-    shown = visitor.picture()
-    assert shown.shape[1] / shown.shape[0] == pytest.approx(width / height, rel=0.01)
-    visitor.page.click("#new-photo")
-    expect(visitor.page.locator("#stage")).to_be_hidden()
-    expect(visitor.page.locator("#drop-area")).to_be_visible()
+    number = int(str(visitor.page.locator(".chip[data-animal]", has_text="Cat").get_attribute("data-animal")))
+    hue = AMBER if number == 0 else (59, 130, 246)
+    half = tuple((np.array(hue) + RED) // 2)
+    for view, expected in (("Tint", half), ("Mask", hue), ("Outline", RED), ("Spotlight", RED)):
+        visitor.choose("#view", view)
+        visitor.settle()
+        assert shows(visitor.picture(), CAT, tuple(expected)), view
+    visitor.open("advanced")
+    visitor.choose("#view", "Mask")
+    areas = []
+    for level in (-5, 0, 5):
+        visitor.page.locator("#level").fill(str(level))
+        visitor.settle()
+        areas.append(int((visitor.picture().max(2) > 100).sum()))
+    assert areas[0] >= areas[1] > areas[2] > 0, "tighter is less"
     visitor.upload(two_pets)
-    visitor.page.click("#new-photo")
-    expect(visitor.page.locator("#drop-area")).to_be_visible()
-    visitor.upload(two_pets)
-    assert shows(visitor.picture(), CAT, TINTED_CAT), "the same photo again"
+    expect(visitor.page.locator("#level")).to_have_value("0")
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_a_photo_comes_by_drop_or_paste_while_another_is_shown(
     visitor: Visitor, two_pets: Path, way: str
 ) -> None:
-    with visitor.new_picture():
-        visitor.page.locator("#examples button").first.click()
     with visitor.new_picture():
         visitor.page.locator("#stage").evaluate(
             """(stage, [way, bytes]) => {
@@ -240,18 +306,56 @@ def test_a_photo_comes_by_drop_or_paste_while_another_is_shown(
             }""",
             [way, list(two_pets.read_bytes())],
         )
-    assert shows(visitor.picture(), DOG, TINTED_DOG)
+    assert shows(visitor.picture(), DOG, BLUE)
 
 
 def test_a_photo_is_taken_with_the_webcam(visitor: Visitor) -> None:
     """Chromium's own: it films a green test card."""
-    photo = visitor.page.locator("#photo")
-    photo.get_by_label("Capture from camera").click()
-    photo.get_by_text("Access Webcam").click()
+    visitor.page.get_by_role("button", name="Use the camera").click()
     visitor.page.wait_for_function(FILMS)
     with visitor.new_picture():
-        photo.get_by_label("capture photo").click()
-    expect(visitor.page.locator("#legend .facts")).to_contain_text("pixels")
+        visitor.page.get_by_role("button", name="Take the photo").click()
+    expect(visitor.page.locator("#badge")).to_have_text("No pet found")
+    expect(visitor.page.locator(".alarm")).to_contain_text("No cat or dog was found. Tap the pet")
     red, green, blue = np.median(visitor.picture(), axis=(0, 1))
     assert green > 100
     assert max(red, blue) < 50
+
+
+def test_a_refresh_keeps_the_photo_and_the_clicks(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    visitor.choose("#tools", "Pet")
+    visitor.click(*DOG)
+    before = visitor.picture()
+    for leave in (visitor.page.reload, lambda: (visitor.page.goto("about:blank"), visitor.page.go_back())):
+        leave()
+        visitor.page.locator("#undo:not([disabled])").wait_for()
+        visitor.settle()
+        assert np.abs(visitor.picture().astype(int) - before).mean() < 1
+
+
+def test_the_picture_is_enlarged(visitor: Visitor, two_pets: Path) -> None:
+    visitor.upload(two_pets)
+    canvas = visitor.page.locator("#result canvas")
+    small = canvas.bounding_box()
+    visitor.page.get_by_role("button", name="Enlarge").click()
+    large = canvas.bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 1.3 * small["width"]
+    visitor.click(*DOG)
+    expect(visitor.page.locator("#badge")).to_contain_text("Dog, ")
+    visitor.page.keyboard.press("Escape")
+    expect(visitor.page.get_by_role("button", name="Enlarge")).to_be_visible()
+
+
+def test_beside_a_portrait_photo_there_are_no_bars(visitor: Visitor, folder: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (300, 900), "#808080").save(folder / "tall.png")
+    visitor.upload(folder / "tall.png")
+    sheet, canvas = (visitor.page.locator(name).bounding_box() for name in (".sheet", "#result canvas"))
+    assert sheet is not None
+    assert canvas is not None
+    assert canvas["height"] / canvas["width"] == pytest.approx(3, rel=0.02)
+    assert sheet["width"] == pytest.approx(canvas["width"], abs=1)

@@ -84,14 +84,15 @@ except petseg.ModelError as error: print(json.dumps([str(error)]))""",
 @pytest.mark.slow  # Gradio's import takes its time
 def test_the_page_has_its_files_from_a_zip(zipped: Path) -> None:
     pytest.importorskip("gradio")
-    shapes, style, script, box = run(
+    shapes, *sizes = run(
         zipped,
         """from petseg.app import examples, tab_segment, theme
 shapes = [example.photo.shape for example in examples.all_examples()]
-print(json.dumps([shapes, len(theme.STYLE), len(theme.SCRIPT), len(tab_segment.DRAW_BOX)]))""",
+texts = theme.STYLE, theme.SCRIPT, tab_segment.SCRIPT
+print(json.dumps([shapes, *map(len, texts)]))""",
     )
     assert shapes == [[300, 451, 3], [300, 902, 3]]
-    assert all(int(str(size)) > 100 for size in (style, script, box))
+    assert all(int(str(size)) > 100 for size in sizes)
 
 
 def test_a_package_in_a_folder_has_no_archive() -> None:

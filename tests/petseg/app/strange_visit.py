@@ -101,13 +101,18 @@ class Stranger:
         yield "proxy", self.web.get(f"{self.root}proxy={OUTSIDE}").status_code
 
     def every_handler(self) -> int:
-        """Send what is not theirs to all handlers, in the place of each argument; how many took it."""
+        """Send what is not theirs to all handlers, as argument and as event; how many took it."""
         taken = 0
         for number, handler in enumerate(self.web.get(f"{self.page}config").json()["dependencies"]):
             for given in (upload(OUTSIDE), upload(CANARY), {"path": CANARY}, CANARY, OUTSIDE):
                 session, data = uuid.uuid4().hex, [given] * len(handler["inputs"])
+                event = {"number": 1, "photo": given, "background": given, "kind": "on", "needsPhoto": True}
                 body = {"data": data, "fn_index": handler.get("id", number), "session_hash": session}
-                if not data or self.web.post(f"{self.root}queue/join", json=body).status_code != 200:
+                body |= {"event_data": event}
+                if (
+                    handler.get("backend_fn") is False
+                    or self.web.post(f"{self.root}queue/join", json=body).status_code != 200
+                ):
                     continue
                 taken += 1
                 asked = {"session_hash": session}

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -6,14 +8,15 @@ import pytest
 from PIL import Image
 
 import petseg
-from petseg import ImageError, ImageTooLargeError, ModelError, PromptError
+from petseg import ImageError, ImageTooLargeError, ModelError, OutputError, PromptError
 from petseg.app import handlers, state, texts
 from petseg.app.handlers import Studio
 from petseg.app.models import AUTO, Models
-from petseg.app.state import PREVIEW, Photos, Visit
+from petseg.app.state import PREVIEW, Photos, Step, Visit
 
 CAT, DOG, GROUND = (500, 600), (1400, 600), (1000, 100)
 """Pixels of the upload."""
+CAT_STEP, DOG_STEP = Step("pet", *CAT), Step("pet", *DOG, animal=1)
 
 
 def visit(studio: Studio, upload: Path, *clicks: tuple[str, tuple[int, int]]) -> Visit:
@@ -46,36 +49,74 @@ def test_a_click_is_answered_by_the_model_that_takes_it(
     assert answered.answer.label == label
 
 
-def test_two_corners_are_a_box_in_any_order(studio: Studio, upload: Path) -> None:
-    corners = visit(studio, upload, ("corner", (820, 920)), ("corner", (180, 280)))
-    assert corners.box == (180, 280, 821, 921)
-    assert corners.corner is None
-    answered = handlers.answer(studio, corners, AUTO)
+def test_a_box_goes_between_any_two_corners(studio: Studio, upload: Path) -> None:
+    boxed = replace(visit(studio, upload), steps=(Step("box", 820, 920, (180, 280)),))
+    assert boxed.box == (180, 280, 821, 921)
+    answered = handlers.answer(studio, boxed, AUTO)
     assert answered.answer is not None
     assert answered.answer.label == "cat"
-    third = corners.with_step("corner", 5, 5)
-    assert third.box == corners.box
-    assert third.corner is not None
-    dragged = third.with_box((10, 20), (30, 5))
-    assert (dragged.box, dragged.corner) == ((10, 5, 31, 21), None), (
-        "a drag takes the place of a waiting corner"
-    )
-    assert dragged.undone().box == corners.box, "one undo takes back a whole box"
-    assert dragged.undone().undone().box is None
 
 
-def test_undo_and_clear_give_the_answers_before(studio: Studio, upload: Path) -> None:
-    first = handlers.answer(studio, visit(studio, upload, ("pet", CAT)), AUTO)
-    second = handlers.answer(studio, first.with_step("pet", *DOG), AUTO)
+def test_fewer_clicks_give_the_answer_before(studio: Studio, upload: Path) -> None:
+    first = handlers.ask(studio, visit(studio, upload), (CAT_STEP,), AUTO)
+    second = handlers.ask(studio, first, (CAT_STEP, DOG_STEP), AUTO)
     assert second.key != first.key
-    undone = handlers.answer(studio, second.undone(), AUTO)
+    undone = handlers.ask(studio, second, (CAT_STEP,), AUTO)
     assert undone.key == first.key
     assert first.answer is not None
     assert undone.answer is not None
     np.testing.assert_array_equal(undone.answer.mask, first.answer.mask)
-    cleared = handlers.answer(studio, second.cleared(), AUTO)
+    cleared = handlers.ask(studio, second, (), AUTO)
     assert cleared.key is not None
     assert cleared.key.model == "tiny"
+
+
+def test_a_click_on_nothing_is_missed_and_changes_nothing(studio: Studio, upload: Path) -> None:
+    first = handlers.ask(studio, visit(studio, upload), (CAT_STEP,), AUTO)
+    stray = Step("pet", *GROUND, animal=1)
+    after = handlers.ask(studio, first, (CAT_STEP, stray), AUTO)
+    assert (after.missed, after.steps) == ((stray,), (CAT_STEP,))
+    assert after.answer is first.answer
+    alone = handlers.ask(studio, visit(studio, upload), (replace(stray, animal=0),), AUTO)
+    assert alone.key is not None
+    assert (alone.key.model, alone.steps) == ("tiny", ()), "all pets are shown instead"
+    seeds = (replace(CAT_STEP, seed=True), replace(DOG_STEP, seed=True))
+    found = handlers.ask(studio, visit(studio, upload), (*seeds, replace(stray, animal=2)), AUTO)
+    assert found.steps == (), "what was found by itself is shown as before"
+
+
+def test_clicks_belong_to_their_animals(studio: Studio, upload: Path) -> None:
+    """Animals with a box come first when the model is asked, and keep their numbers all the same."""
+    boxed = Step("box", 1100, 200, (1800, 1000), animal=7)
+    steps = (CAT_STEP, boxed, Step("not pet", 1300, 500, animal=7))
+    answered = handlers.ask(studio, visit(studio, upload), steps, AUTO)
+    assert answered.key is not None
+    assert answered.key.boxes == ((1100, 200, 1801, 1001),)
+    assert answered.key.objects == (1, 0)
+    assert answered.answer is not None
+    found = handlers.numbered(answered, answered.answer)
+    assert [(number, pet.label) for number, pet in found] == [(7, "dog"), (0, "cat")]
+
+
+@pytest.mark.parametrize("outside", [(2000, 5), (5, 1200), (-1, 5)])
+def test_a_click_outside_the_photo_is_refused(studio: Studio, upload: Path, outside: tuple[int, int]) -> None:
+    with pytest.raises(PromptError, match="x from 0 to 1999 and y from 0 to 1199"):
+        handlers.ask(studio, visit(studio, upload), (Step("pet", *outside),), AUTO)
+
+
+def test_looser_and_tighter_are_monotone(studio: Studio, upload: Path) -> None:
+    answered = handlers.answer(studio, visit(studio, upload), AUTO)
+    assert answered.answer is not None
+    pets = [handlers.at_level(answered.answer, level).mask != 0 for level in range(-5, 6)]
+    for looser, tighter in pairwise(pets):
+        assert not (tighter & ~looser).any()
+    assert pets[0].sum() > pets[-1].sum() > 0
+
+
+def test_an_example_is_answered_once_for_everybody(studio: Studio) -> None:
+    photo = np.full((60, 100, 3), (255, 0, 0), np.uint8)
+    first = handlers.example(studio, "red.png", photo, AUTO)
+    assert handlers.example(studio, "red.png", photo, AUTO) is first
 
 
 def test_the_same_question_is_not_asked_again(studio: Studio, upload: Path) -> None:
@@ -100,10 +141,10 @@ def test_no_model_takes_clicks(plain_studio: Studio, upload: Path) -> None:
 
 def test_a_model_that_needs_a_click_asks_for_one(studio: Studio, upload: Path) -> None:
     answered = handlers.answer(studio, visit(studio, upload), "tiny-prompt")
-    assert "click on the pet" in answered.note
+    assert "tap the pet" in answered.note
     assert answered.answer is None
     with pytest.raises(PromptError, match="no answer to keep"):
-        handlers.download(studio, answered, 0, "mask")
+        handlers.download(studio, answered, "mask")
 
 
 def test_only_negative_clicks_ask_for_a_positive_one(studio: Studio, upload: Path) -> None:
@@ -113,76 +154,67 @@ def test_only_negative_clicks_ask_for_a_positive_one(studio: Studio, upload: Pat
     assert answered.key.model == "tiny"
 
 
-@pytest.mark.parametrize(
-    ("size", "shown", "place", "pixel"),
-    [
-        ((2000, 1200), (1024, 614), (0, 0), (0, 0)),
-        ((2000, 1200), (1024, 614), (512, 307), (1000, 600)),
-        ((2000, 1200), (1024, 614), (1023, 613), (1998, 1198)),
-        ((2000, 1200), (1024, 614), (1024, 614), (1999, 1199)),
-        ((512, 384), (1024, 768), (1023, 767), (511, 383)),
-        ((512, 384), (1024, 768), (2, 3), (1, 1)),
-        ((1, 5000), (1, 1024), (0, 1023), (0, 4995)),
-    ],
-)
-def test_a_place_of_the_picture_is_a_pixel_of_the_photo(
-    size: tuple[int, int], shown: tuple[int, int], place: tuple[int, int], pixel: tuple[int, int]
-) -> None:
-    opened = handlers.open_example("grey.png", np.full((*size[::-1], 3), 128, np.uint8))
-    assert opened.shown == shown
-    assert handlers.picture(opened, "Overlay", 0.5, 0).shape == (*shown[::-1], 3)
-    assert opened.at(*place) == pixel
-
-
-@pytest.mark.parametrize("view", handlers.VIEWS)
-def test_every_view_shows_the_answer_and_the_clicks(studio: Studio, upload: Path, view: str) -> None:
+def test_files_have_the_full_size_and_the_level(studio: Studio, upload: Path) -> None:
     answered = handlers.answer(studio, visit(studio, upload, ("pet", CAT)), AUTO)
-    picture = handlers.picture(answered, view, 0.5, 0)
-    without = handlers.picture(answered.cleared(), view, 0.5, 0)
-    assert picture.shape == (614, 1024, 3)
-    x, y = CAT[0] * 1024 // 2000, CAT[1] * 614 // 1200
-    differs = (picture != without).any(2)
-    assert differs[y - 6 : y + 6, x - 6 : x + 6].all()
-    assert differs.mean() < 0.01
-
-
-def test_files_have_the_full_size_and_the_threshold(studio: Studio, upload: Path) -> None:
-    answered = handlers.answer(studio, visit(studio, upload, ("pet", CAT)), AUTO)
-    path = handlers.download(studio, answered, 0.9, "mask")
+    path = handlers.download(studio, answered, "mask", level=3)
     assert path.name == "two pets.mask.png"
-    expected = studio.models.get("tiny-prompt").segment(upload, CAT).with_threshold(0.9)
+    expected = studio.models.get("tiny-prompt").segment(upload, CAT)
     with Image.open(path) as image:
-        np.testing.assert_array_equal(np.asarray(image), expected.mask)
-    with Image.open(handlers.download(studio, answered, 0, "cutout")) as image:
+        np.testing.assert_array_equal(np.asarray(image), expected.with_threshold(handlers.LEVELS[3]).mask)
+    with Image.open(handlers.download(studio, answered, "cutout")) as image:
         assert (image.mode, image.size) == ("RGBA", (2000, 1200))
-    document = json.loads(handlers.download(studio, answered, 0, "json").read_text())
+        pixels = np.asarray(image)
+    assert not pixels[pixels[..., 3] == 0].any(), "nothing of the photo is hidden in what is clear"
+    with Image.open(handlers.download(studio, answered, "sticker")) as image:
+        assert image.size == (512, 512)
+    document = json.loads(handlers.download(studio, answered, "json").read_text())
     assert document["label"] == "cat"
     assert document["polygons"]
+    coco = json.loads(handlers.download(studio, answered, "coco").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["two pets.png"]
+    assert len(coco["annotations"]) == 1
+
+
+@pytest.mark.usefixtures("no_catalogue")
+def test_one_animal_is_kept_by_itself(studio: Studio, upload: Path) -> None:
+    answered = handlers.answer(studio, visit(studio, upload), AUTO)
+    assert answered.answer is not None
+    numbers = {pet.label: number for number, pet in handlers.numbered(answered, answered.answer)}
+    with Image.open(handlers.download(studio, answered, "mask", animal=numbers["dog"])) as image:
+        assert set(np.unique(np.asarray(image))) == {0, 2}
+    with pytest.raises(OutputError, match="not in the answer"):
+        handlers.download(studio, answered, "mask", animal=9)
+
+
+def test_a_pet_is_laid_on_another_ground(studio: Studio, upload: Path, tmp_path: Path) -> None:
+    answered = handlers.answer(studio, visit(studio, upload), AUTO)
+    beach = tmp_path / "beach.png"
+    Image.new("RGB", (30, 30), "#ffee00").save(beach)
+    for background, colour in (("#00ff00", (0, 255, 0)), (beach, (255, 238, 0))):
+        path = handlers.download(studio, answered, "on", background=background)
+        with Image.open(path) as image:
+            assert image.size == (2000, 1200)
+            assert np.abs(np.array(image.getpixel(GROUND)) - colour).max() < 8
+            assert np.abs(np.array(image.getpixel(CAT)) - (255, 0, 0)).max() < 8
 
 
 def test_the_python_on_the_page_gives_the_answer_on_the_page(
     studio: Studio, upload: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clicks = visit(
-        studio, upload, ("pet", CAT), ("not pet", DOG), ("corner", (0, 0)), ("corner", (900, 1100))
-    )
-    answered = handlers.answer(studio, clicks, AUTO)
+    box = Step("box", 0, 0, (900, 1100))
+    steps = (Step("pet", *CAT), Step("not pet", *DOG), box, Step("pet", *DOG, animal=1))
+    answered = handlers.answer(studio, replace(visit(studio, upload), steps=steps), AUTO)
     monkeypatch.chdir(upload.parent)
     monkeypatch.setattr(
         petseg, "segment", lambda photo, model, **prompt: studio.models.get(model).segment(photo, **prompt)
     )
-    exec(texts.python_code(answered, 0.8), {})
+    exec(texts.python_code(answered, handlers.LEVELS[2]), {})
     with Image.open("mask.png") as image:
-        np.testing.assert_array_equal(np.asarray(image), handlers.full(studio, answered, 0.8).mask)
+        np.testing.assert_array_equal(np.asarray(image), handlers.full(studio, answered, 2).mask)
 
 
-def test_what_visitors_give_is_escaped(studio: Studio, upload: Path) -> None:
+def test_what_visitors_give_is_escaped() -> None:
     assert "<script>" not in texts.notice("<script>alert(1)</script>")
-    named = upload.rename(upload.with_name("<script>.png"))
-    answered = handlers.answer(studio, handlers.open_photo(studio, named), AUTO)
-    for code in texts.code_blocks(answered, 0, "http://<script>/"):
-        assert "&lt;script&gt;.png" in code
-        assert "<script>" not in code
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,14 @@ def test_the_page_answers_programs_and_stays_at_home(
 
     names = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(names) == {"/segment", "/perturb", "/models"}, "handlers of the page are no endpoints"
+    examples = [part["example_input"] for part in names["/segment"]["parameters"]]
+    assert examples == [
+        {"path": "dog.jpg", "meta": {"_type": "gradio.FileData"}},
+        "[[120, 80, 1]]",
+        "",
+        "",
+        0,
+    ]
     assert elsewhere == []
 
 

@@ -13,116 +13,140 @@ from PIL import Image
 import petseg
 from petseg import PromptError, Segmenter
 from petseg.app import api, handlers, texts
-from petseg.app.handlers import VIEWS, Studio
+from petseg.app.handlers import Studio
 from petseg.app.models import AUTO, Models
 from petseg.app.parts import address
 from petseg.app.state import Photos, Visit
 from petseg.app.tab_segment import SegmentTab
 
 REQUEST: Any = SimpleNamespace(headers={"host": "localhost:7860"})
-LOOK = (AUTO, "Overlay", 0.5, 0)
-"""Model, view, opacity and threshold, as the page begins."""
 
 
 @pytest.fixture
-def tab(studio: Studio) -> SegmentTab:
+def tab(studio: Studio, no_catalogue: None) -> SegmentTab:
     with gr.Blocks():
         return SegmentTab(studio, gr.State())
 
 
-def begin(tab: SegmentTab, upload: Path) -> Visit:
-    visit: Visit = tab.begin(str(upload), *LOOK, REQUEST)[0]
-    return visit
+def sent(**data: Any) -> Any:
+    """What the browser sends."""
+    return gr.EventData(None, {"number": 1} | data)
 
 
-def picked(x: int, y: int) -> Any:
-    """A click on the picture."""
-    return SimpleNamespace(index=(x, y))
+def ask(tab: SegmentTab, visit: Visit | None, **data: Any) -> tuple[Visit, dict[str, Any]]:
+    after, said = tab.ask(visit, sent(**data), REQUEST)
+    return after, json.loads(said)
+
+
+@pytest.fixture
+def given(studio: Studio, upload: Path) -> str:
+    """The photo among the uploads."""
+    path = studio.new_folder() / upload.name
+    path.write_bytes(upload.read_bytes())
+    return str(path)
+
+
+def click(kind: str, x: int, y: int, animal: int = 0, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "x": x, "y": y, "animal": animal} | more
 
 
 # -- Segment --------------------------------------------------------------------------------------------
 
 
-def test_from_a_photo_to_a_file(tab: SegmentTab, upload: Path, segmenters: dict[str, Segmenter]) -> None:
-    visit, photo, stage, _, image, legend, python, client = tab.begin(str(upload), *LOOK, REQUEST)
-    assert photo is None, "the input is ready for the next photo"
-    assert stage.elem_classes == ["put-away"]
-    assert "Cat" in legend
-    assert image.alt_text == "Overlay of your photo; found: cat"
-    assert "petseg.segment" in python
-    assert "http://localhost:7860/" in client
+def test_from_a_photo_to_a_file(tab: SegmentTab, given: str, segmenters: dict[str, Segmenter]) -> None:
+    visit, said = ask(tab, None, photo=given, needsPhoto=True)
+    assert (said["number"], said["name"], said["size"]) == (1, "two pets.png", [2000, 1200])
+    assert said["photo"].startswith("data:image/jpeg;base64,")
+    assert sorted(pet["label"] for pet in said["pets"]) == ["cat", "dog"]
+    for pet in said["pets"]:
+        answer = segmenters["tiny"].segment(given)
+        x, y = pet["at"]
+        assert answer.mask[y, x] == {"cat": 1, "dog": 2}[pet["label"]], "a click there means this one"
+        assert len(pet["rings"][0]) >= 8
+    assert "petseg.segment" in said["code"]["python"]
+    assert "http://localhost:7860/" in said["code"]["client"]
 
-    visit, image, legend, python, _ = tab.click(visit, *LOOK, "pet", picked(720, 310), REQUEST)
+    visit, said = ask(tab, visit, photo=given, steps=[click("pet", 1406, 605)])
+    assert "photo" not in said, "it is sent once"
     assert visit.points == [(1406, 605)]
-    assert image.alt_text == "Overlay of your photo; found: dog"
-    assert "tiny-prompt" in legend
-    assert "points=[(1406, 605)]" in python
+    assert [pet["label"] for pet in said["pets"]] == ["dog"]
+    assert "tiny-prompt" in said["facts"]
+    assert "points=[(1406, 605)]" in said["code"]["python"]
 
-    with Image.open(tab.keeper("mask")(visit, 0)) as mask:
+    kept = json.loads(
+        tab.keep(visit, sent(number=5, photo=given, steps=[click("pet", 1406, 605)], kind="mask"))
+    )
+    assert (kept["number"], kept["name"]) == (5, "two pets.mask.png")
+    with Image.open(kept["file"]) as mask:
         np.testing.assert_array_equal(
-            np.asarray(mask), segmenters["tiny-prompt"].segment(upload, (1406, 605)).mask
+            np.asarray(mask), segmenters["tiny-prompt"].segment(given, (1406, 605)).mask
         )
-    assert json.loads(Path(tab.keeper("json")(visit, 0.5)).read_text())["threshold"] == 0.5
-
-    *rest, image, legend, _, _ = tab.start_over()
-    assert (rest[0], image) == (None, None)
-    assert "Choose a photo" in legend
 
 
-def test_clicks_in_numbers_and_boxes(tab: SegmentTab, upload: Path) -> None:
-    visit = begin(tab, upload)
-    typed, *_ = tab.type_click(visit, *LOOK, "pet", 1999, 1199, REQUEST)
-    assert typed.points == [(1999, 1199)]
-    for x, y in ((2000, 5), (5, 1200), (-1, 5), (None, 5)):
-        with pytest.raises(gr.Error, match="x from 0 to 1999 and y from 0 to 1199"):
-            tab.type_click(visit, *LOOK, "pet", x, y, REQUEST)
-    drawn: Any = SimpleNamespace(one=(90, 140), other=(425, 475))
-    boxed, _, legend, python, client = tab.draw_box(visit, *LOOK, drawn, REQUEST)
-    assert boxed.box == (175, 273, 831, 929)
-    assert "Cat" in legend
-    assert "box=(175, 273, 831, 929)" in python
-    assert "box=&quot;[175, 273, 831, 929]&quot;" in client
-    undone, *_ = tab.asking(Visit.undone)(boxed, *LOOK, REQUEST)
-    assert undone.box is None
+def test_a_box_and_its_code(tab: SegmentTab, given: str) -> None:
+    box = click("box", 175, 273, opposite=[830, 928])
+    visit, said = ask(tab, None, photo=given, steps=[box])
+    assert visit.box == (175, 273, 831, 929)
+    assert [pet["label"] for pet in said["pets"]] == ["cat"]
+    assert "box=(175, 273, 831, 929)" in said["code"]["python"]
+    assert 'box="[175, 273, 831, 929]"' in said["code"]["client"]
 
 
-def test_what_is_asked_for_is_drawn(studio: Studio, upload: Path) -> None:
-    visit = handlers.answer(studio, handlers.open_photo(studio, upload), AUTO)
-    clean = handlers.picture(visit, "Overlay", 0.5, 0)
-    boxed = handlers.picture(visit.with_box((1100, 300), (1300, 900)), "Overlay", 0.5, 0)
-    rows, columns = np.nonzero((boxed != clean).any(-1))
-    scale = clean.shape[1] / 2000
-    found = np.array([columns.min(), rows.min(), columns.max(), rows.max()]) / scale
-    assert np.abs(found - (1100, 300, 1301, 901)).max() < 3 / scale
-    corner = handlers.picture(visit.with_step("corner", 1000, 100), "Overlay", 0.5, 0)
-    rows, columns = np.nonzero((corner != clean).any(-1))
-    assert np.abs(np.array([columns.mean(), rows.mean()]) / scale - (1000.5, 100.5)).max() < 2 / scale
+def test_any_question_is_answered_without_what_was_asked_before(tab: SegmentTab, given: str) -> None:
+    steps = [click("pet", 500, 600), click("pet", 1400, 600, 1)]
+    visit, _ = ask(tab, None, photo=given, steps=steps[:1])
+    _, after = ask(tab, visit, photo=given, steps=steps)
+    _, anew = ask(tab, None, photo=given, steps=steps)
+    assert after["pets"] == anew["pets"]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_the_same_answer_in_another_view(tab: SegmentTab, upload: Path, view: str) -> None:
-    visit = begin(tab, upload)
-    image, legend, *_ = tab.redraw(visit, AUTO, view, 0.5, 0.4, REQUEST)
-    assert image.alt_text == f"{view} of your photo; found: cat"
-    assert "Cat" in legend
+def test_clicks_on_nothing_are_told(tab: SegmentTab, given: str) -> None:
+    stray = click("pet", 1000, 100)
+    visit, said = ask(tab, None, photo=given, steps=[stray])
+    assert said["missed"] == [stray | {"seed": False}]
+    assert visit.steps == ()
+    assert len(said["pets"]) == 2
 
 
 def test_an_example(tab: SegmentTab) -> None:
-    chosen: Any = SimpleNamespace(index=1)
-    visit, *_ = tab.begin_example(*LOOK, chosen, REQUEST)
-    assert visit.name == "twins.png"
+    visit, said = ask(tab, None, example=1)
+    assert visit.name == said["name"] == "twins.png"
     assert visit.key is not None
     assert visit.key.model == "tiny"
+    small = json.loads(tab.peek(sent(number=-2, example=1), REQUEST))
+    assert small["number"] == -2
+    assert small["photo"]
 
 
-def test_nothing_happens_without_a_photo(tab: SegmentTab) -> None:
-    skip = gr.skip()
-    assert tab.begin(None, *LOOK, REQUEST) == skip
-    assert tab.click(None, *LOOK, "pet", picked(1, 1), REQUEST) == skip
-    assert tab.type_click(None, *LOOK, "pet", 1, 1, REQUEST) == skip
-    assert tab.redraw(None, *LOOK, REQUEST) == skip
-    with pytest.raises(gr.Error, match="choose a photo first"):
-        tab.keeper("mask")(None, 0)
+def test_errors_are_told_with_the_question_and_keep_the_visit(
+    tab: SegmentTab, given: str, studio: Studio, upload: Path
+) -> None:
+    visit, _ = ask(tab, None, photo=given)
+    notes = studio.new_folder() / "notes.jpg"
+    notes.write_text("hello")
+    for wrong, message in (
+        ({"photo": str(notes)}, "is a text, not a photo"),
+        ({"photo": str(studio.folder / "gone.png")}, "put away"),
+        ({"photo": str(upload)}, "no upload"),
+        ({"photo": "/etc/passwd"}, "no upload"),
+        ({"photo": f"{studio.folder}/../{upload.name}"}, "no upload"),
+        ({"photo": {"path": given}}, "load it again"),
+        ({"photo": None, "example": 99}, "no such example"),
+        ({"steps": "all"}, "load it again"),
+        ({"steps": [click("pet", 1, 2, -1)]}, "load it again"),
+        ({"steps": [click("circle", 1, 2)]}, "load it again"),
+        ({"steps": [click("pet", 1, 2)] * 201}, "load it again"),
+        ({"model": "/etc/passwd"}, "There is no model"),
+        ({"level": 7}, "load it again"),
+    ):
+        after, said = ask(tab, visit, **({"photo": given} | wrong))  # type: ignore[arg-type]
+        assert message in said["error"], wrong
+        assert said["number"] == 1
+        assert after == gr.skip()
+    for background in ("/etc/passwd", str(upload), "red", 5, None):
+        kept = tab.keep(visit, sent(photo=given, kind="on", background=background))
+        assert "file" not in json.loads(kept), background
+    assert "error" in json.loads(tab.ask(visit, gr.EventData(None, None), REQUEST)[1])
 
 
 @pytest.mark.parametrize(
@@ -153,9 +177,8 @@ def test_where_every_model_needs_a_click(demanding: Studio, upload: Path) -> Non
     visit = handlers.answer(demanding, handlers.open_photo(demanding, upload), AUTO)
     assert visit.answer is None
     assert visit.note == "Every model here answers for what you point at: click on the pet."
-    assert visit.note in texts.legend(visit, None)
     assert texts.python_code(visit, 0) == texts.NO_ANSWER
-    with pytest.raises(PromptError, match="click on the pet first"):
+    with pytest.raises(PromptError, match="tap the pet first"):
         handlers.full(demanding, visit, 0)
     demanding.models.warm()  # the model for no clicks is skipped
     with pytest.raises(PromptError, match=r"click on the pet$"):
