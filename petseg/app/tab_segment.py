@@ -94,6 +94,8 @@ class SegmentTab:
                 animal=question.animal,
                 background=question.background,
             )
+            # Gradio deletes after a while what it knows of; it does not look for files in texts.
+            self.aside.temp_files.add(str(path))
             return json.dumps({"number": question.number, "file": str(path), "name": path.name})
 
         return str(self._told(event, work))
