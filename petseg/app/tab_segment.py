@@ -23,7 +23,7 @@ from petseg.app.parts import RUNS_MODELS, address, private, told
 from petseg.app.state import Visit
 
 _ROOM = files("petseg.app") / "picture"
-SCRIPTS = ("shapes", "painter", "marks", "camera", "panel", "keep", "stage")
+SCRIPTS = ("shapes", "painter", "marks", "camera", "panel", "keep", "stage", "pointer", "controls")
 """Files of the picture's script, in the order in which they need each other."""
 SCRIPT = "\n".join((_ROOM / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
 _MARKUP = (_ROOM / "picture.html").read_text(encoding="utf-8")
