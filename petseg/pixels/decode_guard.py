@@ -28,6 +28,8 @@ or, where it is written in Python, the time."""
 BYTEWISE = frozenset({"QOI", "DDS", "BMP", "DIB", "BLP", "MSP"})
 """Formats whose decoders read a few bytes at a time for each pixel: their headers alone are rationed, and
 the time is bounded by their pixels."""
+_SLOW = {"ppm": 32, "ppm_plain": 32, "bmp_rle": 8, "xpm": 8}
+"""Decoder, of formats that have quick ones too -> the same: these take a few values at a time, in Python."""
 _PIECE = 4
 """Bytes for each pixel of the limit that a tile or a strip of a TIFF may have: it is decoded in one piece."""
 _SCANS = 20
@@ -97,7 +99,7 @@ def check_cost(image: Image.Image, file: IO[bytes], name: str, max_pixels: int) 
         ImageError: a JPEG in too many scans.
     """
     width, height = image.size
-    limit = max_pixels // _WEIGHTS.get(image.format or "", 1)
+    limit = max_pixels // max(_WEIGHTS.get(image.format or "", 1), *map(_slowness, _decoders(image)), 1)
     if width * height > limit:
         raise ImageTooLargeError(
             f"{name} has {width} x {height} pixels, more than the limit of {limit:,} for {image.format}, "
@@ -109,6 +111,19 @@ def check_cost(image: Image.Image, file: IO[bytes], name: str, max_pixels: int) 
             raise ImageError(f"{name} is drawn in more than {most} scans; save it again as plain JPEG")
     if image.format == "TIFF" and _largest_piece(image) > _PIECE * max_pixels:
         raise ImageTooLargeError(f"{name} is a TIFF in one huge piece; save it again as PNG")
+
+
+def reads_bytewise(image: Image.Image) -> bool:
+    """Whether an image, identified and not decoded, is read a few bytes at a time, however it is stored."""
+    return image.format in BYTEWISE or not _SLOW.keys().isdisjoint(_decoders(image))
+
+
+def _decoders(image: Any) -> set[str]:
+    return {tile[0] for tile in getattr(image, "tile", ())}
+
+
+def _slowness(decoder: str) -> int:
+    return _SLOW.get(decoder, 1)
 
 
 def _largest_piece(image: Any) -> int:

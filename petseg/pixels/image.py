@@ -205,15 +205,16 @@ def _decode(
         image = _identify(cast("IO[bytes]", rationed), prefix, name)
         _check_size(image.width, image.height, name, max_pixels)
         decode_guard.check_cost(image, file, name, max_pixels)
-        if image.format in decode_guard.BYTEWISE:
+        if decode_guard.reads_bytewise(image):
             rationed.lift()
         width, height = image.size
         reduced = _reduce(image, least)
+        halved = values.loses_depth(image)
         try:
             image.load()
         except OSError as error:
             image = _complete(image, file, name, least, error)
-        pixels = _from_pillow(image, name, max_pixels)
+        pixels = _from_pillow(image, name, max_pixels, halved)
         if not reduced:
             return pixels, None
         return pixels, (height, width) if _turn(image) in _ON_THE_SIDE else (width, height)
@@ -317,13 +318,17 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
         )
 
 
-def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _from_pillow(image: Image.Image, name: str, max_pixels: int, halved: bool = False) -> NDArray[np.uint8]:
+    """Its pixels; `halved` says that of 16 bits the upper 8 were decoded."""
     _check_size(image.width, image.height, name, max_pixels)
     with _as_image_error(name):
+        halved = halved or values.loses_depth(image)
         image.load()
         # Some formats (icons, TIFF with an orientation) know their true size only now.
         _check_size(image.width, image.height, name, max_pixels)
         values.check_tiff(image, name)
+        if halved:
+            values.check_halved((strip for strip, _ in _strips(image)), name)
         depth = values.depth_of(image, (strip for strip, _ in _strips(image)), name)
         if image.has_transparency_data:
             colour.check_alpha((strip for strip, _ in _strips(image)), name)

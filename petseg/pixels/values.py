@@ -4,6 +4,7 @@ A file or an array of 16 bits or floats does not say what its white is. A wrong 
 sheet, on which no pet is found without a word.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,9 @@ _SLACK: dict[tuple[str, float], float] = {("F", 1): 0.25, ("F", 255): 64}
 """How far resampling may overshoot black and white of floats; integers and others do not."""
 _BLACK = 16
 """Values that all lie below a part of white so small would be a black sheet; 12 bits in 16 are just that."""
+
+_HALVED = re.compile(r"\b(?:RGB[AaX]*|LA);16[BLN]")
+"""How Pillow calls colours of 16 bits of which it decodes the upper 8."""
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 258, 262, 277, 284  # tags of TIFF 6.0
 
@@ -79,6 +83,28 @@ def depth_of(image: Image.Image, strips: Iterable[Image.Image], name: str) -> De
     raise ImageError(
         f"{name} has values from {low:g} to {high:g} in mode {image.mode}; scale them to 0..255 first"
     )
+
+
+def loses_depth(image: Image.Image) -> bool:
+    """Whether decoding an image, which has not happened yet, keeps 8 of its colours' 16 bits."""
+    return any(
+        tile[0] == "SGI16"
+        or (tile[0].startswith("ppm") and tile[3][1] > 255)
+        or _HALVED.search(str(tile[3])) is not None
+        for tile in getattr(image, "tile", ())
+    )
+
+
+def check_halved(strips: Iterable[Image.Image], name: str) -> None:
+    """Raise `ImageError` for the upper 8 bits of 16 if what was written was 12 bits or fewer.
+
+    Args:
+        strips: the parts of a decoded image.
+        name: how messages name it.
+    """
+    # What is below 256 leaves nothing: 8 bits in 16 look like black, which nobody stores so.
+    high = max(int(np.asarray(strip.convert("RGB")).max()) for strip in strips)
+    _refuse_black(255.0 * max(1, high), 65535, f"{name} with 16 bits for each colour")
 
 
 def check_tiff(image: Image.Image, name: str) -> None:

@@ -71,6 +71,19 @@ def test_formats_that_are_read_byte_by_byte(file_format: str) -> None:
         load(data, max_pixels=8 * 451 * 300 - 8)
 
 
+@pytest.mark.parametrize("white", [1023, 65535])
+def test_so_are_netpbm_files_of_more_than_8_bits(white: int) -> None:
+    with Image.open(CHELSEA) as image:
+        photo = np.asarray(image.convert("RGB"))[::2, ::2]
+    values = np.round(photo * (white / 255)).astype(">u2")
+    data = b"P6\n%d %d\n%d\n" % (photo.shape[1], photo.shape[0], white) + values.tobytes()
+    np.testing.assert_allclose(load(data).astype(int), photo, atol=1)
+    with pytest.raises(ImageTooLargeError, match="more memory or time than others"):
+        load(data, max_pixels=31 * photo.shape[0] * photo.shape[1])
+    plain = b"P6\n%d %d\n255\n" % (photo.shape[1], photo.shape[0]) + photo.tobytes()
+    np.testing.assert_array_equal(load(plain, max_pixels=photo.shape[0] * photo.shape[1]), photo)
+
+
 def test_a_mapped_file_is_read_from_its_start() -> None:
     with CHELSEA.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         mapped.seek(1000)

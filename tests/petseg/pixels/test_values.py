@@ -2,6 +2,8 @@
 
 import io
 import re
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,40 @@ def test_fewer_bits_in_sixteen_are_refused(highest: int, kind: str) -> None:
             given = file.getvalue()
     with pytest.raises(ImageError, match=re.escape(f"values up to {highest} where white is 65535")):
         load(given)
+
+
+def deep_colours(values: NDArray[np.uint16], kind: str) -> bytes:
+    """(H, W, 3) as a file of 16 bits for each colour, which Pillow reads and does not write."""
+    height, width = values.shape[:2]
+    if kind == "ppm":
+        return b"P6\n%d %d\n65535\n" % (width, height) + values.astype(">u2").tobytes()
+    if kind == "sgi":
+        planes = values[::-1].transpose(2, 0, 1).astype(">u2").tobytes()
+        return struct.pack(">HBBHHHH500x", 474, 0, 2, 3, width, height, 3) + planes
+    if kind == "tiff":
+        file = io.BytesIO()
+        pytest.importorskip("tifffile").imwrite(file, values, photometric="rgb")
+        return file.getvalue()
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(rows), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "ppm", "sgi"])
+def test_so_are_they_in_files_of_which_pillow_keeps_half_the_bits(kind: str) -> None:
+    colours = np.dstack([GREY, GREY[::-1], GREY[:, ::-1]])
+    whole = np.round(colours * 65535).astype(np.uint16)
+    np.testing.assert_allclose(load(deep_colours(whole, kind)).astype(int), np.round(colours * 255), atol=1)
+    for highest in (255, 1023, 4095):
+        few = np.round(colours * highest).astype(np.uint16)
+        with pytest.raises(ImageError, match=r"16 bits for each colour has .* black sheet"):
+            load(deep_colours(few, kind))
+        with pytest.raises(ImageError, match="black sheet"):
+            load(Image.open(io.BytesIO(deep_colours(few, kind))))
 
 
 def test_the_fix_that_the_message_names_works() -> None:
