@@ -166,15 +166,20 @@ class Segmentation(Rendered):
                 or, where one is at hand, the copy itself, (h, w, 3) uint8.
 
         Raises:
-            OutputError: a side below 1, or an array that is no smaller copy of a photo.
+            OutputError: a side below 1, or an array that is no smaller copy of the photo.
         """
         if not isinstance(copy, np.ndarray):
             if not is_number(copy, lambda value: value >= 1):
                 raise OutputError(f"side is {copy!r}; give a number of pixels, 1 or more")
             copy = shrink(self.photo, copy)
-        if copy.ndim != 3 or copy.shape[0] > self.size[1] or copy.shape[1] > self.size[0]:
-            raise OutputError(f"an array of shape {copy.shape} is no smaller copy of a photo of {self.size}")
-        height, width = copy.shape[:2]
+        height, width = copy.shape[:2] if copy.ndim == 3 and copy.shape[2] == 3 else (0, 0)
+        fits = 0 < width <= self.size[0] and 0 < height <= self.size[1] and copy.dtype == np.uint8
+        # Each side may be off by a pixel, however it was rounded.
+        if not fits or abs(width * self.size[1] - height * self.size[0]) > sum(self.size):
+            raise OutputError(
+                f"an array of shape {copy.shape} and dtype {copy.dtype} is no smaller copy of a photo of "
+                f"{self.size[0]} x {self.size[1]} pixels; give (h, w, 3) uint8 of the same proportions"
+            )
         if (width, height) == self.size:
             return self
         letterbox = self._letterbox.resized(width, height)

@@ -19,6 +19,7 @@ from petseg.cli.options import (
     ResizeOption,
     Save,
     Workers,
+    check_given,
     parse_kinds,
 )
 from petseg.cli.outputs import warned
@@ -36,10 +37,16 @@ class Engine(StrEnum):
 
 def batch(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A folder, or s3://BUCKET/FOLDER and the like.")
+        str,
+        typer.Argument(
+            metavar="INPUT", parser=check_given, help="A folder, or s3://BUCKET/FOLDER and the like."
+        ),
     ],
     output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="A folder for masks and index, or an address.")
+        str,
+        typer.Argument(
+            metavar="OUTPUT", parser=check_given, help="A folder for masks and index, or an address."
+        ),
     ],
     engine: Annotated[
         Engine, typer.Option(help="local: this process; ray: a Ray cluster, or all cores of this machine.")

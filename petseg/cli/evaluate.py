@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petseg.cli.options import Device, Force, Model, Precision, PrecisionOption, Threads
+from petseg.cli.options import Device, Force, Model, Precision, PrecisionOption, Threads, path_of
 from petseg.cli.segment import open_segmenter
 
 if TYPE_CHECKING:
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def evaluate_folder(
-    folder: Annotated[Path, typer.Argument(help="images/ beside masks/, or the Oxford-IIIT Pet layout.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", parser=path_of, help="images/ beside masks/, or the Oxford-IIIT Pet layout."
+        ),
+    ],
     split: Annotated[str | None, typer.Option(help="A list in annotations/; default: every mask.")] = None,
     masks: Annotated[
         str,
@@ -37,11 +42,13 @@ def evaluate_folder(
     precision: PrecisionOption = Precision.AUTO,
     no_pets: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PHOTO|FOLDER", help="Photos without cats and dogs, for false alarms."),
+        typer.Option(
+            metavar="PHOTO|FOLDER", parser=path_of, help="Photos without cats and dogs, for false alarms."
+        ),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, metavar="K", help="Name the K worst photos.")] = 0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=path_of, help="Write all figures here.")
     ] = None,
     force: Force = False,
 ) -> None:

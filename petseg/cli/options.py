@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*")
 
 
+def path_of(text: str) -> Path:
+    """A path that was typed; a shell variable that is not set would mean the working folder."""
+    return Path(check_given(text))
+
+
+def check_given(text: str) -> str:
+    """The same text, which is a path or an address."""
+    if not text:
+        raise typer.BadParameter("it is empty; give a path, or . for the working folder")
+    return text
+
+
 class Precision(StrEnum):
     """What a model calculates in."""
 
@@ -109,13 +121,14 @@ Tolerance = Annotated[
         help="How far outlines in coco and yolo may stray; 1 makes them much smaller. 0: exact.",
     ),
 ]
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER", show_default=False)]
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER", show_default=False, parser=path_of)]
 Out = Annotated[
     Path,
     typer.Option(
         "-o",
         "--out",
         metavar="OUT",
+        parser=path_of,
         help="Folder for the results; for one photo and one kind of result it may be a file.",
         show_default=False,
     ),

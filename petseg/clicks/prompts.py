@@ -169,7 +169,9 @@ def _rows(boxes: Any, name: str, width: int, height: int) -> list[NDArray[np.flo
     rows = _numbers(boxes, name)
     if rows.size == 0 or rows.ndim != 2 or rows.shape[1] != 4:
         raise PromptError(f"{name} have shape {rows.shape}; give (N, 4): [(x0, y0, x1, y1), ...]")
-    return [_check_box(row, width, height) for row in rows]
+    checked = [_check_box(row, width, height) for row in rows]
+    _warn_if_normalised(np.zeros((0, 2)), np.concatenate(checked), width, height)
+    return checked
 
 
 def extend(
@@ -249,7 +251,7 @@ def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     """An array of its own, that nobody changes."""
     try:
         given = np.asarray(values)
-        if given.dtype.kind == "c" or (given.dtype.kind == "b" and name != "labels"):
+        if given.dtype.kind in "cmM" or (given.dtype.kind == "b" and name != "labels"):
             raise TypeError(f"of type {given.dtype}")
         numbers = np.array(given, np.float64)
     except Exception as error:  # what an array of another library says: a tensor that requires grad, on a GPU
@@ -270,7 +272,8 @@ def _warn_if_normalised(
     given = clicks.ravel() if corners is None else np.concatenate([clicks.ravel(), corners])
     meant = corners is None and (given == np.round(given)).all()
     if min(width, height) > 1 and given.max() <= 1 and not meant:
-        what = "box" if not len(clicks) else "points" if corners is None else "points and box"
+        boxes = "box" if corners is None or len(corners) == 4 else "boxes"
+        what = boxes if not len(clicks) else "points" if corners is None else "points and box"
         warnings.warn(
             f"all of the {what} lies in 0..1, but the photo has {width} x {height} pixels; "
             f"if they are shares of its sides, multiply x by {width} and y by {height}",

@@ -106,6 +106,8 @@ def load_reduced(
     if isinstance(image, Image.Image):
         pixels, size = _from_pillow(image, name, max_pixels), None
     elif isinstance(image, str | os.PathLike):
+        if not os.fspath(image):
+            raise ImageError("the path given as a photo is empty; look where it comes from")
         with _open_path(Path(os.fsdecode(image)), name) as file:
             pixels, size = _decode(file, name, max_pixels, least)
     elif isinstance(image, bytes | bytearray | memoryview):

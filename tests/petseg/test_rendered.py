@@ -13,7 +13,7 @@ from PIL import Image
 from petseg.errors import ImageError, OutputError
 from petseg.pets import Pet
 from petseg.pixels import pictures
-from tests.support.drawn_answers import CAT, DOG, WIDTH, answer, pixels
+from tests.support.drawn_answers import CAT, DOG, HEIGHT, WIDTH, answer, pixels
 
 # -- crops ----------------------------------------------------------------------------------------------
 
@@ -237,3 +237,25 @@ def test_a_photo_is_not_overwritten_by_its_animal(tmp_path: Path) -> None:
     result.source = str(path)
     with pytest.raises(OutputError, match="is the photo itself"):
         result.pets[0].save(path, "sticker")
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        np.zeros((HEIGHT // 2, WIDTH // 2, 1), np.uint8),
+        np.zeros((HEIGHT // 2, WIDTH // 2, 3), np.float32),  # would be black
+        np.zeros((0, WIDTH, 3), np.uint8),
+        np.zeros((3, WIDTH, 3), np.uint8),  # a part of it
+        np.zeros((HEIGHT + 1, WIDTH + 1, 3), np.uint8),
+    ],
+)
+def test_what_is_no_smaller_copy_of_the_photo(copy: NDArray[Any]) -> None:
+    with pytest.raises(OutputError, match="no smaller copy of a photo"):
+        answer(CAT).thumbnail(copy)
+
+
+@pytest.mark.parametrize("times", [2, 3, 7])
+def test_a_copy_may_be_rounded_either_way(times: int) -> None:
+    photo = answer(CAT).photo
+    for copy in (photo[::times, ::times], photo[: HEIGHT // times, : WIDTH // times]):
+        assert answer(CAT).thumbnail(copy).size == (copy.shape[1], copy.shape[0])

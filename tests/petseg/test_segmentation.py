@@ -221,6 +221,8 @@ def test_overlay_at_its_ends_and_in_other_colours() -> None:
         ({"colors": {"horse": (0, 0, 0)}}, "classes are background, cat, dog"),
         ({"colors": {"cat": (0, 0, 256)}}, r"give \(red, green, blue\)"),
         ({"colors": {"cat": (0, 0)}}, r"give \(red, green, blue\)"),
+        ({"colors": {"cat": (0.5, 0.2, 1.0)}}, "not three whole numbers of 0..255"),
+        ({"colors": None}, "colors is None; give a dictionary"),
         ({"colors": {"cat": "red"}}, r"give \(red, green, blue\)"),
     ],
 )

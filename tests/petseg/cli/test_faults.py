@@ -105,3 +105,25 @@ def test_the_page_gets_what_was_asked_for(
     assert everything is None
     assert run("app", "--model", "no-such-model").exit_code == 1
     assert len(launched) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "which"),
+    [
+        (["segment", "", "-o", "out"], "PHOTO"),
+        (["segment", "photo.jpg", "-o", ""], "-o"),
+        (["eval", ""], "FOLDER"),
+        (["eval", "folder", "--no-pets", ""], "--no-pets"),
+        (["batch", "", "out"], "INPUT"),
+        (["batch", "photos", ""], "OUTPUT"),
+    ],
+)
+def test_an_empty_path_is_not_the_working_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], which: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert which in result.stderr
+    assert "it is empty; give a path" in result.stderr
+    assert not list(tmp_path.iterdir())

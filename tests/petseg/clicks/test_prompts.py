@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from petseg.clicks.prompts import (
     SIGMA_SIZE,
     PromptWarning,
     check,
+    check_several,
     encode,
     extend,
 )
@@ -136,6 +139,21 @@ def test_no_points_beside_a_box_are_no_points(points: object, labels: object) ->
 def test_what_looks_normalised_is_pointed_out(given: dict[str, object]) -> None:
     with pytest.warns(PromptWarning, match="has 100 x 60 pixels.*multiply x by 100 and y by 60"):
         check(100, 60, **given)
+
+
+def test_so_are_several_boxes() -> None:
+    boxes = [(0.1, 0.1, 0.9, 0.9), (0, 0, 0.5, 1)]
+    with pytest.warns(PromptWarning, match="all of the boxes lies in 0..1.*multiply x by 100 and y by 60"):
+        check_several(100, 60, boxes=boxes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_several(100, 60, boxes=[*boxes, (10, 10, 50, 50)])
+
+
+@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])
+def test_times_are_no_pixels(kind: str) -> None:
+    with pytest.raises(PromptError, match="are no numbers"):
+        check(100, 60, point=np.array([20, 30], kind))
 
 
 @pytest.mark.filterwarnings("error")

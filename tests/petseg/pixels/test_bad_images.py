@@ -40,7 +40,7 @@ def pipe(folder: Path) -> Path:
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda folder: folder / "missing.jpg", "does not exist; check the path"),
     "url": (lambda _: "https://example.org/dog.jpg", "download it first"),
-    "empty name": (lambda _: "", "give one photo"),
+    "empty name": (lambda _: "", "photo is empty; look where it comes from"),
     "null in the name": (lambda _: "a\0b.jpg", "check the path"),
     "name too long": (lambda _: "a" * 5000, "check the path"),
     "below a file": (lambda folder: written("file", b"x")(folder) / "photo.jpg", "check the path"),
