@@ -67,13 +67,13 @@ def plan(device: str, threads: int = 0, batch_size: int | None = None, workers: 
     if workers is None:
         workers = max(1, cores() // max(1, threads)) if on_cpu else min(cores(), GPU_WORKERS)
     for name, value in (("batch_size", batch_size), ("workers", workers)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise DeviceError(f"{name} is {value!r}; give a whole number of at least 1")
     if workers > MAX_WORKERS:
         raise DeviceError(f"workers is {workers}; give at most {MAX_WORKERS}")
     if threads == 0 and on_cpu and workers > 1:
         threads = max(1, cores() // workers)
-    return Plan(batch_size, workers, threads)
+    return Plan(int(batch_size), int(workers), threads)
 
 
 def cores() -> int:

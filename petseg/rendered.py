@@ -5,7 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,10 +181,7 @@ class Rendered(ABC):
         """
         if hasattr(path, "write"):
             data = self.encode(None, kind, format=format, opacity=opacity, background=background, crop=crop)
-            try:
-                path.write(data)
-            except (OSError, ValueError, TypeError) as error:
-                raise OutputError(f"the file cannot be written to ({error}); open it with 'wb'") from error
+            saving.write_all(cast("IO[bytes]", path), data)
             return
         try:
             path = Path(os.fsdecode(path))

@@ -47,6 +47,9 @@ _FROM_THE_END = frozenset(_UPRIGHT[key] for key in (3, 4, 6, 7))
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 """Brands of HEIF files, less AVIF's, which Pillow reads itself."""
 
+_MARKED = frozenset({"JPEG", "PNG", "GIF", "TIFF", "WEBP"})
+"""Formats whose files begin as no others do."""
+
 _STRIP = 1 << 22
 """Pixels that are converted at a time: whole copies of a large photo would take gigabytes."""
 
@@ -258,7 +261,7 @@ def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
     That limit warns through filters which belong to the whole process and cannot be silenced for one
     thread, and it raises below a `max_pixels` that the caller may have chosen on purpose.
     """
-    tried: set[str] = set()
+    tried, begins = set[str](), ""
     if _is_heif(prefix) and "HEIF" not in Image.OPEN:
         with contextlib.suppress(ImportError, OSError):  # a broken installation is as good as none
             import pillow_heif
@@ -276,7 +279,13 @@ def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
                 file.seek(0)
                 return factory(file, "")
             except (SyntaxError, IndexError, TypeError, struct.error):
+                begins = begins or (format_name if format_name in _MARKED else "")
                 continue  # how a Pillow plugin says: not mine
+    if begins:
+        raise ImageError(
+            f"{name} begins as {begins} and cannot be read: it is damaged or cut short, or of a kind that "
+            "Pillow does not know; copy or download it again, or save it as JPEG or PNG"
+        )
     if _is_heif(prefix):
         fix = "HEIF photos need `pip install pillow-heif`, nothing more"
     else:
@@ -307,6 +316,10 @@ def _as_image_error(name: str) -> Iterator[None]:
         raise ImageError(f"{name} holds no image that Pillow can read; convert it to JPEG or PNG") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
+        if isinstance(error, io.UnsupportedOperation):
+            raise ImageError(f"{name} is not open for reading; open it in binary mode ('rb')") from error
+        if isinstance(error, ValueError) and "closed" in reason:
+            raise ImageError(f"{name} was closed before it was read; give it while it is open") from error
         raise ImageError(f"{name} is damaged or cut short ({reason}); copy or download it again") from error
 
 
@@ -324,6 +337,8 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int, halved: bool = 
     """Its pixels; `halved` says that of 16 bits the upper 8 were decoded."""
     _check_size(image.width, image.height, name, max_pixels)
     with _as_image_error(name):
+        if getattr(image, "tile", None) and getattr(image, "fp", image) is None:
+            raise ValueError("operation on a closed file")  # Pillow only asserts it
         halved = halved or values.loses_depth(image)
         image.load()
         # Some formats (icons, TIFF with an orientation) know their true size only now.

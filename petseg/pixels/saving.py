@@ -215,6 +215,25 @@ def write(path: Path, data: bytes) -> None:
         file.flush()
 
 
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write to a file that somebody else opened; one without a buffer may take a part at a time.
+
+    Raises:
+        OutputError: it does not take bytes, or not all of them.
+    """
+    left = memoryview(data)
+    try:
+        while left:
+            count = file.write(left.tobytes() if len(left) < len(data) else data)
+            if count == 0:
+                raise OSError("it takes no more")
+            left = left[count if isinstance(count, int) else len(left) :]
+    except (OSError, ValueError, TypeError) as error:
+        opened = isinstance(error, OSError) and not isinstance(error, io.UnsupportedOperation)
+        fix = "look at its disk or who reads it" if opened else "open it with 'wb'"
+        raise OutputError(f"the file cannot be written to ({error}); {fix}") from error
+
+
 @contextmanager
 def drafted(path: Path) -> Iterator[IO[bytes]]:
     """A file beside the target, which is moved over it in the end: a reader never sees half a file.

@@ -371,3 +371,7 @@ def test_a_reduced_decode_gives_the_same_mask(
     assert (quick.mask == whole.mask).mean() >= 0.99
     assert quick.label == whole.label
     assert quick.score == pytest.approx(whole.score, abs=0.005)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert plan("cpu", 2, np.int64(3), np.uint8(4)) == Plan(3, 4, 2)  # type: ignore[arg-type]

@@ -259,3 +259,27 @@ def test_a_copy_may_be_rounded_either_way(times: int) -> None:
     photo = answer(CAT).photo
     for copy in (photo[::times, ::times], photo[: HEIGHT // times, : WIDTH // times]):
         assert answer(CAT).thumbnail(copy).size == (copy.shape[1], copy.shape[0])
+
+
+class Sink(io.BytesIO):
+    """Takes a few bytes at a time, as a pipe without a buffer does, up to a limit."""
+
+    limit = 1 << 30
+
+    def write(self, data: Any) -> int:
+        return super().write(data[: min(100, self.limit - self.tell())])
+
+
+def test_a_file_without_a_buffer_gets_all_of_it() -> None:
+    sink, whole = Sink(), io.BytesIO()
+    answer(CAT).save(sink)
+    answer(CAT).save(whole)
+    assert len(whole.getvalue()) > 100
+    assert sink.getvalue() == whole.getvalue()
+
+
+def test_a_file_that_takes_no_more() -> None:
+    sink = Sink()
+    sink.limit = 150
+    with pytest.raises(OutputError, match=r"it takes no more.*look at its disk"):
+        answer(CAT).save(sink)

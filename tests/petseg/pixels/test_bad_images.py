@@ -203,3 +203,32 @@ def test_many_threads_read_at_once(tmp_path: Path) -> None:
         thread.join()
     assert len(results) == 8
     assert all((result == RGB).all() for result in results)
+
+
+@pytest.mark.parametrize("file_format", ["TIFF", "JPEG"])
+def test_a_known_format_cut_within_its_header_is_named(file_format: str) -> None:
+    # Compressed, a TIFF has at its end what says where everything is.
+    options = {"compression": "tiff_lzw"} if file_format == "TIFF" else {}
+    data = encode(Image.fromarray(RGB), file_format, **options)
+    short = data[:-8] if file_format == "TIFF" else data[:20]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own
+        with pytest.raises(ImageError, match=f"begins as {file_format} and .*cut short.*copy or download"):
+            load(short)
+
+
+def test_what_was_closed_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path)
+    with path.open("rb") as file, Image.open(path) as image:
+        pass
+    loaded = Image.fromarray(RGB)
+    loaded.close()
+    for given in (file, image, loaded):
+        with pytest.raises(ImageError, match="closed before it was read; give it while it is open"):
+            load(given)
+
+
+def test_a_file_that_is_open_for_writing(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file, pytest.raises(ImageError, match="not open for reading"):
+        load(file)
