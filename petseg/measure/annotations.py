@@ -144,9 +144,9 @@ def _polygon(vertices: Any) -> Polygon:
 
 
 def _read_coco(document: dict[str, Any], labels: _Labels) -> Export:
-    names = {category["id"]: category["name"] for category in document["categories"]}
+    names = _by_id(document["categories"], "name", labels)
     drawn: dict[Any, list[Region]] = {image["id"]: [] for image in document["images"]}
-    photos = {image["id"]: image["file_name"] for image in document["images"]}
+    photos = _by_id(document["images"], "file_name", labels)
     sizes = {image["id"]: (int(image["width"]), int(image["height"])) for image in document["images"]}
     for annotation in document["annotations"]:
         photo = photos[annotation["image_id"]]
@@ -160,6 +160,19 @@ def _read_coco(document: dict[str, Any], labels: _Labels) -> Export:
             number = BORDER  # a group whose members were not told apart, and roughly
         drawn[annotation["image_id"]] += [Region(number, shape) for shape in shapes]
     return Export([Drawn(photo, Outlined(*sizes[number], drawn[number])) for number, photo in photos.items()])
+
+
+def _by_id(entries: list[dict[str, Any]], key: str, labels: _Labels) -> dict[Any, str]:
+    """What each id stands for; of files that were joined as they are, one id stands for several."""
+    found: dict[Any, str] = {}
+    for entry in entries:
+        number, name = entry["id"], entry[key]
+        if (other := found.setdefault(number, name)) != name:
+            raise ImageError(
+                f"annotations {labels.path}: the id {number!r} stands for {other!r} and for {name!r}; number "
+                "them anew, or give the files that it was joined of one by one"
+            )
+    return found
 
 
 def _coco_shapes(segmentation: Any, size: tuple[int, int]) -> Sequence[Shape]:

@@ -215,3 +215,24 @@ def test_names_lead_nowhere_else(write: Write, tmp_path: Path, name: str) -> Non
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.json cannot be read \(No such file"):
         read_pairs(tmp_path, masks="nowhere.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "entry", "said"),
+    [
+        ("images", {"id": 7, "file_name": "c.png", "width": 20, "height": 10}, "'both.png' and for 'c.png'"),
+        ("categories", {"id": 3, "name": "dog"}, "'Cat' and for 'dog'"),
+    ],
+)
+def test_files_that_were_joined_without_new_numbers(
+    tmp_path: Path, part: str, entry: dict[str, Any], said: str
+) -> None:
+    document = coco()
+    document[part].append(document[part][0])  # said twice it means the same
+    path = tmp_path / "joined.json"
+    path.write_text(json.dumps(document))
+    assert len(read(path, {"*": "background"}).photos) == 2
+    document[part].append(entry)
+    path.write_text(json.dumps(document))
+    with pytest.raises(ImageError, match=f"stands for {said}; number them anew"):
+        read(path, {"*": "background"})
