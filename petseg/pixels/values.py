@@ -143,10 +143,10 @@ def array_to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         raise ImageError(f"{name} holds NaN or infinity; fill those values first (np.nan_to_num)")
     slack = _SLACK["F", 1]
     if low < -slack or high > 1 + slack:
-        raise ImageError(
-            f"{name} has values from {low:g} to {high:g}, but floats must lie in 0..1: divide by the value "
-            "of white first, image / 255 for 8 bits"
-        )
+        fix = "divide by the value of white first, image / 255 for 8 bits"
+        if low < -slack:  # dividing would not help
+            fix = "undo their normalisation first, (image + 1) / 2 or image * std + mean"
+        raise ImageError(f"{name} has values from {low:g} to {high:g}, but floats must lie in 0..1: {fix}")
     scaled = array.astype(np.float32, copy=False) * np.float32(255) + np.float32(0.5)
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 

@@ -102,6 +102,13 @@ def test_so_are_they_in_files_of_which_pillow_keeps_half_the_bits(kind: str) -> 
             load(Image.open(io.BytesIO(deep_colours(few, kind))))
 
 
+@pytest.mark.parametrize("highest", [0.8, 2.4, 200.0])
+def test_normalised_floats_are_told_from_those_with_another_white(highest: float) -> None:
+    values = np.dstack([GREY * (highest + 1) - 1] * 3)
+    with pytest.raises(ImageError, match=r"from -1 to .*undo their normalisation first, \(image \+ 1\) / 2"):
+        load(values)
+
+
 def test_the_fix_that_the_message_names_works() -> None:
     values = np.round(GREY * 1023).astype(np.uint16)
     np.testing.assert_allclose(load(values / 1023.0)[..., 0].astype(int), EXPECTED, atol=1)
