@@ -119,7 +119,7 @@ def reads_bytewise(image: Image.Image) -> bool:
 
 
 def _decoders(image: Any) -> set[str]:
-    return {tile[0] for tile in getattr(image, "tile", ())}
+    return {tile[0] for tile in getattr(image, "tile", None) or ()}
 
 
 def _slowness(decoder: str) -> int:
