@@ -91,7 +91,7 @@ def loses_depth(image: Image.Image) -> bool:
         tile[0] == "SGI16"
         or (tile[0].startswith("ppm") and tile[3][1] > 255)
         or _HALVED.search(str(tile[3])) is not None
-        for tile in getattr(image, "tile", ())
+        for tile in getattr(image, "tile", None) or ()
     )
 
 
