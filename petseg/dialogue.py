@@ -99,7 +99,7 @@ class Dialogue:
 
     def _if_pet(self, state: ClickState) -> ClickState:
         """The answer, which finds nothing where neither the photo nor the last view of it shows a pet."""
-        if not len(state.found) or self.presence is None or self.presence.shows_pet(self.photo, None):
+        if not len(state.found) or self.presence is None or self._any_pet:
             return state
         if not state.letterbox.whole and self.presence.shows_pet(self.photo, state.letterbox.region):
             return state
@@ -275,6 +275,11 @@ class Dialogue:
         To shrink a photo again costs more than the network.
         """
         return _View(state.letterbox, state.square) if state.letterbox.contains(points) else self._whole
+
+    @lazy
+    def _any_pet(self) -> bool:
+        """Whether the whole photo shows a pet, asked once however many animals are pointed at."""
+        return self.presence is None or self.presence.shows_pet(self.photo, None)
 
     @lazy
     def _whole(self) -> _View:

@@ -157,6 +157,13 @@ def test_more_clicks_find_no_pet_either_where_there_is_none(
     assert not len(talk.go_on(ask(points=[CAT, (28, 33)])).states[0].found)
 
 
+def test_the_whole_photo_is_asked_about_once(network: Network, photo: NDArray[np.uint8]) -> None:
+    says = Says(whole=True, part=True)
+    talk = Dialogue(network, photo, says)  # type: ignore[arg-type]
+    assert all(len(state.found) for state in talk.each([ask(point=CAT), ask(point=DOG)]))
+    assert says.asked == [True]
+
+
 def test_who_finds_nothing_is_not_doubted(network: Network, photo: NDArray[np.uint8]) -> None:
     says = Says(whole=True, part=True)
     Dialogue(network, photo, says).first(ask(point=NOTHING))  # type: ignore[arg-type]
