@@ -36,6 +36,30 @@ _UNLIKE_THE_PHOTO = """([before]) => {
   return canvas.toDataURL() !== before;
 }"""
 
+_COUNT = """() => {
+  self.questions = [];
+  const post = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...rest) {
+    self.questions.push(message.question.kind);
+    return post.call(this, message, ...rest);
+  };
+}"""
+"""Note what the page asks its worker."""
+_LIT_AT_ONCE = """async ([across, down]) => {
+  const canvas = document.querySelector("#picture"), box = canvas.getBoundingClientRect();
+  const move = (kind, x, y) => canvas.dispatchEvent(new PointerEvent(kind, {
+    clientX: box.left + x * box.width, clientY: box.top + y * box.height, pointerType: "mouse",
+  }));
+  const frame = () => new Promise(requestAnimationFrame);
+  move("pointerleave", 0, 0);
+  await frame();
+  const before = canvas.toDataURL();
+  move("pointermove", across, down);
+  await frame();
+  await frame();
+  return canvas.toDataURL() !== before;
+}"""
+"""Whether another picture is shown in the frame after the pointer came to a place."""
 _KEPT = """async () => {
   const { active } = await navigator.serviceWorker.ready;
   while (active.state !== "activated") await new Promise((resolve) => setTimeout(resolve, 50));
@@ -202,6 +226,17 @@ def test_a_visit(page: Page, browser: Browser, site: Path, tmp_path: Path) -> No
     page.reload()
     page.click("#example")
     expect(page.locator("#status")).to_contain_text("Cat, ", timeout=PATIENCE)
+
+
+def test_animals_that_are_pointed_at_are_known_already(page: Page) -> None:
+    page.evaluate(f"({_COUNT})()")
+    page.set_input_files("#file", {"name": "two.png", "mimeType": "image/png", "buffer": encoded(twins())})
+    # Each of the two, and that there are no more.
+    page.wait_for_function("() => self.questions.filter((kind) => kind === 'another').length >= 3")
+    page.wait_for_timeout(500)
+    for across in (0.25, 0.75):
+        assert page.evaluate(_LIT_AT_ONCE, [across, 0.5]), across
+    assert "glance" not in page.evaluate("self.questions")
 
 
 def test_another_file_in_the_place_of_a_model_is_refused(page: Page, site: Path) -> None:

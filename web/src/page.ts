@@ -62,7 +62,17 @@ function open(file: Blob): Promise<void> {
     draw();
     await thinker.ask({ kind: "prepare" });
     void navigator.serviceWorker?.register("offline.js");
+    if (matchMedia("(hover: hover)").matches) await learn(own);
   });
+}
+
+/** Get to know the animals of a photo, so that one that a pointer is on lights up at once. */
+async function learn(own: number): Promise<void> {
+  while (own === photo) {
+    const seen = (await thinker.ask({ kind: "another", shown: GLANCED })) as Shown | null;
+    if (!seen || own !== photo) return;
+    if (seen.label !== "background") glances.push(seen);
+  }
 }
 
 /** The answer in words. */

@@ -1,5 +1,6 @@
 /** What thinks: it has the models and the photo, and never keeps the page from answering. */
 
+import { MOST, next } from "./animals";
 import { type Alpha, alpha, type Look, look, mask, type Said, said, showsPet } from "./decision";
 import { Dialogue } from "./dialogue";
 import { Letterbox, type Point } from "./geometry";
@@ -13,6 +14,7 @@ import type { Listing } from "./rules";
 export type Question =
   | { kind: "open"; file: Blob; shown: number }
   | { kind: "prepare" }
+  | { kind: "another"; shown: number }
   | { kind: "glance" | "click"; at: Point; shown: number; add?: boolean }
   | { kind: "reset" }
   | { kind: "mask" }
@@ -28,13 +30,16 @@ export interface Shown extends Said {
 }
 
 /** More pixels are refused: they would take gigabytes. */
-const MOST = 100e6;
+const LARGEST = 100e6;
 
 class Studio {
   private photo: Photo | null = null;
   private everything: Look | null = null;
   private chosen: Look[] = [];
   private dialogue: Dialogue | null = null;
+  /** Places that nobody pointed at, and the animals there. */
+  private asked: Point[] = [];
+  private animals: Look[] = [];
   private finder: Promise<Finder> | undefined;
   private clicker: Promise<Clicker> | undefined;
   private readonly listing: Promise<Listing> = fetch("models.json").then((answer) => answer.json());
@@ -56,6 +61,8 @@ class Studio {
         return this.open(question.file, question.shown);
       case "prepare":
         return (await this.talk()).prepare();
+      case "another":
+        return this.another(question.shown);
       case "glance":
         return this.shown([this.look(await (await this.talk()).glance(question.at))], question.shown);
       case "click":
@@ -79,8 +86,9 @@ class Studio {
       throw new Error("This file is no photo that your browser can read. JPEG, PNG and WebP work.");
     });
     const { width, height } = bitmap;
-    if (width * height > MOST) throw new Error("This photo is too large: 100 megapixels is the most.");
+    if (width * height > LARGEST) throw new Error("This photo is too large: 100 megapixels is the most.");
     [this.photo, this.everything, this.chosen, this.dialogue] = [null, null, [], null];
+    [this.asked, this.animals] = [[], []];
     const [across, down] = fitted(width, height, longest);
     const shrunk = createImageBitmap(bitmap, {
       resizeWidth: across,
@@ -108,6 +116,17 @@ class Studio {
     const found = said(answer, true).label !== "background";
     if (found) this.chosen = add ? [...this.chosen, answer] : [answer];
     return { ...this.shown(found ? this.chosen : [], longest), ...said(answer, true) };
+  }
+
+  /** One more animal that is known before a pointer is on it; null when there are no more. */
+  private async another(longest: number): Promise<Shown | null> {
+    const at =
+      this.everything && this.asked.length < MOST ? next(this.everything, this.animals, this.asked) : null;
+    if (!at) return null;
+    const animal = this.look(await (await this.talk()).glance(at));
+    this.asked.push(at);
+    this.animals.push(animal);
+    return this.shown([animal], longest);
   }
 
   private look(answer: Awaited<ReturnType<Dialogue["answer"]>>): Look {
