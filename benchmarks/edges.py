@@ -32,7 +32,7 @@ from petseg.pixels.margins import Margins
 from petseg.pixels.opacity import OfPets
 from petseg.segmenter import Segmenter
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
-from train.data.dataset import Sample
+from train.data.samples import Sample
 
 Opaque: TypeAlias = NDArray[np.float64]
 """(H, W) 0 clear to 1 solid."""

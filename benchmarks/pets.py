@@ -26,7 +26,8 @@ from petseg.pixels.decision import ENOUGH
 from petseg.pixels.polygons import regions
 from petseg.segmenter import Segmenter
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
-from train.data.dataset import Sample, kept_aside, read_splits
+from train.data.dataset import kept_aside, read_splits
+from train.data.samples import Sample
 from train.data.scenes import has_instances, read_scene
 
 Masks = list[NDArray[np.bool_]]

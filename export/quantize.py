@@ -49,7 +49,8 @@ from petseg.segmenter import Segmenter
 from train.checkpoint import load_checkpoint
 from train.config import Config
 from train.data.arguments import OXFORD, add_photos, split_of
-from train.data.dataset import Sample, read_source, sources_at, split_validation
+from train.data.dataset import read_source, sources_at, split_validation
+from train.data.samples import Sample
 
 PHOTOS, SEED = 48, 0
 """Photos that ranges are measured on, and which ones."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from train.config import Config
 from train.data.captions import read_captioned_splits
-from train.data.dataset import Sample, read_splits
+from train.data.dataset import read_splits
 from train.data.found import examine
+from train.data.samples import Sample
 from train.loops.base import Fits, Trainer
 from train.loops.pace import in_words
 

@@ -10,7 +10,16 @@ from pydantic import AfterValidator, Field
 
 from train.losses import LossConfig
 from train.models import ModelConfig
-from train.sections import AugmentConfig, Probability, Section, StudyConfig
+from train.sections import (
+    AugmentConfig,
+    CaptionConfig,
+    CollageConfig,
+    MultiplyConfig,
+    Probability,
+    ReconstructionConfig,
+    Section,
+    StudyConfig,
+)
 
 CONFIGS = Path(__file__).with_name("configs")
 DEFAULT_CONFIG = CONFIGS / "unet.toml"
@@ -108,32 +117,6 @@ class DataConfig(Section):
     seed: int = 0
 
 
-class CollageConfig(Section):
-    """Pets pasted where they were not photographed, see `train.data.collage`.
-
-    Attributes:
-        probability: of a training photo giving way to a collage.
-        empty: of a collage without any animal.
-        distractor: of something that is no pet being pasted in the outline of one.
-    """
-
-    probability: Probability = 0.0
-    empty: Probability = 0.15
-    distractor: Probability = 0.4
-
-
-class MultiplyConfig(Section):
-    """Augmented copies that `python -m train.multiply` writes once, for a source of the "folder" layout.
-
-    Attributes:
-        copies: of each training photo, however often `repeat` and `balance` let it come.
-        output: the folder to make; empty: runs/NAME-copies.
-    """
-
-    copies: int = Field(default=3, ge=1)
-    output: str = ""
-
-
 class OptimConfig(Section):
     """The optimiser and its schedule.
 
@@ -202,72 +185,6 @@ class PromptingConfig(Section):
     rounds: int = Field(default=2, ge=1)
     semantic: float = Field(default=0.0, ge=0)
     presence: str = ""
-
-
-class CaptionConfig(Section):
-    """What contrastive training says about photos; species and breed stand in their names.
-
-    Attributes:
-        breed: captions of a photo, with the fields {breed} and {species}.
-        species: captions that leave the breed open, with the field {species}.
-        nothing: captions of the background.
-        species_share: share of photos whose caption leaves the breed open.
-        background_share: share of photos that are cut to a square of their background, where the mask
-            shows one.
-    """
-
-    breed: list[str] = Field(
-        default=[
-            "a photo of a {breed}",
-            "a photo of a {breed}, a breed of {species}",
-            "a picture of a {species} of the breed {breed}",
-            "a close-up of a {breed} {species}",
-            "a {breed}",
-        ],
-        min_length=1,
-    )
-    species: list[str] = Field(
-        default=[
-            "a photo of a {species}",
-            "a picture of a {species}",
-            "a close-up of a {species}",
-            "a {species}",
-        ],
-        min_length=1,
-    )
-    nothing: list[str] = Field(
-        default=["a photo of the background", "a picture without a cat or dog", "background"], min_length=1
-    )
-    species_share: Probability = 0.25
-    background_share: Probability = 0.15
-
-
-class ReconstructionConfig(Section):
-    """Stage one of an autoencoder: reconstruct photos, with masks or without.
-
-    Attributes:
-        photos: folders, from `data.root`, of which all photos in `images/` are taken that `data.sources` does
-            not know; beside them stand the training photos of those sources.
-        optional: those of the folders that are not there are said aloud and left out.
-        epochs, batch_size, learning_rate, patience: in place of those in `optim`; its other fields hold too.
-        augment: in place of the run's.
-        noise: standard deviation of Gaussian noise in what the encoder sees, as a share of 0..255.
-        hidden: share of the patches of 16 x 16 pixels that it does not see.
-        samples: validation photos in the picture of reconstructions.
-    """
-
-    photos: list[str] = Field(default_factory=list)
-    optional: bool = False
-    epochs: int = Field(default=5, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    patience: int = Field(default=0, ge=0)
-    augment: AugmentConfig = AugmentConfig(
-        affine=0, elastic=0, colour=0, grayscale=0, blur=0, noise=0, perturb=0
-    )
-    noise: float = Field(default=0.0, ge=0)
-    hidden: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    samples: int = Field(default=8, ge=1)
 
 
 class Config(Section):

@@ -24,7 +24,8 @@ from petseg.measure.pair import Pair
 from petseg.models.manifest import OTHER_CLASSES
 from train.checkpoint import known_configs, load_checkpoint_config
 from train.data.arguments import add_photos, read_chosen
-from train.data.dataset import TorchvisionSample, kept_aside, read_splits
+from train.data.dataset import kept_aside, read_splits
+from train.data.samples import TorchvisionSample
 from train.people import clicks
 from train.people.clicked import Clicked, open_clicked
 from train.people.nothing import click_on_nothing

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from petseg.errors import PetsegError
 from petseg.pixels import saving
 from train.config import Config, load_config
-from train.data.dataset import COPIES, PhotoDataset, Sample, read_originals, read_splits
+from train.data.dataset import COPIES, PhotoDataset, read_originals, read_splits
+from train.data.samples import Sample
 
 
 def training_photos(config: Config) -> list[Sample]:

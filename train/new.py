@@ -18,8 +18,9 @@ from petseg.measure import labels
 from petseg.pixels import saving
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
 from train.config import Config
-from train.data.dataset import Sample, read_source
+from train.data.dataset import read_source
 from train.data.found import NOTHING, Found, examine, look
+from train.data.samples import Sample
 from train.report.figures import Panel, plot_panels
 from train.toml import to_toml
 

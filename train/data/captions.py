@@ -14,11 +14,11 @@ from petseg.measure.datasets import IMAGE_SUFFIXES, read_pairs
 from petseg.measure.pair import Pair
 from petseg.pixels.classes import BORDER, CLASSES
 from petseg.pixels.image import load
-from train.config import CaptionConfig, DataConfig, SourceConfig
+from train.config import DataConfig, SourceConfig
 from train.data.augment import plain, to_tensors
 from train.data.dataset import PhotoDataset, split_sources
 from train.models.contrastive import words_of
-from train.sections import AugmentConfig
+from train.sections import AugmentConfig, CaptionConfig
 
 ANY = -1
 """In place of a breed: the caption names the species only, or there is no animal."""

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.pixels.classes import BORDER
-from train.config import CollageConfig
-from train.data.dataset import Arrays, PhotoDataset, Sample, is_trimap
+from train.data.dataset import Arrays, PhotoDataset
+from train.data.samples import Sample, is_trimap
 from train.data.scenes import Scene, paste_anywhere
 from train.data.sources import say
+from train.sections import CollageConfig
 
 PETS = (1, 2, 3, 4)
 """Numbers of animals that are pasted..."""

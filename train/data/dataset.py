@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,9 +20,9 @@ from petseg.errors import ImageWarning
 from petseg.measure.datasets import read_pairs
 from petseg.measure.evaluation import warn_of_masks
 from petseg.measure.pair import Pair, hides_pets, misfit, turned_alike
-from petseg.pixels.classes import BORDER
 from train.config import OXFORD, Config, DataConfig, SourceConfig
 from train.data.augment import build_augmentation, fitting, plain, to_tensors
+from train.data.samples import AnySample, RimSample, Sample, TorchvisionSample, TrimapSample
 from train.data.sources import there
 from train.sections import AugmentConfig
 
@@ -31,71 +30,6 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 COPIES = "copies.json"
 """Lies in a folder of augmented copies (`train.multiply`) and names the photos that they were made of."""
-
-
-class Sample(Protocol):
-    """A named photo and mask that can be read; `petseg.measure.datasets.Pair` is one."""
-
-    @property
-    def name(self) -> str:
-        """File name without suffix."""
-
-    @property
-    def breed(self) -> str:
-        """What the validation split is stratified by."""
-
-    def read_image(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8."""
-
-    def read_mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
-
-
-AnySample = TypeVar("AnySample", bound=Sample)
-
-
-class TorchvisionSample:
-    """An item of torchvision's `OxfordIIITPet`."""
-
-    def __init__(self, dataset: OxfordIIITPet, index: int, pair: Pair) -> None:
-        self._dataset, self._index, self.pair = dataset, index, pair
-        self.name, self.breed = pair.name, pair.breed
-
-    def read_image(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8."""
-        # Not the dataset's photo: it has lost transparency, which petseg lays over white.
-        return self.pair.read_image()
-
-    def read_mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8: 0 background, 1 cat, 2 dog, 255 ignored."""
-        trimap = np.asarray(self._dataset[self._index][1], np.uint8)
-        return self.pair.classes(trimap)
-
-
-class TrimapSample:
-    """A sample whose classes are those of a trimap: 0 background, 1 pet of any species, 2 border."""
-
-    def __init__(self, sample: Sample) -> None:
-        self._sample = sample
-        self.name, self.breed = sample.name, sample.breed
-
-    def read_image(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8."""
-        return self._sample.read_image()
-
-    def read_mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8."""
-        mask = self._sample.read_mask()
-        return np.where(mask == BORDER, np.uint8(2), np.minimum(mask, 1))
-
-
-class RimSample(TrimapSample):
-    """A sample whose border is background, like all else that its mask leaves open."""
-
-    def read_mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8."""
-        mask = self._sample.read_mask()
-        return np.where(mask == BORDER, np.uint8(0), mask)
 
 
 def read_source(source: SourceConfig, root: Path) -> list[Sample]:
@@ -235,11 +169,6 @@ def kept_aside(folder: Path, configs: Sequence[Config]) -> list[Sample]:
     if not unseen:
         raise ValueError(f"every photo of {folder} was trained on; hold some back: sources.validation")
     return unseen
-
-
-def is_trimap(sample: Sample) -> bool:
-    """Whether its mask is one of the Oxford layout: one animal, outlined by a person."""
-    return isinstance(sample, TorchvisionSample) or (isinstance(sample, Pair) and sample.trimap)
 
 
 def read_originals(folder: Path) -> frozenset[str]:

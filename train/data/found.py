@@ -17,7 +17,8 @@ from petseg.measure.labels import CLASS_NUMBERS, values_of
 from petseg.measure.pair import misfit
 from petseg.pixels.classes import BORDER, CLASSES
 from train.config import SourceConfig
-from train.data.dataset import Sample, species_shown
+from train.data.dataset import species_shown
+from train.data.samples import Sample
 
 MASK_FOLDERS = ("masks", "mask", "labels", "SegmentationClass", "segmentation")
 """Names that a folder of masks goes by, the likeliest first; others are looked at too."""

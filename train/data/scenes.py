@@ -11,7 +11,7 @@ from PIL import Image
 from petseg.measure.pair import Pair, read_labels
 from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import bounds
-from train.data.dataset import Sample
+from train.data.samples import Sample
 
 # Its threads gain nothing on patches as small as these, and there is a process for each core already.
 cv2.setNumThreads(1)

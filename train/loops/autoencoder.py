@@ -18,7 +18,8 @@ from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import FILL
 from petseg.pixels.image import load
 from train.config import Config
-from train.data.dataset import PhotoDataset, Sample
+from train.data.dataset import PhotoDataset
+from train.data.samples import Sample
 from train.loops.base import BEST, OnEpoch, state_folder, trains
 from train.loops.photos import PhotoBatch, PhotoTrainer
 from train.models.autoencoder import AutoencoderConfig

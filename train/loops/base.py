@@ -25,7 +25,8 @@ from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_
 
 from train.checkpoint import HISTORY, save_checkpoint, without_start
 from train.config import Config, OptimConfig
-from train.data.dataset import AnySample, Sample, read_splits
+from train.data.dataset import read_splits
+from train.data.samples import AnySample, Sample
 from train.data.sources import say, with_photos_there
 from train.loops.average import Gathered, ema_with_warmup
 from train.loops.pace import Pace

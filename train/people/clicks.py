@@ -21,7 +21,8 @@ from petseg.measure.metrics import CLICK_LIMIT, CLICKS, TARGETS, ClickEvaluation
 from petseg.measure.tables import aligned
 from train.config import Config, load_config
 from train.data.arguments import split_of
-from train.data.dataset import Sample, read_splits
+from train.data.dataset import read_splits
+from train.data.samples import Sample
 from train.data.scenes import Scene, has_instances, read_scene
 from train.people import nothing, targets
 from train.people.clicked import Classes, Clicked, Photo

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from petseg.measure.metrics import FALSE_ALARM, mean
-from train.data.dataset import Sample
+from train.data.samples import Sample
 from train.data.scenes import read_scene
 from train.people.clicked import Clicked
 

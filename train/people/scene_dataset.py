@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from train.config import PromptingConfig
 from train.data.augment import build_augmentation, fitting, plain, to_tensors
-from train.data.dataset import Sample
+from train.data.samples import Sample
 from train.data.scenes import Scene, close_up, composite, has_instances, read_scene
 from train.people.conversation import Asked, pack_sessions
 from train.people.targets import held_out_sessions, open_sessions

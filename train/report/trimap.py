@@ -16,7 +16,7 @@ from petseg.measure.tables import aligned
 from petseg.models.manifest import OTHER_CLASSES as TRIMAP
 from petseg.pixels.margins import softmax
 from train.checkpoint import load_checkpoint, load_checkpoint_config
-from train.data.dataset import TrimapSample
+from train.data.samples import TrimapSample
 from train.report.inference import Fits, Photo, fits, is_checkpoint, letterboxed
 from train.report.roc import Roc
 

@@ -9,7 +9,8 @@ import torch
 from tests.support.drawing import write_plain
 from train.config import DataConfig, SourceConfig
 from train.data.captions import read_captioned_splits
-from train.data.dataset import PhotoDataset, Sample, balance_species, read_source, read_splits, species_shown
+from train.data.dataset import PhotoDataset, balance_species, read_source, read_splits, species_shown
+from train.data.samples import Sample
 from train.sections import AugmentConfig
 
 SHOWN = {"cat": (1,), "dog": (2,), "both": (1, 2), "none": ()}

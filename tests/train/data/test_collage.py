@@ -5,9 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from petseg.pixels.classes import BORDER
-from train.config import CollageConfig
 from train.data.collage import CollageDataset, collage, sheet
-from train.data.dataset import Arrays, TrimapSample
+from train.data.dataset import Arrays
+from train.data.samples import TrimapSample
+from train.sections import CollageConfig
 
 GROUND, CAT, DOG = 40, 120, 220
 

@@ -13,15 +13,8 @@ from petseg.errors import ImageError
 from petseg.measure.pair import Pair
 from tests.support.drawing import Labels, draw_labels, paint, write_oxford, write_plain
 from train.config import Config, DataConfig, SourceConfig
-from train.data.dataset import (
-    PhotoDataset,
-    Sample,
-    TorchvisionSample,
-    kept_aside,
-    read_source,
-    read_splits,
-    split_validation,
-)
+from train.data.dataset import PhotoDataset, kept_aside, read_source, read_splits, split_validation
+from train.data.samples import Sample, TorchvisionSample
 from train.sections import AugmentConfig
 
 NAMES = ("Maine_Coon_1", "Maine_Coon_2", "beagle_1", "english_setter_1")

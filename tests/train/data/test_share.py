@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from tests.support.drawing import draw_labels, write_plain
 from train.config import DataConfig
-from train.data.dataset import Sample, read_splits
+from train.data.dataset import read_splits
+from train.data.samples import Sample
 
 
 @pytest.fixture(scope="module")

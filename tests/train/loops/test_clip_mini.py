@@ -15,7 +15,7 @@ from petseg.errors import ImageError
 from tests.support.drawing import Labels, draw_labels, write_oxford, write_plain
 from train import zeroshot
 from train.checkpoint import load_checkpoint, save_checkpoint
-from train.config import CaptionConfig, Config, DataConfig, SourceConfig
+from train.config import Config, DataConfig, SourceConfig
 from train.data.captions import (
     ANY,
     CaptionDataset,
@@ -31,7 +31,7 @@ from train.loops.contrastive import ContrastiveTrainer
 from train.models import build
 from train.models.clip import ClipConfig
 from train.models.contrastive import END, PAD, UNKNOWN, ContrastiveConfig, DualEncoder, contrastive_loss
-from train.sections import AugmentConfig
+from train.sections import AugmentConfig, CaptionConfig
 
 MakeConfig = Callable[..., Config]
 
