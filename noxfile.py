@@ -30,7 +30,7 @@ NEWEST = max(
 RUNTIME_TESTS = ("tests/petseg", "tests/fuzz", "tests/system")
 """What runs petseg, rather than train/ and export/: where its own dependencies count."""
 WEB_TESTS = "tests/browser/test_browser_web.py"
-MOST_COVERED = ("pixels/image.py", "pixels/geometry.py", "clicks/prompts.py", "hub.py")
+MOST_COVERED = ("pixels/image.py", "pixels/identify.py", "pixels/geometry.py", "clicks/prompts.py", "hub.py")
 
 
 @nox.session

@@ -4,11 +4,9 @@
 with (H, W, 3) uint8, or with an `ImageError` that names the input and the fix.
 """
 
-import contextlib
 import io
 import os
 import stat
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from petseg.errors import ImageError, ImageTooLargeError, ImageWarning
 from petseg.pixels import colour, cut_short, decode_guard, values
+from petseg.pixels.identify import identify
 
 DEFAULT_MAX_PIXELS = 100_000_000
 """Photos above this are refused before they are decoded (a few kilobytes can claim gigabytes)."""
@@ -43,12 +42,6 @@ _UPRIGHT = {
 _ON_THE_SIDE = frozenset(_UPRIGHT[key] for key in (5, 6, 7, 8))
 _FROM_THE_END = frozenset(_UPRIGHT[key] for key in (3, 4, 6, 7))
 """Turns that make rows columns, and those that put the first of them last."""
-
-_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-"""Brands of HEIF files, less AVIF's, which Pillow reads itself."""
-
-_MARKED = frozenset({"JPEG", "PNG", "GIF", "TIFF", "WEBP"})
-"""Formats whose files begin as no others do."""
 
 _STRIP = 1 << 22
 """Pixels that are converted at a time: whole copies of a large photo would take gigabytes."""
@@ -207,7 +200,7 @@ def _decode(
         if not prefix:
             raise ImageError(f"{name} is empty (0 bytes); copy or download it again")
         rationed = decode_guard.Rationed(file, name)
-        image = _identify(cast("IO[bytes]", rationed), prefix, name)
+        image = identify(cast("IO[bytes]", rationed), prefix, name)
         _check_size(image.width, image.height, name, max_pixels)
         decode_guard.check_cost(image, file, name, max_pixels)
         if decode_guard.reads_bytewise(image):
@@ -231,7 +224,7 @@ def _complete(image: Image.Image, file: IO[bytes], name: str, least: int, error:
         raise error
 
     def decode(data: IO[bytes]) -> Image.Image:
-        again = _identify(data, data.read(16), name)
+        again = identify(data, data.read(16), name)
         _reduce(again, least)
         again.load()
         return again
@@ -253,49 +246,6 @@ def _reduce(image: Image.Image, least: int) -> bool:
     before = image.size
     image.draft(None, (max(1, before[0] // scale), max(1, before[1] // scale)))
     return image.size != before
-
-
-def _identify(file: IO[bytes], prefix: bytes, name: str) -> Image.Image:
-    """`PIL.Image.open` less its own pixel limit.
-
-    That limit warns through filters which belong to the whole process and cannot be silenced for one
-    thread, and it raises below a `max_pixels` that the caller may have chosen on purpose.
-    """
-    tried, begins = set[str](), ""
-    if _is_heif(prefix) and "HEIF" not in Image.OPEN:
-        with contextlib.suppress(ImportError, OSError):  # a broken installation is as good as none
-            import pillow_heif
-
-            pillow_heif.register_heif_opener()
-    for register in (Image.preinit, Image.init):  # the few common formats first: the rest load slowly
-        register()
-        for format_name, (factory, accept) in list(Image.OPEN.items()):
-            if format_name in tried or (accept is not None and accept(prefix) is not True):
-                continue
-            tried.add(format_name)
-            if format_name in decode_guard.REFUSED:
-                continue
-            try:
-                file.seek(0)
-                return factory(file, "")
-            except (SyntaxError, IndexError, TypeError, struct.error):
-                begins = begins or (format_name if format_name in _MARKED else "")
-                continue  # how a Pillow plugin says: not mine
-    if begins:
-        raise ImageError(
-            f"{name} begins as {begins} and cannot be read: it is damaged or cut short, or of a kind that "
-            "Pillow does not know; copy or download it again, or save it as JPEG or PNG"
-        )
-    if _is_heif(prefix):
-        fix = "HEIF photos need `pip install pillow-heif`, nothing more"
-    else:
-        fix = "whatever its name says; convert it to JPEG or PNG"
-    raise ImageError(f"{name} is in no image format that Pillow can read: it starts with {prefix!r}; {fix}")
-
-
-def _is_heif(prefix: bytes) -> bool:
-    """Whether a file begins as the HEIF photos of phones do. ISO/IEC 23008-12, annex B."""
-    return prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIF
 
 
 @contextmanager
@@ -374,7 +324,7 @@ def turn_of(path: Path) -> Image.Transpose | None:
     """What `load` turns a photo's file by; None for nothing, and for what cannot be read."""
     try:
         with _open_path(path, str(path)) as file:
-            return _turn(_identify(file, file.read(16), str(path)))
+            return _turn(identify(file, file.read(16), str(path)))
     except Exception:
         return None  # `load` says why
 
