@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg import pipeline
-from petseg.clicks import prompts
+from petseg.clicks import asked
+from petseg.clicks.asked import Asked
 from petseg.clicks.prompts import Box, Boxes, Labels, Point, Points, Prompt
 from petseg.clicks.several import Several
 from petseg.clicks.state import ClickState
@@ -155,16 +156,16 @@ class Segmenter:
             DeviceError: the device gave up.
         """
         photo = load(image, max_pixels=self._max_pixels)
-        height, width = photo.shape[:2]
-        if boxes is None and objects is None:
-            prompt = prompts.check(width, height, point=point, points=points, labels=labels, box=box)
-            result = self._answer(photo, prompt)
-        else:
-            prompts.check_alone(point, box)
-            animals = prompts.check_several(
-                width, height, points=points, labels=labels, boxes=boxes, objects=objects
-            )
-            result = self._answer_several(photo, animals)
+        question = asked.at_first(
+            (photo.shape[1], photo.shape[0]),
+            point=point,
+            points=points,
+            labels=labels,
+            box=box,
+            boxes=boxes,
+            objects=objects,
+        )
+        result = self._answer(photo, question)
         result.source = source_of(image)
         return result
 
@@ -213,33 +214,18 @@ class Segmenter:
             raise PromptError(
                 f"model {previous.model!r} gave this answer without a point or a box; call segment with one"
             )
-        several = isinstance(previous.state, Several)
-        if boxes is not None or objects is not None:
-            prompts.check_alone(None, box)
-            if point is not None:
-                points, labels = [point], [label]
-            animals = prompts.check_several(
-                *previous.size,
-                points=points,
-                labels=labels,
-                boxes=boxes,
-                objects=None if objects is None else np.atleast_1d(objects),
-                known=len(previous.prompts),
-            )
-            result = self._answer_several(previous.photo, animals, previous)
-        else:
-            if several:
-                prompts.check_alone(None, box)
-            prompt = prompts.extend(
-                previous.prompts[0],
-                *previous.size,
-                point=point,
-                label=label,
-                points=points,
-                labels=labels,
-                box=box,
-            )
-            result = self._answer(previous.photo, prompt, previous)
+        question = asked.further(
+            previous.prompts,
+            previous.size,
+            point=point,
+            label=label,
+            points=points,
+            labels=labels,
+            box=box,
+            boxes=boxes,
+            objects=objects,
+        )
+        result = self._answer(previous.photo, question, previous)
         result.source = previous.source
         return result
 
@@ -330,21 +316,17 @@ class Segmenter:
         return pipeline.run(work, photos, plan.batch_size, plan.workers, return_errors=return_errors)
 
     def _answer(
-        self, photo: NDArray[np.uint8], prompt: Prompt | None, previous: Segmentation | None = None
+        self, photo: NDArray[np.uint8], question: Asked, previous: Segmentation | None = None
     ) -> Segmentation:
-        self.check_takes(prompt.kinds if prompt else ())
-        if prompt is None:
+        """The answer to what is asked of a photo, after what was said in `previous`."""
+        if question is None:
+            self.check_takes(())
             return self._result(*see(photo, self.manifest.size, self.manifest.fill, self._network.run), photo)
-        before = self._before(previous)
-        return self._pointed(photo, *self._dialogue(photo).go_on(prompt, *before))
-
-    def _answer_several(
-        self, photo: NDArray[np.uint8], animals: list[Prompt], previous: Segmentation | None = None
-    ) -> Segmentation:
-        """What is said of each animal, after what was said of the first ones before."""
-        self.check_takes(sorted({kind for prompt in animals for kind in prompt.kinds}))
-        before = self._before(previous)
-        return self._pointed(photo, self._dialogue(photo).each(animals, *before))
+        animals, before = [question] if isinstance(question, Prompt) else question, self._before(previous)
+        self.check_takes(dict.fromkeys(kind for prompt in animals for kind in prompt.kinds))
+        if isinstance(question, Prompt):
+            return self._pointed(photo, *self._dialogue(photo).go_on(question, *before))
+        return self._pointed(photo, self._dialogue(photo).each(question, *before))
 
     def _dialogue(self, photo: NDArray[np.uint8]) -> Dialogue:
         model = self.manifest.presence

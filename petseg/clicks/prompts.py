@@ -378,11 +378,3 @@ def _bump(dx: NDArray[np.float64], dy: NDArray[np.float64], sigma: float) -> NDA
     """Gaussian of height 1 from distances along x (columns) and y (rows), (rows, columns) float32."""
     fall_x, fall_y = (np.exp(-0.5 * (d / sigma) ** 2).astype(np.float32) for d in (dx, dy))
     return np.outer(fall_y, fall_x)
-
-
-def check_alone(point: Point | None, box: Box | None) -> None:
-    """Raise `PromptError` for what says nothing of which of several animals it is about."""
-    if point is not None:
-        raise PromptError("point is about one animal; give points, with objects")
-    if box is not None:
-        raise PromptError("box is about one animal; give boxes")
