@@ -70,6 +70,12 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "coverage", "report", f"--include={only}", "--fail-under=95")
 
 
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """What takes patience (docs/contributing.md): once a week, and when what it guards has changed."""
+    session.run("python", "-m", "pytest", "-q", "-m", "slow and not browser", *session.posargs)
+
+
 @nox.session
 def data(session: nox.Session) -> None:
     """Tests on real photos; they skip themselves where ../shared/data is missing."""
@@ -148,10 +154,12 @@ def build(session: nox.Session) -> None:
     """An sdist, and from it a wheel: the whole package and nothing else, and both work offline."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        session.run("uv", "build", "--quiet", "--out-dir", f"{work}/dist", external=True)
+        public = {"PETSEG_REPOSITORY": "https://example.org/petseg"}
+        session.run("uv", "build", "--quiet", "--out-dir", f"{work}/dist", env=public, external=True)
         (sdist,), (wheel,) = work.glob("dist/*.tar.gz"), work.glob("dist/*.whl")
         _compare(session, _in_sdist(sdist), _package() | _beside_package(), sdist)
         _compare(session, _in_wheel(wheel), _package(), wheel)
+        _check_links(session, wheel, public["PETSEG_REPOSITORY"])
         for package in (sdist, wheel):
             _use(session, package, work)
 
@@ -162,7 +170,14 @@ def _package() -> set[str]:
 
 
 def _beside_package() -> set[str]:
-    return {".gitignore", "PKG-INFO", "README.md", "pyproject.toml", *PROJECT["license-files"]}
+    return {
+        ".gitignore",
+        "PKG-INFO",
+        "README.md",
+        "hatch_build.py",
+        "pyproject.toml",
+        *PROJECT["license-files"],
+    }
 
 
 def _in_sdist(path: Path) -> set[str]:
@@ -173,6 +188,16 @@ def _in_sdist(path: Path) -> set[str]:
 def _in_wheel(path: Path) -> set[str]:
     with zipfile.ZipFile(path) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def _check_links(session: nox.Session, path: Path, repository: str) -> None:
+    """What the package index shows must lead to the repository, and not to files beside it."""
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        shown = archive.read(name).decode()
+    wanted = (f"Project-URL: Homepage, {repository}\n", f"and a click on each]({repository}/raw/")
+    if missing := [text for text in wanted if text not in shown]:
+        session.error(f"{path.name} does not say {missing}")
 
 
 def _compare(session: nox.Session, found: set[str], wanted: set[str], archive: Path) -> None:
