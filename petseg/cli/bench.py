@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg.cli.options import BatchSize, Device, Force, Model, Precision, PrecisionOption, Threads
+from petseg.cli.options import (
+    BatchSize,
+    Device,
+    Figures,
+    Force,
+    Model,
+    Precision,
+    PrecisionOption,
+    Threads,
+    path_of,
+)
 from petseg.errors import ImageError
 from petseg.measure.tables import aligned
 
@@ -14,7 +24,8 @@ _PRECISIONS = {each.value for each in Precision} - {Precision.AUTO.value}
 
 def bench(
     photos: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PHOTO]...", help="Default: one that is drawn, 500 x 375.")
+        list[Path] | None,
+        typer.Argument(metavar="PHOTO", parser=path_of, help="Default: one that is drawn, 500 x 375."),
     ] = None,
     model: Model = None,
     device: Device = "auto",
@@ -29,9 +40,7 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, metavar="N", help="How often each stage is timed.")] = 50,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
-    ] = None,
+    json_file: Figures = None,
     force: Force = False,
 ) -> None:
     """Measure a model on this machine, after a warm-up: stages, photos per second, memory, cold start.

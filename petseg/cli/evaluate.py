@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petseg.cli.options import Device, Force, Model, Precision, PrecisionOption, Threads, path_of
+from petseg.cli.options import Device, Figures, Force, Model, Precision, PrecisionOption, Threads, path_of
 from petseg.cli.segment import open_segmenter
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def evaluate_folder(
         ),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, metavar="K", help="Name the K worst photos.")] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", parser=path_of, help="Write all figures here.")
-    ] = None,
+    json_file: Figures = None,
     force: Force = False,
 ) -> None:
     """Compare a model with true masks, at the photos' own size.

@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from petseg.cli import outputs
-from petseg.cli.options import AsJson
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+from petseg.cli.options import AsJson, Quiet, path_of
 
 
 def models(as_json: AsJson = False) -> None:
@@ -70,7 +68,9 @@ def pull(
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="As python -m export.publish makes it.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", parser=path_of, help="As python -m export.publish makes it.")
+    ],
     repo: Annotated[str, typer.Argument(metavar="ORG/NAME", show_default=False)],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and list what would be published.")

@@ -154,6 +154,9 @@ WholeNames = Annotated[
     bool, typer.Option("--whole-names", help="Call results as `petseg batch` does: OUT/NAME.jpg.mask.png.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Figures = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", parser=path_of, help="Write all figures here.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
