@@ -136,7 +136,10 @@ class Visitor:
         self.settle()
 
     def open(self, name: str) -> None:
-        """Open what is closed at first: "advanced" or "developers"."""
+        """Open what is closed at first: "advanced" or "developers"; on a phone in its part of the panel."""
+        part = self.page.locator(f".bar button[data-part={'mark' if name == 'advanced' else 'save'}]")
+        if part.is_visible():
+            part.click()
         if self.page.locator(f"#{name}").get_attribute("open") is None:
             self.page.click(f"#{name} > summary")
 
