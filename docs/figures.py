@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import petseg
-from petseg.app.front import CARD, CARD_SIZE, ICON, TOUCH_ICON
+from petseg.app import pairs
+from petseg.app.front import CARD, CARD_SIZE, FIRST, ICON, TOUCH_ICON
 
 FOLDER = Path(__file__).parent
 PUBLIC = FOLDER.parent / "petseg" / "app" / "public"
@@ -116,8 +117,9 @@ def vector_icon() -> str:
 
 
 def publish(photo: Image.Image) -> None:
-    """Draw what the page gives to link previews and browsers."""
+    """Draw what the page gives to link previews and browsers, and shows before its scripts are there."""
     card(photo).save(PUBLIC / CARD, quality=86, optimize=True)
+    Image.fromarray(pairs.spotlight(petseg.segment(photo))).save(PUBLIC / FIRST, quality=82, optimize=True)
     icon(180).save(PUBLIC / TOUCH_ICON, optimize=True)
     (PUBLIC / ICON).write_text(vector_icon(), encoding="utf-8")
 

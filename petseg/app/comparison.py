@@ -33,7 +33,7 @@ class Answer:
         model: its name.
         result: at preview size.
         milliseconds: the median of `TIMED` answers after the first.
-        agreement: with the first model, see `agreement`.
+        agreement: with the first model, see `agreement`; of one that answers for a pet alone, about that pet.
         area: share of the photo that is pet, 0..1.
     """
 
@@ -94,7 +94,8 @@ def prompt_for(model: Listed, visit: Visit, size: tuple[int, int], found: Pixels
         model: one that takes no prompts is given none.
         visit: its clicks are used, where the model takes them.
         size: (width, height) of the copy.
-        found: mask of the copy by a model that finds all pets; without clicks, its middle is clicked.
+        found: mask of the copy, by a model that finds all pets, of the largest of them; without clicks, its
+            middle is clicked.
 
     Raises:
         PromptError: the model needs a click, and there is nothing to click on.
@@ -110,7 +111,7 @@ def prompt_for(model: Listed, visit: Visit, size: tuple[int, int], found: Pixels
     if found is None or not found.any():
         raise PromptError(NOTHING_TO_CLICK)
     if "point" in model.prompts:
-        return {"point": middle(found)}
+        return {"points": [middle(found)]}
     rows, columns = np.nonzero(found)
     return {"box": (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)}
 
@@ -132,7 +133,26 @@ def compare(studio: Studio, visit: Visit) -> Iterator[Answer | PromptError]:
         milliseconds = float(np.median([_timed(segmenter, photo, prompt) for _ in range(TIMED)]))
         first = first or result
         area = float((result.mask != 0).mean())
-        yield Answer(model.name, result, milliseconds, agreement(first.mask, result.mask), area)
+        alike = agreement(pointed_at(first, prompt, visit.size), result.mask)
+        yield Answer(model.name, result, milliseconds, alike, area)
+
+
+def pointed_at(result: Segmentation, prompt: Mapping[str, Any], size: tuple[int, int]) -> Pixels:
+    """The mask of those pets alone that a prompt is about; the whole one where it is about none of them.
+
+    Args:
+        result: of a photo or of its copy.
+        prompt: arguments for `Segmenter.segment`.
+        size: (width, height) of what the prompt is for.
+    """
+    labels = prompt.get("labels", [1] * len(prompt.get("points", ())))
+    places = [point for point, label in zip(prompt.get("points", ()), labels, strict=True) if label]
+    if "box" in prompt:
+        x0, y0, x1, y1 = prompt["box"]
+        places.append(((x0 + x1) / 2, (y0 + y1) / 2))
+    pixels = (np.array(places).reshape(-1, 2) * result.size / size).astype(int)
+    meant = [pet.mask for pet in result.pets if any(pet.mask[y, x] for x, y in pixels)]
+    return np.where(np.any(meant, axis=0), result.mask, 0) if meant else result.mask
 
 
 def _timed(segmenter: Segmenter, photo: Pixels, prompt: dict[str, Any]) -> float:
@@ -143,11 +163,15 @@ def _timed(segmenter: Segmenter, photo: Pixels, prompt: dict[str, Any]) -> float
 
 
 def _found(studio: Studio, photo: Pixels, visit: Visit) -> Pixels | None:
-    """What a model that needs no click finds, where some other model needs one and the visitor gave none."""
+    """The largest pet that a model finds which needs no click, (h, w) uint8.
+
+    None where no other model needs a click, or the visitor gave one.
+    """
     finder = studio.models.first([])
     if finder is None or visit.kinds or not any(model.prompts for model in studio.models.here):
         return None
-    return studio.models.get(finder).segment(photo).mask
+    pets = studio.models.get(finder).segment(photo).pets
+    return pets[0].mask.astype(np.uint8) if pets else np.zeros(photo.shape[:2], np.uint8)
 
 
 def damage(photo: Pixels, levels: Mapping[str, int], seed: int) -> Pixels:
@@ -192,11 +216,17 @@ def trials(
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One point of a model's curve: `value` is its agreement with the clean answer, 0..1."""
+    """One point of a model's curve.
+
+    Attributes:
+        model: its name.
+        level: of the damage.
+        value: its agreement with the clean answer, 0..1; None where it found no pet in the clean photo.
+    """
 
     model: str
     level: int
-    value: float
+    value: float | None
 
 
 def sweep(
@@ -223,7 +253,8 @@ def sweep(
     points: list[SweepPoint] = []
     for done, trial in enumerate(trials(studio, visit, names, damages)):
         level = done // len(names) + 1
-        points.append(SweepPoint(trial.model, level, trial.agreement))
+        value = None if trial.outcome == "nothing" else trial.agreement
+        points.append(SweepPoint(trial.model, level, value))
         progress((done + 1) / (len(names) * LEVELS))
     return points
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from petseg.app.comparison import FOUND, SweepPoint
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
+NOBODY = "finds no pet in the clean photo"
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 26
 """Room around a drawing's field, in its units."""
 
 
 def curves(points: Sequence[SweepPoint], kind: str) -> str:
-    """A drawing for each model, as HTML.
+    """A drawing for each model, or that it finds nothing to begin with, as HTML.
 
     Args:
         points: of all models, in any order.
@@ -46,7 +47,14 @@ def _level(point: SweepPoint) -> int:
     return point.level
 
 
-def _figure(name: str, values: Sequence[float]) -> str:
+def _figure(name: str, values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return f"<figure><figcaption><b>{html.escape(name)}</b> {NOBODY}</figcaption></figure>"
+    return _drawn(name, known)
+
+
+def _drawn(name: str, values: Sequence[float]) -> str:
     places = [(_across(level), _up(value)) for level, value in enumerate(values, 1)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places)

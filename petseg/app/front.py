@@ -24,7 +24,7 @@ DESCRIPTION = (
 )
 PUBLIC = files("petseg.app") / "public"
 """Pictures that everybody may have; `python docs/figures.py` draws them."""
-CARD, ICON, TOUCH_ICON = "card.jpg", "icon.svg", "icon.png"
+CARD, ICON, TOUCH_ICON, FIRST = "card.jpg", "icon.svg", "icon.png", "first.jpg"
 CARD_SIZE = (1200, 630)
 CARD_ALT = "A tabby cat, cut out of her photo like a sticker"
 PACKED = re.compile(r"^/(config|gradio_api/(info|config))?/?$")

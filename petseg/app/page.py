@@ -52,8 +52,8 @@ HEADER = """
   <ellipse cx="16" cy="21" rx="7.4" ry="6.2"/>
   <ellipse cx="6.2" cy="14.6" rx="3" ry="4"/><ellipse cx="12.2" cy="8.4" rx="3.1" ry="4.3"/>
   <ellipse cx="19.8" cy="8.4" rx="3.1" ry="4.3"/><ellipse cx="25.8" cy="14.6" rx="3" ry="4"/></g></svg>
-  <div><h1>petseg</h1><p>Finds the cats and dogs in a photo, pixel by pixel. Your photo is deleted after about
-  an hour, and nobody else sees it.{elsewhere}</p></div>
+  <div><h1>petseg</h1><p>Cuts cats and dogs out of photos. Yours is deleted after about an hour, and nobody
+  else sees it.{elsewhere}</p></div>
 </header>
 """
 ELSEWHERE = "PETSEG_WEB_PAGE"

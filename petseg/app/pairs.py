@@ -93,7 +93,7 @@ def pair(trial: Trial, levels: Mapping[str, int]) -> str:
         ("Damaged", after(trial), trial.after, damage_words(levels)),
     )
     figures = "".join(
-        f'<figure><img src="{data_url(picture)}" alt="{title} photo: {answer(result)}">'
+        f"<figure>{img(picture, f'{title} photo: {answer(result)}')}"
         f"<figcaption><b>{title}</b> {answer(result)}"
         f"{f'<small>{html.escape(words)}</small>' if words else ''}</figcaption></figure>"
         for title, picture, result, words in shown
@@ -117,6 +117,17 @@ def told(trial: Trial, level: int) -> str:
 
 def _small_print(trial: Trial) -> str:
     return f"Overlap with the clean answer: {trial.agreement:.0%} · model {trial.model}"
+
+
+def img(picture: Pixels, words: str) -> str:
+    """A picture as HTML that has it in it.
+
+    Args:
+        picture: (h, w, 3) uint8.
+        words: what it shows, as HTML.
+    """
+    height, width = picture.shape[:2]
+    return f'<img src="{data_url(picture)}" alt="{words}" style="--ratio: {width / height:.4f}">'
 
 
 def data_url(picture: Pixels) -> str:

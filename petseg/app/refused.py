@@ -21,10 +21,10 @@ def explain(name: str, data: bytes) -> str:
     """
     if data[4:8] == b"ftyp" and data[8:12] in _PHOTOS:
         return (
-            f"{name} is an iPhone HEIC photo, which this page cannot read; save it as JPEG, "
+            f"“{name}” is an iPhone HEIC photo, which this page cannot read; save it as JPEG, "
             "or set the camera to Most Compatible"
         )
-    return f"{name} is {_kind(data)}, not a photo; {WORKS}"
+    return f"“{name}” is {_kind(data)}, not a photo; {WORKS}"
 
 
 def _kind(data: bytes) -> str:

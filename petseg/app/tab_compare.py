@@ -16,8 +16,8 @@ from petseg.app.parts import RUNS_MODELS, private, sentence
 from petseg.app.state import Visit
 from petseg.pixels.image import shrink
 
-INTRO = """Every model on your photo, beside what it did on test photos. One that needs a tap and has none of
-yours gets one in the middle of the pet that the first model finds."""
+INTRO = """Every model on your photo, beside what it did on test photos. One that answers a tap gets yours, or
+one in the middle of the largest pet."""
 SIDE = 640
 """Longest side of a picture, in pixels."""
 UNKNOWN = "not measured"
@@ -84,7 +84,7 @@ def _card(model: Listed, answer: Answer | PromptError, best: Sequence[str], visi
     else:
         picture, said, note = shrink(visit.preview, SIDE), "no answer", texts.notice(sentence(answer))
     return (
-        f'<article id="compare-{name}"><img src="{pairs.data_url(picture)}" alt="By {name}: {said}">'
+        f'<article id="compare-{name}">{pairs.img(picture, f"By {name}: {said}")}'
         f'<h2>{name}</h2><p class="praise">{praise}</p>{note}{_table(model, answer, first)}</article>'
     )
 
@@ -100,14 +100,16 @@ def _table(model: Listed, answer: Answer | PromptError, first: str) -> str:
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
-ROWS = ("Answer", "Outline", "False alarms", "Pet in the photo", "Time, once warm")
+ROWS = ("Answer", "Outline", "False alarms", "Pet in the photo", "Time, warm")
 
 
 def _here(answer: Answer | PromptError, first: str | None) -> tuple[str, ...]:
     if not isinstance(answer, Answer):
         return ("none",) * len(ROWS)
     same = (
-        "the others are held against it" if first is None else f"{answer.agreement:.0%} the same as {first}'s"
+        "the others are compared with it"
+        if first is None
+        else f"{answer.agreement:.0%} the same as {first}'s"
     )
     area, time = f"{answer.area:.1%}", f"{answer.milliseconds:.0f} ms"
     return pairs.answer(answer.result), same, "", area, time

@@ -78,7 +78,7 @@ class RobustnessTab:
             kind: gr.Slider(1, LEVELS, 1, step=1, label=chosen.plain, elem_id=f"level-{kind}", buttons=[])
             for kind, chosen in PERTURBATIONS.items()
         }
-        with gr.Row(elem_classes="toolbar"):
+        with gr.Row():
             self.reset = gr.Button("Back to 1", elem_id="reset", size="sm", min_width=100)
             self.run = gr.Button("All levels, all models", elem_id="sweep", size="sm", min_width=150)
 

@@ -33,7 +33,9 @@ def test_a_photo_is_taken_before_gradio_is_there(
     first = visitor.page.locator("#first-paint")
     visitor.page.set_input_files("#first-paint input[type=file]", two_pets)
     expect(first.get_by_role("status")).to_have_text("Getting ready ...")
-    assert visitor.picture("#first-paint img").shape == (1200, 2000, 3), "their own photo is seen at once"
+    assert visitor.picture("#first-paint figure img").shape == (1200, 2000, 3), (
+        "their own photo is seen at once"
+    )
     with visitor.new_picture():
         release()
     expect(first).to_have_count(0)
@@ -64,15 +66,25 @@ def test_the_keyboard_reaches_the_first_button_and_goes_on_from_there(
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_the_first_view_fits(early: tuple[Visitor, Callable[[], None]], width: int) -> None:
-    visitor, _ = early
+def test_the_first_view_fits_and_stays_where_it_is(
+    early: tuple[Visitor, Callable[[], None]], width: int
+) -> None:
+    visitor, release = early
     visitor.page.set_viewport_size({"width": width, "height": 780})
     assert visitor.page.evaluate("document.scrollingElement.scrollWidth") <= width
+    picture = visitor.page.get_by_alt_text("A cat in full colour")
+    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 400, "no empty page"
     box = visitor.page.locator("#first-paint label b").bounding_box()
     assert box is not None
     assert box["height"] >= 44
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
+    release()
+    expect(visitor.page.locator("#first-paint")).to_have_count(0)
+    later = visitor.page.locator("#photo").bounding_box()
+    assert later is not None
+    for side in ("x", "y", "height"):
+        assert abs(later[side] - box[side]) <= 12, f"{side}: {box[side]}, then {later[side]}"
 
 
 def test_what_the_page_names_at_once_is_fetched_once_and_used(visitor: Visitor) -> None:

@@ -1,41 +1,17 @@
 """axe-core finds nothing wrong on any tab: https://github.com/dequelabs/axe-core."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
+from tests.browser.seen import states
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 
 pytestmark = pytest.mark.browser
-
-
-def states(visitor: Visitor, photo: Path) -> Iterator[str]:
-    """The page, tab by tab, first the example and then a photo; yields what is shown."""
-    yield "first"
-    visitor.upload(photo)
-    yield "Segment"
-    parts = visitor.page.locator(".bar button")
-    for part in parts.all() if parts.first.is_visible() else ():
-        part.click()
-        yield f"Segment, {part.inner_text()}"
-    visitor.open("advanced")
-    visitor.open("developers")
-    yield "Segment, all of it"
-    visitor.tab("Robustness")
-    visitor.page.locator("#robustness-pair img").last.wait_for()
-    yield "Robustness"
-    visitor.page.click("#robustness-advanced > button")
-    visitor.page.click("#sweep")
-    expect(visitor.page.locator("#sweep-curves .curves svg")).to_have_count(2)
-    yield "Robustness, Advanced"
-    visitor.tab("Compare")
-    expect(visitor.page.locator("#compare-tiny-prompt")).to_contain_text("Outline")
-    yield "Compare"
 
 
 def violations(visitor: Visitor) -> list[str]:

@@ -1,13 +1,16 @@
 """Phones, keyboards, screen readers, and both themes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
+from petseg.app.theme import RADIUS
+from tests.browser.seen import states, uncovered
 
 pytestmark = pytest.mark.browser
 
@@ -61,37 +64,21 @@ _SMALL = """() => [...document.querySelectorAll("#stage button, #stage label, #s
 """What is smaller than a finger."""
 
 
-def used(visitor: Visitor, photo: Path) -> Iterator[str]:
-    """The page in all its states, one after the other; yields their names."""
-    yield "first"
-    visitor.upload(photo)
-    visitor.click(0.25, 0.5)
-    yield "Segment"
-    parts = visitor.page.locator(".bar button")
-    if parts.first.is_visible():
-        for part in parts.all():
-            part.click()
-            yield f"Segment, {part.inner_text()}"
-    visitor.open("advanced")
-    visitor.open("developers")
-    visitor.page.wait_for_timeout(300)
-    yield "Segment, all of it"
-    visitor.tab("Robustness")
-    visitor.page.locator("#robustness-pair img").last.wait_for()
-    visitor.page.click("#robustness-advanced > button")
-    visitor.page.click("#sweep")
-    expect(visitor.page.locator("#sweep-curves .curves svg")).to_have_count(2)
-    yield "Robustness"
-    visitor.tab("Compare")
-    expect(visitor.page.locator("#compare-tiny-prompt")).to_contain_text("Outline")
-    yield "Compare"
+_CORNERS = """() => [...document.querySelectorAll(".gradio-container *")]
+  .filter((one) => one.checkVisibility({ opacityProperty: true }) && one.getClientRects().length)
+  .map((one) => [one, getComputedStyle(one)])
+  .filter(([one, style]) => one.matches("img, canvas") || style.borderTopWidth !== "0px" ||
+    style.backgroundColor !== "rgba(0, 0, 0, 0)")
+  .map(([one, style]) => [style.borderTopLeftRadius, one.outerHTML.slice(0, 90)])
+  .filter(([radius]) => radius !== "0px")"""
+"""Radii of the corners of what has a ground or a frame, and whose they are."""
 
 
 @pytest.mark.parametrize("width", [390, 360, 320])
 def test_phones_scroll_in_one_direction(arrive: Callable[..., Visitor], two_pets: Path, width: int) -> None:
     visitor = arrive(viewport={"width": width, "height": 844}, has_touch=True, is_mobile=True)
     wide = {}
-    for state in used(visitor, two_pets):
+    for state in states(visitor, two_pets):
         # A phone zooms out while something too wide is still on its way to its place.
         visitor.page.wait_for_function("(width) => innerWidth === width", arg=width)
         wide[state] = visitor.page.evaluate("document.scrollingElement.scrollWidth")
@@ -103,8 +90,31 @@ def test_texts_are_readable(arrive: Callable[..., Visitor], two_pets: Path, them
     visitor = arrive(query=f"?__theme={theme}")
     ground = visitor.page.locator("gradio-app").evaluate("(app) => getComputedStyle(app).backgroundColor")
     assert (int(ground.split("(")[1].split(",")[0]) < 128) == (theme == "dark")
-    faint = {state: visitor.page.evaluate(_FAINT) for state in used(visitor, two_pets)}
+    faint = {state: visitor.page.evaluate(_FAINT) for state in states(visitor, two_pets)}
     assert not any(faint.values()), faint
+
+
+def test_there_is_one_radius(visitor: Visitor, two_pets: Path) -> None:
+    others = {
+        state: [
+            (radius, whose)
+            for radius, whose in visitor.page.evaluate(_CORNERS)
+            if radius not in (RADIUS, "50%", "10px") and 'type="range"' not in whose
+        ]
+        for state in states(visitor, two_pets)
+    }
+    assert not any(others.values()), others
+
+
+def test_the_page_is_as_wide_on_each_tab_and_with_each_photo(
+    visitor: Visitor, two_pets: Path, folder: Path
+) -> None:
+    Image.new("RGB", (200, 600), "#808080").save(folder / "tall.png")
+    column = visitor.page.locator("#masthead")
+    visitor.upload(folder / "tall.png")
+    seen = {"a tall photo": column.bounding_box()}
+    seen |= {state: column.bounding_box() for state in states(visitor, two_pets)}
+    assert len({(box["x"], box["width"]) for box in seen.values() if box}) == 1, seen
 
 
 def test_everything_has_a_name(visitor: Visitor, two_pets: Path) -> None:
@@ -117,7 +127,7 @@ def test_everything_has_a_name(visitor: Visitor, two_pets: Path) -> None:
         return str(session.send("DOM.getOuterHTML", {"backendNodeId": node["backendDOMNodeId"]})["outerHTML"])
 
     nameless, roles = [], set()
-    for state in used(visitor, two_pets):
+    for state in states(visitor, two_pets):
         for node in session.send("Accessibility.getFullAXTree")["nodes"]:
             role = node.get("role", {}).get("value")
             question = role in ("group", "radiogroup") and outline(node).startswith("<fieldset")
@@ -189,9 +199,7 @@ def test_on_a_phone_picture_and_tools_stay_in_sight(arrive: Callable[..., Visito
     assert choose["height"] >= 44
     visitor.upload(two_pets)
     expect(visitor.page.locator("#examples")).to_be_hidden()
-    visitor.page.locator(".bar button", has_text="Save").tap()
     visitor.page.locator("#advanced > summary").tap()
-    visitor.page.locator("#developers > summary").tap()
     visitor.page.mouse.wheel(0, 900)
     visitor.page.wait_for_function("scrollY > 150")
     for selector in ("#result canvas", "#save", ".bar"):
@@ -201,3 +209,28 @@ def test_on_a_phone_picture_and_tools_stay_in_sight(arrive: Callable[..., Visito
         assert box["y"] + box["height"] <= 741, selector
     small = visitor.page.evaluate(_SMALL)
     assert small == []
+
+
+def test_on_a_phone_each_part_of_the_bar_brings_its_tools_into_sight(
+    arrive: Callable[..., Visitor], two_pets: Path
+) -> None:
+    visitor = phone(arrive)
+    page = visitor.page
+    visitor.upload(two_pets)
+    for name, tool in (
+        ("Background", "#ground-file"),
+        ("View", "#view input[value=mask]"),
+        ("Save", "#cutout"),
+        ("Mark", "#tools input[value=box]"),
+    ):
+        page.locator(".bar button", has_text=name).tap()
+        page.wait_for_timeout(300)
+        box, bar = page.locator(tool).bounding_box(), page.locator(".bar").bounding_box()
+        assert box is not None
+        assert bar is not None
+        assert box["y"] + box["height"] <= bar["y"], f"{name}: {tool} is below the bar"
+        assert uncovered(page.locator(tool)), f"{name}: something covers {tool}"
+    page.locator(".chip[data-animal]").last.tap()
+    box = page.locator(".chip[aria-pressed=true]").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 360, "the pet that is picked is seen in the row"

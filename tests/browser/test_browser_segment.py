@@ -5,21 +5,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from playwright.sync_api import expect
 
 from benchmarks.visitor import Visitor
 from petseg.app.examples import all_examples
+from tests.browser.seen import (
+    AMBER,
+    BLUE,
+    CAT,
+    DIM_BLUE,
+    DIM_GREY,
+    DIM_RED,
+    DOG,
+    EDGE,
+    GREEN_PIN,
+    GREY,
+    GROUND,
+    RED,
+    RED_PIN,
+    YELLOW,
+    area,
+    colour,
+    drag,
+    pinned,
+    shows,
+)
 
 pytestmark = pytest.mark.browser
 
-CAT, DOG, EDGE, GROUND = (0.25, 0.5), (0.7, 0.5), (0.14, 0.5), (0.5, 0.1)
-"""Parts of the photo's width and height: the middle of each pet, the cat's left side, and beside both."""
-RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
-DIM_RED, DIM_BLUE, DIM_GREY = (32, 32, 32), (12, 12, 12), (54, 54, 54)
-GREEN_PIN, RED_PIN, YELLOW = (22, 163, 74), (220, 38, 38), (250, 204, 21)
-AMBER = (245, 158, 11)
-"""The first pet's hue."""
 _WATCH = """() => {
   window.amber = [];
   const canvas = document.querySelector("#result canvas"), copy = document.createElement("canvas");
@@ -41,38 +54,9 @@ _WATCH = """() => {
 FILMS = "() => document.querySelector('.filming video')?.currentTime > 0"
 
 
-def colour(picture: NDArray[np.uint8], place: tuple[float, float]) -> NDArray[np.int64]:
-    x, y = int(place[0] * picture.shape[1]), int(place[1] * picture.shape[0])
-    return picture[y, x].astype(np.int64)
-
-
-def shows(picture: NDArray[np.uint8], place: tuple[float, float], wanted: tuple[int, ...]) -> bool:
-    """Whether a place has a colour, as nearly as JPEG keeps it."""
-    return bool(np.abs(colour(picture, place) - wanted).max() < 14)
-
-
-def area(picture: NDArray[np.uint8], wanted: tuple[int, ...]) -> int:
-    """Pixels of a colour."""
-    return int((np.abs(picture.astype(int) - wanted).max(2) < 14).sum())
-
-
-def pinned(picture: NDArray[np.uint8], place: tuple[float, float], wanted: tuple[int, ...]) -> bool:
-    """Whether a marker of that colour is drawn there."""
-    x, y = int(place[0] * picture.shape[1]), int(place[1] * picture.shape[0])
-    near = picture[max(0, y - 12) : y + 13, max(0, x - 12) : x + 13].astype(int)
-    return int((np.abs(near - wanted).max(2) < 60).sum()) > 60
-
-
 def shown(visitor: Visitor) -> str:
     """The pet that is picked, or "all"."""
     return str(visitor.page.locator("#stage").get_attribute("data-shown"))
-
-
-def drag(visitor: Visitor, one: tuple[float, float], other: tuple[float, float]) -> None:
-    visitor.page.mouse.move(*visitor.spot(*one))
-    visitor.page.mouse.down()
-    visitor.page.mouse.move(*visitor.spot(*other), steps=3)
-    visitor.page.mouse.up()
 
 
 def test_an_example_shows_its_answer_before_anybody_clicks(visitor: Visitor) -> None:
@@ -332,30 +316,3 @@ def test_a_refresh_keeps_the_photo_and_the_clicks(visitor: Visitor, two_pets: Pa
         visitor.page.locator("#undo:not([disabled])").wait_for()
         visitor.settle()
         assert np.abs(visitor.picture().astype(int) - before).mean() < 1
-
-
-def test_the_picture_is_enlarged(visitor: Visitor, two_pets: Path) -> None:
-    visitor.upload(two_pets)
-    canvas = visitor.page.locator("#result canvas")
-    small = canvas.bounding_box()
-    visitor.page.get_by_role("button", name="Enlarge").click()
-    large = canvas.bounding_box()
-    assert small is not None
-    assert large is not None
-    assert large["width"] > 1.3 * small["width"]
-    visitor.click(*DOG)
-    expect(visitor.page.locator("#badge")).to_contain_text("Dog, ")
-    visitor.page.keyboard.press("Escape")
-    expect(visitor.page.get_by_role("button", name="Enlarge")).to_be_visible()
-
-
-def test_beside_a_portrait_photo_there_are_no_bars(visitor: Visitor, folder: Path) -> None:
-    from PIL import Image
-
-    Image.new("RGB", (300, 900), "#808080").save(folder / "tall.png")
-    visitor.upload(folder / "tall.png")
-    sheet, canvas = (visitor.page.locator(name).bounding_box() for name in (".sheet", "#result canvas"))
-    assert sheet is not None
-    assert canvas is not None
-    assert canvas["height"] / canvas["width"] == pytest.approx(3, rel=0.02)
-    assert sheet["width"] == pytest.approx(canvas["width"], abs=1)

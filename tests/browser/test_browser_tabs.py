@@ -11,6 +11,7 @@ from playwright.sync_api import FloatRect, Locator, expect
 
 from benchmarks.visitor import Visitor
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS
+from tests.browser.seen import uncovered
 
 pytestmark = pytest.mark.browser
 
@@ -84,13 +85,34 @@ def test_the_pair_stands_side_by_side_and_stays_in_sight(
                 seen = box(page.locator(image))
                 assert seen["y"] >= 0, f"{width}: the picture is out of sight while {slider} moves"
                 assert seen["y"] + seen["height"] <= height
-            touched = page.evaluate(
-                "(e) => { const b = e.getBoundingClientRect(); "
-                "return e.contains(document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)); }",
-                handle.element_handle(),
-            )
-            assert touched, f"{width}: something covers {slider}"
+            assert uncovered(handle), f"{width}: something covers {slider}"
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+
+
+def test_nothing_shines_through_the_pair_that_stays_in_sight(
+    arrive: Callable[..., Visitor], two_pets: Path
+) -> None:
+    """Gradio's labels have layers of their own."""
+    visitor = robustness(
+        arrive(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True), two_pets
+    )
+    visitor.page.click("#robustness-advanced > button")  # then there is enough to scroll
+    label = visitor.page.locator("#damage-kind").get_by_text("What happens to the photo")
+    label.evaluate(
+        """(label) => {
+          const middle = (part) => part.getBoundingClientRect().top + part.offsetHeight / 2;
+          const picture = document.querySelector("#robustness-pair img");
+          for (let i = 0; i < 3; i++) scrollBy(0, middle(label) - middle(picture));  // until it sticks
+        }"""
+    )
+    behind, picture = box(label), box(visitor.page.locator(BEFORE))
+    assert picture["y"] < behind["y"] < picture["y"] + picture["height"], "it is where it was seen through"
+    assert not uncovered(label)
+
+
+def test_the_pair_is_large_on_a_tablet(arrive: Callable[..., Visitor], two_pets: Path) -> None:
+    visitor = robustness(arrive(viewport={"width": 768, "height": 1024}), two_pets)
+    assert box(visitor.page.locator(BEFORE))["width"] > 330
 
 
 def test_fingers_find_what_they_touch(arrive: Callable[..., Visitor], two_pets: Path) -> None:

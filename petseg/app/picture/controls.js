@@ -59,18 +59,33 @@ find("#tap").addEventListener("click", () => {
   marked.correct(kind, exact.x, exact.y, about, paint.pets);
   changed();
 });
-const full = find(".full"), frame = find(".frame");
-full.addEventListener("click", () => {
-  const large = frame.classList.toggle("large");
+// Enlarged, the picture takes the whole screen; where a browser has no way to do that, as on an iPhone or inside
+// another page, its window.
+const full = find("button.full"), frame = find(".frame");
+const enlarge = (large) => {
+  if (frame.classList.contains("large") === large) return;
+  frame.classList.toggle("large", large);
   full.setAttribute("aria-pressed", large);
   full.setAttribute("aria-label", large ? "Make smaller" : "Enlarge");
   document.documentElement.classList.toggle("enlarged", large);
+  full.focus();
   redraw();
+};
+const leave = () => (document.fullscreenElement === frame ? document.exitFullscreen() : enlarge(false));
+full.addEventListener("click", () => {
+  if (frame.classList.contains("large")) leave();
+  else if (document.fullscreenEnabled) frame.requestFullscreen({ navigationUI: "hide" }).catch(() => enlarge(true));
+  else enlarge(true);
 });
+document.addEventListener("fullscreenchange", () => enlarge(document.fullscreenElement === frame));
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && frame.classList.contains("large")) full.click();
+  if (event.key === "Escape" && frame.classList.contains("large")) leave();
 });
 new ResizeObserver(redraw).observe(canvas);
+const seen = find(".seen");
+new ResizeObserver(() => {
+  document.documentElement.style.setProperty("--seen", `${seen.offsetHeight}px`);
+}).observe(seen);
 
 // -- what the server says ----------------------------------------------------------------------------------
 watch("value", () => answered(props.value));
@@ -82,7 +97,7 @@ stage.addEventListener("aside", async ({ detail }) => {
   const small = button && painter(button.querySelector("canvas")), image = await photoOf(said);
   if (!small || !image) return;
   small.setPhoto(image, ...said.shown);
-  small.setPets(said.pets.map(shaped));
+  small.setPets(said.pets.map(shaped(said.shown)));
   small.draw({ ...look(), view: "spotlight", ground: "photo", shown: null, hover: null, grown: 1, split: 0, steps: [], band: null, cross: null });
 });
 stage.addEventListener("lost", ({ detail }) => {

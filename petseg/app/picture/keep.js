@@ -5,6 +5,14 @@ const keep = (paint, panels, ask) => {
   const plain = () => ground === "photo" || ground === "clear";
   const kind = () => (plain() ? "sticker" : "on");
   const label = () => (plain() ? "Save sticker" : "Save picture");
+  const cutout = find("#cutout");
+  // On a small screen all but the one large button, and what a phone shares by, goes to the panel.
+  const place = () => {
+    if (narrow.matches) find(".more").append(cutout, copy);
+    else find(".goal").append(copy, share, cutout);
+  };
+  place();
+  narrow.addEventListener("change", place);
   share.hidden = !navigator.canShare?.({ files: [new File([], "cat.png", { type: "image/png" })] });
 
   const address = (path) => `${window.gradio_config?.root ?? ""}${window.gradio_config?.api_prefix ?? "/gradio_api"}/file=${path}`;
@@ -58,7 +66,7 @@ const keep = (paint, panels, ask) => {
   }));
   saver(save, kind);
   for (const name of ["cutout", "mask", "json", "coco"]) {
-    saver(find(name === "cutout" ? "#cutout" : `#save-${name}`), () => name);
+    saver(name === "cutout" ? cutout : find(`#save-${name}`), () => name);
   }
   copy.addEventListener("click", () => busy(copy, async () => {
     if (!navigator.clipboard?.write) throw new Error("This browser cannot copy pictures here; save the sticker instead.");
@@ -91,6 +99,9 @@ const keep = (paint, panels, ask) => {
   return {
     answered, lost, choose,
     changed() { made = null; },
+    enable(is) {
+      for (const button of [save, copy, share, cutout, ...findAll("#developers .row button")]) button.disabled = !is;
+    },
     setOwn(image, path) { [own, sent] = [image, path]; },
     looks(given) { look = given; },
     get ground() { return ground; },

@@ -91,7 +91,7 @@ const painter = (canvas) => {
         drawn.lineWidth = wide;
         drawn.strokeStyle = colour;
         drawn.setLineDash(grown < 1 ? [pet.length * grown, pet.length] : []);
-        drawn.stroke(pet.path);
+        drawn.stroke(pet.line);
       }
     }
     drawn.setLineDash([]);

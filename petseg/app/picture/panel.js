@@ -2,11 +2,9 @@
 const panel = (paint, on) => {
   const live = find("#live"), alarm = find(".alarm"), tip = find("#tip"), badge = find("#badge");
   const TIPS = {
-    pick: "Tap a pet to pick just that one.",
     pet: "Tap what belongs to the pet too.",
     "not pet": "Tap what does not belong to the pet.",
     box: "Drag a box around a pet, or tap two of its corners.",
-    another: "Tap the next pet.",
   };
   const say = (text) => { live.textContent = text; };
   const warn = (text) => {
@@ -14,7 +12,16 @@ const panel = (paint, on) => {
     alarm.textContent = text;
   };
   const tool = () => find("#tools input:checked").value;
-  const showTip = (text) => { tip.textContent = text; };
+  const tipFor = (state) => {
+    const kind = tool(), count = paint.pets.length;
+    if (state.another) return "Tap the next pet.";
+    if (kind !== "pick" && (count || kind === "box")) return TIPS[kind];
+    if (count > 1) return state.shown === null ? "Tap a pet to pick just that one." : "Only this one is kept. Tap it again for all.";
+    if (!state.takes.point) return "";
+    if (count) return "Not quite right? Choose “Pet” or “Not pet”, and tap.";
+    return state.answered ? "Tap the pet to show where it is." : "";
+  };
+  const tips = (state) => { tip.textContent = tipFor(state); };
 
   const chip = (words, pressed, picked, picture, score) => {
     const button = document.createElement("button");
@@ -32,7 +39,7 @@ const panel = (paint, on) => {
   };
   const chips = (state) => {
     const room = find("#pets"), pets = paint.pets;
-    const place = [...room.children].indexOf(document.activeElement);
+    const place = [...room.children].indexOf(document.activeElement), along = room.scrollLeft;
     room.replaceChildren();
     if (pets.length > 1) {
       const all = chip(`All: ${counted(pets)}`, state.shown === null, () => on.pick(null));
@@ -53,6 +60,9 @@ const panel = (paint, on) => {
       room.append(more);
     }
     if (place >= 0) room.children[Math.min(place, room.children.length - 1)]?.focus();
+    room.scrollLeft = along;
+    const picked = room.querySelector(".chip[data-animal][aria-pressed=true]")?.getBoundingClientRect(), box = room.getBoundingClientRect();
+    if (picked) room.scrollLeft += Math.min(0, picked.left - box.left) + Math.max(0, picked.right - box.right);
   };
   // "Cat, 97 % sure" on the picture, and for screen readers all of it.
   const words = (state) => {
@@ -82,7 +92,10 @@ const panel = (paint, on) => {
     element.querySelector("#stage").dataset.part = name;
     findAll(".bar button").forEach((button) => button.setAttribute("aria-pressed", button.dataset.part === name));
   };
-  findAll(".bar button").forEach((button) => button.addEventListener("click", () => part(button.dataset.part)));
+  findAll(".bar button").forEach((button) => button.addEventListener("click", () => {
+    part(button.dataset.part);
+    find(`.panel > [data-part=${button.dataset.part}]`).scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+  }));
   findAll(".code button").forEach((button) => button.addEventListener("click", () => {
     getSelection().selectAllChildren(button.parentElement.querySelector("code"));
     document.execCommand("copy");  // works where navigator.clipboard is missing: without HTTPS
@@ -94,5 +107,5 @@ const panel = (paint, on) => {
     findAll(".code button").forEach((button) => { button.textContent = "Copy"; });
     find("#facts").textContent = said.facts;
   };
-  return { say, warn, showTip, chips, words, advice, tools, code, tool, TIPS };
+  return { say, warn, tips, chips, words, advice, tools, code, tool };
 };

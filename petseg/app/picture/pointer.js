@@ -69,7 +69,8 @@ canvas.addEventListener("blur", () => {
 });
 const moveSplit = (share) => {
   state.split = Math.min(1, Math.max(0, share));
-  split.style.left = `${100 * state.split}%`;
+  // The knob never leaves the picture, so that it is whole also where it is first seen.
+  split.style.left = `clamp(20px, ${100 * state.split}%, 100% - 20px)`;
   split.setAttribute("aria-valuenow", Math.round(100 * state.split));
   split.setAttribute("aria-valuetext", `${Math.round(100 * state.split)} % as it was`);
   redraw();

@@ -4,22 +4,23 @@ const GREEN = "#16a34a", RED = "#dc2626", YELLOW = "#facc15";
 const find = (selector) => element.querySelector(selector);
 const findAll = (selector) => [...element.querySelectorAll(selector)];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+const narrow = matchMedia("(max-width: 899px)");  // as in picture.css: one part of the panel at a time
+const percent = (share) => `${Math.round(100 * share)}%`;
 const capital = (word) => word[0].toUpperCase() + word.slice(1);
 const hueOf = (pet) => HUES[pet.animal % HUES.length];
 
-// A path through the middles of the outline's sides: steps of pixels become curves.
-const smooth = (path, ring) => {
+// A path through the middles of the outline's sides: steps of pixels become curves. Long sides may be left out.
+const smooth = (path, ring, hidden = () => false) => {
   const count = ring.length / 2, at = (i) => [ring[2 * (i % count)], ring[2 * (i % count) + 1]];
   const middle = (i) => { const [a, b] = [at(i), at(i + 1)]; return [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2]; };
   const long = (i) => { const [a, b] = [at(i), at(i + 1)]; return Math.hypot(a[0] - b[0], a[1] - b[1]) > 12; };
   path.moveTo(...middle(count - 1));
   for (let i = 0; i < count; i++) {
-    if (long(i) || long(i + count - 1)) path.lineTo(...at(i));  // a straight edge has its corner
+    const go = (a, b) => (hidden(at(a), at(b)) ? "moveTo" : "lineTo");
+    if (long(i) || long(i + count - 1)) path[go(i + count - 1, i)](...at(i));  // a straight edge has its corner
     else path.quadraticCurveTo(...at(i), ...middle(i));
-    if (long(i)) path.lineTo(...middle(i));
+    if (long(i)) path[go(i, i + 1)](...middle(i));
   }
-  path.closePath();
 };
 const lengthOf = (ring) => {
   let length = 0;
@@ -29,10 +30,16 @@ const lengthOf = (ring) => {
   }
   return length;
 };
-const shaped = (pet) => {
-  const path = new Path2D();
-  pet.rings.forEach((ring) => smooth(path, ring));
-  return { ...pet, path, hue: hueOf(pet), length: Math.max(1, ...pet.rings.map(lengthOf)) };
+// A pet as it is drawn: `path` to be filled, and `line`, which leaves out where the photo cuts the pet off.
+const shaped = (size) => (pet) => {
+  const path = new Path2D(), line = new Path2D();
+  const atEdge = (one, other) => [0, 1].some((i) => [0, size[i]].some((edge) => [one, other].every((at) => Math.abs(at[i] - edge) < 1)));
+  for (const ring of pet.rings) {
+    smooth(path, ring);
+    path.closePath();
+    smooth(line, ring, atEdge);
+  }
+  return { ...pet, path, line, hue: hueOf(pet), length: Math.max(1, ...pet.rings.map(lengthOf)) };
 };
 const blank = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 

@@ -15,7 +15,9 @@ const toShown = (x, y) => [(x + 0.5) * paint.shown[0] / state.size[0], (y + 0.5)
 const look = () => ({
   view: find("#view input:checked").value, ground: kept.ground, own: kept.own, opacity: Number(find("#opacity").value),
   shown: marked.shown, hover: state.hover, grown: state.grown, split: state.split, band: state.band, cross: state.cross,
-  steps: marked.steps.map((step) => ({ ...step, at: toShown(step.x, step.y), to: step.opposite && toShown(...step.opposite) })),
+  // On another ground only those are shown whose answer is still to come.
+  steps: (kept.ground === "photo" || pending ? marked.steps : [])
+    .map((step) => ({ ...step, at: toShown(step.x, step.y), to: step.opposite && toShown(...step.opposite) })),
 });
 let planned = false;
 const redraw = () => {
@@ -42,7 +44,11 @@ const refresh = () => {
   panels.chips(state);
   panels.words(state);
   find("#undo").disabled = find("#clear").disabled = !marked.undoable && marked.shown === null;
-  panels.showTip(state.another ? panels.TIPS.another : panels.TIPS[panels.tool()]);
+  panels.tips(state);
+  const any = paint.pets.length > 0 && !state.uploading;
+  kept.enable(any);
+  stage.classList.toggle("nobody", state.answered && !any);
+  find("#view").disabled = find("#background").disabled = state.answered && !any;
   stage.classList.toggle("boxing", panels.tool() === "box" && !state.another);
   stage.dataset.shown = marked.shown ?? "all";
   kept.changed();
@@ -74,6 +80,7 @@ const ask = () => {
 };
 const settle = () => {
   pending = null;
+  redraw();
   busy(waiting || state.uploading);
   if (waiting && !state.uploading) {
     waiting = false;
@@ -111,7 +118,8 @@ const shown = (said, image) => {
   }
   const first = Boolean(image);
   Object.assign(state, { name: said.name, size: said.size, takes: said.takes, note: said.note, answered: said.answered });
-  paint.setPets(said.pets.map(shaped));
+  // In the order of their numbers: who is Cat 2 stays so when another one is corrected.
+  paint.setPets(said.pets.sort((one, other) => one.animal - other.animal).map(shaped(said.shown)));
   if (said.missed.length) {
     marked.drop(said.missed);
     panels.warn("There is no pet that I can see there, so the picture stays as it is.");
@@ -183,6 +191,7 @@ const give = async (file, trouble) => {
   begin({ photo: state.photo, name: file.name, uploading: true });
   stage.dataset.state = "photo";
   busy(true);
+  refresh();
   find("#badge").hidden = true;
   panels.say("Looking for pets.");
   preview(file, turn);

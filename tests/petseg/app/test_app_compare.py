@@ -89,9 +89,9 @@ def test_all_models_side_by_side(compare: CompareTab, upload: Path) -> None:
     assert notice == ""
     assert merits.BEST_FIRST in shown
     first, second = rows(shown, "tiny"), rows(shown, "tiny-prompt")
-    assert first["Outline"][0] == "the others are held against it"
+    assert first["Outline"][0] == "the others are compared with it"
     assert "the same as tiny" in second["Outline"][0]
-    assert re.fullmatch(r"\d+ ms", first["Time, once warm"][0])
+    assert re.fullmatch(r"\d+ ms", first["Time, warm"][0])
     assert "cat, " in second["Answer"][0]
 
 

@@ -37,6 +37,7 @@ def test_the_middle_is_on_the_pet() -> None:
     assert ring[y, x] == 1
 
 
+@pytest.mark.usefixtures("no_catalogue")  # what tells animals apart would find many in a red square
 def test_models_are_compared_on_one_photo(studio: Studio, upload: Path) -> None:
     first, second = compare(studio, handlers.open_photo(studio, upload))
     assert isinstance(first, Answer)
@@ -44,7 +45,9 @@ def test_models_are_compared_on_one_photo(studio: Studio, upload: Path) -> None:
     assert (first.model, first.agreement) == ("tiny", 1)
     assert first.area == pytest.approx(0.25, abs=0.05)
     assert second.model == "tiny-prompt"
-    assert 0 < second.area < first.area, "it answers for the pet in the middle alone"
+    assert 0 < second.area < first.area, "it answers for the largest pet alone"
+    both = agreement(first.result.mask, second.result.mask)
+    assert second.agreement == pytest.approx(2 * both), "the dog, for which nobody asked, is no disagreement"
 
 
 def test_comparison_uses_the_clicks(studio: Studio, upload: Path) -> None:
@@ -86,6 +89,30 @@ def test_a_sweep_has_a_point_for_each_level_and_series(studio: Studio, upload: P
     points = sweep(studio, visit, ["tiny", "tiny-prompt"], "contrast_down", 0, told.append)
     assert len(points) == 2 * LEVELS
     assert points[0].value == points[1].value == 1, "level 1 is clean"
-    assert min(point.value for point in points) < 0.5, "at a tenth of the contrast little red is left"
+    values = [point.value for point in points if point.value is not None]
+    assert len(values) == len(points)
+    assert min(values) < 0.5, "at a tenth of the contrast little red is left"
     assert told == sorted(told)
     assert told[-1] == 1
+
+
+@pytest.mark.usefixtures("no_catalogue")
+def test_the_largest_of_two_pets_is_clicked_in_its_middle(studio: Studio) -> None:
+    """The middle of both would be beside them, or at an edge."""
+    photo = np.full((60, 100, 3), 128, np.uint8)
+    photo[10:50, 5:45] = (255, 0, 0)
+    photo[20:40, 70:90] = (0, 0, 255)
+    visit = handlers.open_example("two.png", photo)
+    _, second = compare(studio, visit)
+    assert isinstance(second, Answer)
+    assert second.result.label == "cat"
+    found = comparison._found(studio, photo, visit)
+    assert found is not None
+    assert comparison.middle(found) == (24, 29)
+
+
+def test_nothing_is_found_in_a_photo_without_pets(studio: Studio) -> None:
+    grey = handlers.open_example("grey.png", np.full((60, 100, 3), 128, np.uint8))
+    assert {point.value for point in sweep(studio, grey, ["tiny"], "gaussian_blur", 0, lambda _: None)} == {
+        None
+    }

@@ -27,7 +27,7 @@ def test_a_wrong_file_is_named_and_its_bytes_are_not_repeated(tmp_path: Path, da
     path.write_bytes(data)
     with pytest.raises(ImageError) as caught:
         state.read(path)
-    assert str(caught.value).startswith(f"cat.jpg is {kind}")
+    assert str(caught.value).startswith(f"“cat.jpg” is {kind}")
     assert str(caught.value).endswith(refused.WORKS)
     assert "alert" not in str(caught.value)
     assert "<" not in str(caught.value)
@@ -35,7 +35,7 @@ def test_a_wrong_file_is_named_and_its_bytes_are_not_repeated(tmp_path: Path, da
 
 def test_a_photo_of_an_iphone_is_named() -> None:
     said = refused.explain("IMG_1.HEIC", b"\0\0\0\x24ftypheic\0\0\0\0mif1heic")
-    assert said.startswith("IMG_1.HEIC is an iPhone HEIC photo")
+    assert said.startswith("“IMG_1.HEIC” is an iPhone HEIC photo")
     assert "JPEG" in said
 
 

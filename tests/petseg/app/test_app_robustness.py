@@ -163,6 +163,15 @@ def test_no_curve_lies_on_another() -> None:
         assert drawn.count("<circle") == LEVELS
 
 
+def test_a_model_that_finds_nothing_to_begin_with_has_no_curve() -> None:
+    """The overlap of two empty answers is 1, which would look as if a pet were found."""
+    points = [SweepPoint("one", level, 0.9) for level in range(1, LEVELS + 1)]
+    points += [SweepPoint("blind", level, None) for level in range(1, LEVELS + 1)]
+    seeing, blind = re.findall(r"<figure>.*?</figure>", curves.curves(points, "occlusion"))
+    assert "<svg" in seeing
+    assert blind == f"<figure><figcaption><b>blind</b> {curves.NOBODY}</figcaption></figure>"
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
