@@ -56,6 +56,7 @@ class Effort(NamedTuple):
         matrix: side of the ceiling's matrices.
         copied: bytes of the ceiling's copy.
         training: photos of a training step.
+        side: of their squares, in pixels; None: as the model is trained.
     """
 
     seconds: float
@@ -63,10 +64,11 @@ class Effort(NamedTuple):
     matrix: int
     copied: int
     training: int
+    side: int | None
 
 
-FULL = Effort(1.0, (1, 16, 64), 8192, 2**30, 32)
-QUICK = Effort(0.01, (1, 2), 128, 2**20, 2)
+FULL = Effort(1.0, (1, 16, 64), 8192, 2**30, 32, None)
+QUICK = Effort(0.01, (1, 2), 128, 2**20, 2, 64)
 
 
 def seconds_of(action: Callable[[], Any], effort: Effort) -> float:
@@ -182,7 +184,8 @@ def training(device: torch.device, effort: Effort) -> dict[str, Any]:
     config = without_start(load_checkpoint_config(CHECKPOINTS / TRAINED))
     model, loss = build(config.model).to(device).train(), build_loss(config.loss)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
-    shape = (effort.training, 3, config.data.size, config.data.size)
+    side = effort.side or config.data.size
+    shape = (effort.training, 3, side, side)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     labels = torch.randint(0, 3, (shape[0], *shape[2:]), device=device)
 
@@ -194,7 +197,7 @@ def training(device: torch.device, effort: Effort) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
 
-    report: dict[str, Any] = {"model": TRAINED, "size": config.data.size, "batch": effort.training}
+    report: dict[str, Any] = {"model": TRAINED, "size": side, "batch": effort.training}
     for name, half_precision in (("float32", False), ("bfloat16", True)):
         seconds = seconds_of(lambda half=half_precision: step(half), effort)  # type: ignore[misc]
         report[name] = {"steps_per_second": 1 / seconds, "photos_per_second": effort.training / seconds}
