@@ -34,7 +34,8 @@ def photos_root() -> str:
     return os.environ.get("PETSEG_DATA") or (shared if Path(shared).is_dir() else "data")
 
 
-def _not_one(folds: int) -> int:
+def not_one_fold(folds: int) -> int:
+    """The number of folds; raises ValueError where it is 1."""
     if folds == 1:
         raise ValueError("folds: one part alone leaves nothing to train on; give 2 or more, or 0")
     return folds
@@ -91,6 +92,8 @@ class DataConfig(Section):
         fit: a photo's way into the square: "letterbox", as petseg's, or "stretch", which gives up its aspect
             ratio, for comparison with a study only.
         padding: "grey", as petseg pads, "black", or "mean", the photo's mean colour.
+        outside: what that, and all that augmentation brings in beside a photo, counts as: it is "ignored", or
+            it is "background", as published studies train.
         folds: hold out one of so many equal parts of every breed instead of the sources' `validation`; 0
             does not. For `python -m train.search`, which trains on each in turn.
         fold: which of them, from 0.
@@ -110,11 +113,17 @@ class DataConfig(Section):
     border: Literal["ignored", "background"] = "ignored"
     fit: Literal["letterbox", "stretch"] = "letterbox"
     padding: Literal["grey", "black", "mean"] = "grey"
-    folds: Annotated[int, Field(ge=0), AfterValidator(_not_one)] = 0
+    outside: Literal["ignored", "background"] = "ignored"
+    folds: Annotated[int, Field(ge=0), AfterValidator(not_one_fold)] = 0
     fold: int = Field(default=0, ge=0)
     cache_side: int = Field(default=360, ge=0)
     workers: int = Field(default=2, ge=0)
     seed: int = 0
+
+    @property
+    def fitting(self) -> dict[str, str]:
+        """Options of `train.data.augment.fitting`."""
+        return {"padding": self.padding, "fit": self.fit, "outside": self.outside}
 
 
 class OptimConfig(Section):
@@ -160,11 +169,12 @@ class PromptingConfig(Section):
         composite: probability that one more animal is pasted into a photo, and after it another, up to four.
         closeup: probability that a photo of several animals is cut to the surroundings of one; a photo of one
             is half as often.
-        background: share of prompts that point at the background.
+        background: share of prompts that point at the background; with `by_area`, the weight of one of its
+            pixels beside one of an animal, so that large animals are pointed at more often.
         first: how people start: "mixed" (a click anywhere, a click deep inside, several, a box), as petseg's
             training; or as a study has it: a click "anywhere" on the animal, or at its "barycentre", where
             animals around theirs are no training photos.
-        box: with "anywhere", the probability of a box instead.
+        box: with "anywhere", the probability of a box around the animal instead.
         prompts_per_photo: prompts that share a photo's features in a step.
         rounds: predictions for each prompt; later rounds add clicks where the one before was wrong.
         semantic: weight of the loss of the photo's own logits, which should call all its animals pets: what
@@ -179,6 +189,7 @@ class PromptingConfig(Section):
     composite: Probability = 0.4
     closeup: Probability = 0.5
     background: Probability = 0.15
+    by_area: bool = False
     first: Literal["mixed", "anywhere", "barycentre"] = "mixed"
     box: Probability = 0.0
     prompts_per_photo: int = Field(default=3, ge=1)

@@ -25,6 +25,7 @@ class LossConfig(BaseModel):
         gamma: of the focal losses: how much sure answers count less; 0 makes it the cross-entropy.
         alpha: of `focal`, the weight of each class, empty for none; of `binary_focal`, one number: the weight
             of an animal's pixels, that of all others being 1 - alpha.
+        per_photo: Dice and Jaccard of each photo by itself, and their mean, instead of the batch's.
         smooth: pixels added above and below in Dice and Jaccard, so that absent classes give no 0 / 0.
         presence: weight of the image-level head's loss, where a model has one.
     """
@@ -49,6 +50,7 @@ class LossConfig(BaseModel):
     class_shares: list[Annotated[float, Field(gt=0)]] = []
     gamma: float = Field(default=2.0, ge=0)
     alpha: list[Share] = []
+    per_photo: bool = False
     smooth: float = Field(default=1.0, gt=0)
     presence: float = Field(default=0.2, ge=0)
 
@@ -133,27 +135,28 @@ def _focused(surprise: Tensor, gamma: float) -> Tensor:
     return doubt**gamma * surprise
 
 
-def class_overlaps(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Soft intersection of each class with its pixels, and the sum of both areas: (C,) each."""
+def class_overlaps(logits: Tensor, labels: Tensor, *, per_photo: bool = False) -> tuple[Tensor, Tensor]:
+    """Soft intersection of each class with its pixels, and the sum of both areas: (C,), or (C, B), each."""
+    axes = (1, 2) if per_photo else (0, 1, 2)
     valid = labels != BORDER
     overlaps, totals = [], []
     # Class by class: a one-hot target would be three times the labels' size, in int64.
     for number, probability in enumerate(logits.softmax(dim=1).unbind(1)):
         member = labels == number
-        overlaps.append((probability * member).sum())
-        totals.append((probability * valid).sum() + member.sum())
+        overlaps.append((probability * member).sum(axes))
+        totals.append((probability * valid).sum(axes) + member.sum(axes))
     return torch.stack(overlaps), torch.stack(totals)
 
 
-def dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 - soft Dice, averaged over the classes, each taken over the whole batch (arXiv:1606.04797)."""
-    overlap, total = class_overlaps(logits, labels)
+def dice_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0, *, per_photo: bool = False) -> Tensor:
+    """1 - soft Dice (arXiv:1606.04797), averaged over classes, each of the whole batch, or of each photo."""
+    overlap, total = class_overlaps(logits, labels, per_photo=per_photo)
     return 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
 
 
-def jaccard_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 - soft IoU, averaged over the classes, each taken over the whole batch."""
-    overlap, total = class_overlaps(logits, labels)
+def jaccard_loss(logits: Tensor, labels: Tensor, smooth: float = 1.0, *, per_photo: bool = False) -> Tensor:
+    """1 - soft IoU, averaged over the classes, each of the whole batch, or of each photo."""
+    overlap, total = class_overlaps(logits, labels, per_photo=per_photo)
     return 1 - ((overlap + smooth) / (total - overlap + smooth)).mean()
 
 
@@ -213,17 +216,17 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
     "weighted_cross_entropy": lambda logits, labels, c: weighted_cross_entropy(
         logits, labels, c.class_shares
     ),
-    "dice": lambda logits, labels, c: dice_loss(logits, labels, c.smooth),
-    "jaccard": lambda logits, labels, c: jaccard_loss(logits, labels, c.smooth),
+    "dice": lambda logits, labels, c: dice_loss(logits, labels, c.smooth, per_photo=c.per_photo),
+    "jaccard": lambda logits, labels, c: jaccard_loss(logits, labels, c.smooth, per_photo=c.per_photo),
     "focal": lambda logits, labels, c: focal_loss(logits, labels, c.gamma, c.alpha),
     "binary_focal": lambda logits, labels, c: binary_focal_loss(
         logits, labels, c.gamma, c.alpha[0] if c.alpha else 0.25
     ),
     "ce_dice": lambda logits, labels, c: _mixed(
-        cross_entropy(logits, labels, c.label_smoothing), dice_loss(logits, labels, c.smooth), c
+        cross_entropy(logits, labels, c.label_smoothing), LOSSES["dice"](logits, labels, c), c
     ),
     "focal_dice": lambda logits, labels, c: _mixed(
-        focal_loss(logits, labels, c.gamma, c.alpha), dice_loss(logits, labels, c.smooth), c
+        focal_loss(logits, labels, c.gamma, c.alpha), LOSSES["dice"](logits, labels, c), c
     ),
     "ce_item_dice": lambda logits, labels, c: _mixed(
         cross_entropy(logits, labels, c.label_smoothing), item_dice_loss(logits, labels, c.smooth), c

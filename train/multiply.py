@@ -72,10 +72,10 @@ def multiply(config: Config) -> Path:
     dataset = PhotoDataset(
         photos,
         data.size,
-        padding=data.padding,
         cache_side=data.cache_side,
         augment=config.augment,
         seed=config.seed,
+        **data.fitting,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:

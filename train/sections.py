@@ -66,7 +66,7 @@ class AugmentConfig(Section):
         perturb: one of the perturbations of the robustness study, at a random level.
         kinds: which of them; one that is named twice comes twice as often.
         turn: a quarter turn, or upside down.
-        zoom_out: the whole photo made small, on grey, down to a sixth.
+        zoom_out: the whole photo made small, on what it is padded with, down to a sixth.
         strengths: how strong they are.
     """
 

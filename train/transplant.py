@@ -105,8 +105,8 @@ def transplant(config: Config, head: Path, unet: Path) -> PromptNet:
         options,
         config.augment,
         config.seed,
-        padding=data.padding,
-        fit=data.fit,
+        boxes=True,
+        **data.fitting,
     )
     generator = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():

@@ -16,21 +16,22 @@ from petseg.pixels.geometry import FILL, Letterbox
 from train.sections import AugmentConfig
 
 PADDING = {"grey": FILL, "black": 0}
-_FILL = {tv_tensors.Image: FILL, tv_tensors.Mask: BORDER}
+OUTSIDE = {"ignored": BORDER, "background": 0}
 
 
 class LetterboxTransform(nn.Module):
-    """`petseg.pixels.geometry.Letterbox` for an Image and a Mask; the padding of the mask is ignored.
+    """`petseg.pixels.geometry.Letterbox` for an Image and a Mask.
 
     Args:
         size: side of the square.
         padding: "grey", "black", or "mean" for the photo's mean colour.
+        outside: what the padding is in the mask: "ignored" or "background".
     """
 
-    def __init__(self, size: int, padding: str = "grey") -> None:
+    def __init__(self, size: int, padding: str = "grey", outside: str = "ignored") -> None:
         super().__init__()
         self.size = size
-        self.padding = padding
+        self.padding, self.outside = padding, outside
 
     def forward(
         self, image: tv_tensors.Image, mask: tv_tensors.Mask
@@ -47,7 +48,7 @@ class LetterboxTransform(nn.Module):
         mean = self.padding == "mean"
         fill = image.float().mean((1, 2)).round().tolist() if mean else PADDING[self.padding]
         image = F.pad(F.resize(image, inner, antialias=True), padding, fill=fill)
-        mask = F.pad(F.resize(mask, inner), padding, fill=BORDER)
+        mask = F.pad(F.resize(mask, inner), padding, fill=OUTSIDE[self.outside])
         return image, mask
 
 
@@ -65,9 +66,9 @@ class StretchTransform(nn.Module):
         return F.resize(image, self.size, antialias=True), F.resize(mask, self.size)
 
 
-def fitting(size: int, padding: str = "grey", fit: str = "letterbox") -> nn.Module:
+def fitting(size: int, padding: str = "grey", fit: str = "letterbox", outside: str = "ignored") -> nn.Module:
     """What brings a photo into the square: see `train.config.DataConfig`."""
-    return StretchTransform(size) if fit == "stretch" else LetterboxTransform(size, padding)
+    return StretchTransform(size) if fit == "stretch" else LetterboxTransform(size, padding, outside)
 
 
 class RandomPerturbation(v2.Transform):
@@ -111,18 +112,24 @@ class RandomTurn(v2.Transform):
 
 
 def build_augmentation(
-    config: AugmentConfig, size: int, padding: str = "grey", fit: str = "letterbox"
+    config: AugmentConfig,
+    size: int,
+    padding: str = "grey",
+    fit: str = "letterbox",
+    outside: str = "ignored",
 ) -> v2.Transform:
     """Image (3, H, W) uint8 and Mask (H, W) uint8 of any size -> the same at (S, S)."""
+    # Mean colours differ from photo to photo, and the transforms fill all alike: with grey instead.
+    fill = {tv_tensors.Image: PADDING.get(padding, FILL), tv_tensors.Mask: OUTSIDE[outside]}
 
     def sometimes(probability: float, *transforms: nn.Module) -> list[nn.Module]:
         return [v2.RandomApply(list(transforms), p=probability)] if probability else []
 
     def affine(probability: float, **parts: Any) -> list[nn.Module]:
-        options = {"degrees": 0, "interpolation": v2.InterpolationMode.BILINEAR, "fill": _FILL}
+        options = {"degrees": 0, "interpolation": v2.InterpolationMode.BILINEAR, "fill": fill}
         return sometimes(probability, v2.RandomAffine(**options | parts))
 
-    whole, strong = fitting(size, padding, fit), config.strengths
+    whole, strong = fitting(size, padding, fit, outside), config.strengths
     turn, move = strong.degrees, (strong.translate, strong.translate)
     crop = v2.RandomResizedCrop(size, scale=strong.crop_area, ratio=strong.crop_ratio, antialias=True)
     changed = v2.Compose(
@@ -130,7 +137,7 @@ def build_augmentation(
             # First, because the study damages photos at their own resolution.
             *sometimes(config.perturb, RandomPerturbation(config.kinds)),
             *sometimes(config.turn, RandomTurn()),
-            *([v2.RandomZoomOut(_FILL, (1.5, 6.0), p=config.zoom_out)] if config.zoom_out else []),
+            *([v2.RandomZoomOut(fill, (1.5, 6.0), p=config.zoom_out)] if config.zoom_out else []),
             v2.RandomChoice([crop, whole], p=[config.crop, 1 - config.crop]),
             v2.RandomHorizontalFlip(config.flip),
             *affine(
@@ -141,7 +148,7 @@ def build_augmentation(
             *affine(config.rescale, scale=strong.scale),
             *sometimes(
                 config.elastic,
-                v2.ElasticTransform(alpha=strong.elastic_alpha, sigma=strong.elastic_sigma, fill=_FILL),
+                v2.ElasticTransform(alpha=strong.elastic_alpha, sigma=strong.elastic_sigma, fill=fill),
             ),
             *sometimes(config.exposure, v2.ColorJitter(strong.brightness, strong.contrast)),
             *sometimes(

@@ -256,10 +256,10 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
     Args:
         samples: what to read; a sample that comes several times is kept in memory once.
         size: S.
-        padding, fit: see `train.data.augment.fitting`.
         cache_side: keep photos in memory with their longer side reduced to this; 0 reads from disk.
         augment: probabilities, or None for the letterbox alone.
         seed: see above.
+        fit: options of `train.data.augment.fitting`.
 
     Attributes:
         cache: `id` of a sample -> its photo and mask; empty where they are read from disk.
@@ -270,19 +270,16 @@ class PhotoDataset(Dataset[tuple[Tensor, Tensor, str]]):
         samples: Sequence[Sample],
         size: int,
         *,
-        padding: str = "grey",
-        fit: str = "letterbox",
         cache_side: int = 0,
         augment: AugmentConfig | None = None,
         seed: int = 0,
+        **fit: str,
     ) -> None:
         self.samples = samples
         self.seed = seed
         self.epoch = 0
         self._cache_side = cache_side
-        self.transform = (
-            build_augmentation(augment, size, padding, fit) if augment else fitting(size, padding, fit)
-        )
+        self.transform = build_augmentation(augment, size, **fit) if augment else fitting(size, **fit)
         self.cache: dict[int, Arrays] = {}
         if cache_side:
             unique = list({id(sample): sample for sample in samples}.values())

@@ -28,7 +28,7 @@ class PhotoTrainer(Trainer[PhotoBatch]):
         config, data = self.config, self.config.data
         training, validation = self.splits()
         photos = self.filled(training)
-        options: dict[str, Any] = {"padding": data.padding, "fit": data.fit, "cache_side": data.cache_side}
+        options: dict[str, Any] = {**data.fitting, "cache_side": data.cache_side}
         drawn = {"augment": config.augment, "seed": config.seed, **options}
         if config.collage.probability:
             train_set: PhotoDataset = CollageDataset(

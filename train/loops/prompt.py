@@ -47,11 +47,14 @@ class PromptTrainer(Trainer[SceneBatch]):
         scenes, held_out = SceneCache(training, *sides), SceneCache(validation, *sides)
         if prompting.first == "barycentre" and (gone := scenes.keep(surrounds_its_barycentre)):
             say(f"{gone} photos left out: no animal in the mask, or its barycentre is not on it")
-        fit = {"padding": data.padding, "fit": data.fit}
         boxes = self.takes_boxes
         return (
-            SceneDataset(scenes, data.size, prompting, config.augment, config.seed, boxes=boxes, **fit),
-            HeldOutScenes(held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1, **fit),
+            SceneDataset(
+                scenes, data.size, prompting, config.augment, config.seed, boxes=boxes, **data.fitting
+            ),
+            HeldOutScenes(
+                held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1, **data.fitting
+            ),
         )
 
     def step_loss(self, batch: SceneBatch) -> Tensor:

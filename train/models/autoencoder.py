@@ -21,7 +21,7 @@ from train.models.blocks import (
 )
 from train.models.encoders import PlainEncoder
 from train.models.family import Borrowed, FamilyConfig, Gives, family
-from train.models.unet import check_size, normalise
+from train.models.unet import Scaling, check_size, normalise
 
 
 class DecoderConfig(BaseModel):
@@ -86,6 +86,7 @@ class AutoencoderConfig(FamilyConfig):
         open_code: the code is a convolution's own answer, without normalisation and activation.
         convolutions: of each level of the encoder, 1 or 2.
         norm, bias, activation: see `blocks.ConvBlock`.
+        scaling: of what the encoder sees, see `unet.normalise`.
         code_channels: a 1x1 convolution leaves this many channels in the code; 0 leaves out the convolution.
         code_length: instead, a fully connected layer makes a vector of this many numbers; 0 for none.
         code_side: side of the features which that layer takes: side of the photo / stride.
@@ -103,6 +104,7 @@ class AutoencoderConfig(FamilyConfig):
     norm: Literal["batch", "group", "none"] = "batch"
     bias: bool = False
     activation: Literal["relu", "relu6", "leaky_relu", "gelu", "silu"] = "relu"
+    scaling: Scaling = "centred"
     code_channels: int = Field(default=0, ge=0)
     code_length: int = Field(default=0, ge=0)
     code_side: int = Field(default=0, ge=0)
@@ -148,7 +150,7 @@ class AutoencoderConfig(FamilyConfig):
 
 
 class Encoder(nn.Module):
-    """Photo to code: (B, 3, S, S) in [-1, 1] -> features of each level, finest first, and the code."""
+    """Photo to code: (B, 3, S, S), scaled, -> features of each level, finest first, and the code."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -340,6 +342,7 @@ class Autoencoder(nn.Module):
         self.stride = 2 ** (coarsest + max(0, len(body) - 1))
         self.side = config.code_side * 2**coarsest
         self.frozen = not reconstructs
+        self.scaling: Scaling = config.scaling
         if self.frozen:
             self.encoder.requires_grad_(False)
 
@@ -360,5 +363,5 @@ class Autoencoder(nn.Module):
         if self.side and tuple(image.shape[-2:]) != (self.side, self.side):
             height, width = image.shape[-2:]
             raise ValueError(f"photo of {height} x {width}: the code takes {self.side} x {self.side} only")
-        result: Tensor = self.decoder(*self.encoder(normalise(image)))
+        result: Tensor = self.decoder(*self.encoder(normalise(image, self.scaling)))
         return result

@@ -41,6 +41,7 @@ class ConvStyle(TypedDict, total=False):
     separable: bool
     separable_norm: bool
     bias: bool
+    norm_last: bool
 
 
 class ConvBlock(nn.Sequential):
@@ -51,6 +52,7 @@ class ConvBlock(nn.Sequential):
             arXiv:1704.04861) instead of a full one.
         separable_norm: a normalisation between those two as well.
         bias: give convolutions a bias even where a normalisation follows, which makes it idle.
+        norm_last: the activation comes before the normalisation, not after it.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class ConvBlock(nn.Sequential):
         separable: bool = False,
         separable_norm: bool = True,
         bias: bool = False,
+        norm_last: bool = False,
     ) -> None:
-        bias = bias or norm == "none"
+        bias = bias or norm == "none" or norm_last
         layers: list[nn.Module] = []
         if separable:
             layers.append(
@@ -76,7 +79,8 @@ class ConvBlock(nn.Sequential):
             layers.append(nn.Conv2d(in_channels, out_channels, 1, bias=bias))
         else:
             layers.append(nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=bias))
-        super().__init__(*layers, NORMS[norm](out_channels), ACTIVATIONS[activation]())
+        after = [NORMS[norm](out_channels), ACTIVATIONS[activation]()]
+        super().__init__(*layers, *(reversed(after) if norm_last else after))
 
 
 class DoubleConv(nn.Sequential):
@@ -281,6 +285,12 @@ class UpBlock(nn.Module):
         return result
 
 
-def upsample(features: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement by a whole factor, (B, C, H, W) -> (B, C, factor H, factor W)."""
-    return F.interpolate(features, scale_factor=float(factor), mode="bilinear", align_corners=False)
+def upsample(features: Tensor, factor: int, *, aligned: bool = False) -> Tensor:
+    """Bilinear enlargement by a whole factor, (B, C, H, W) -> (B, C, factor H, factor W).
+
+    Args:
+        features: see above.
+        factor: see above.
+        aligned: the centres of the corner pixels stay in the corners, instead of their outer edges.
+    """
+    return F.interpolate(features, scale_factor=float(factor), mode="bilinear", align_corners=aligned)

@@ -29,7 +29,7 @@ class ClipConfig(EncoderConfig):
             attention), "plain" (a U-Net's decoder without skips and without text) or "transposed" (see
             `clip_decoders.TransposedDecoder`, without text).
         widths: channels of the decoder's blocks, coarsest first; one number for a "transformer".
-        enlargement: of the "transposed" decoder, before its last convolution.
+        enlargement, aligned: of the "transposed" decoder, see `clip_decoders.TransposedDecoder`.
         dropout: of the "attention" decoder, after fusing.
         blocks, kernels: of the "film" decoder, see `clip_decoders.FilmBlock`.
         kernel, convolutions, upsampling, bias: of the "plain" decoder, see `clip_decoders.PlainDecoder`.
@@ -46,6 +46,7 @@ class ClipConfig(EncoderConfig):
     blocks: list[int] = Field(default=[1, 1, 1, 1])
     kernels: list[int] = Field(default=[3, 3, 3, 3])
     enlargement: int = Field(default=8, ge=1)
+    aligned: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     kernel: Literal[0, 1, 3] = 3
     convolutions: Literal[1, 2] = 2
@@ -136,7 +137,11 @@ class TextConditioned(nn.Module):
             )
         if config.decoder == "transposed":
             return TransposedDecoder(
-                encoder.channels, config.widths, enlargement=config.enlargement, outputs=outputs
+                encoder.channels,
+                config.widths,
+                enlargement=config.enlargement,
+                aligned=config.aligned,
+                outputs=outputs,
             )
         return PlainDecoder(
             encoder.channels,

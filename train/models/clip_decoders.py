@@ -210,11 +210,18 @@ class TransposedDecoder(nn.Module):
         channels: of the feature maps, the deepest of which is used.
         widths: channels of the three convolutions.
         enlargement: factor, bilinear, before the last of them.
+        aligned: see `blocks.upsample`.
         outputs: classes.
     """
 
     def __init__(
-        self, channels: Sequence[int], widths: Sequence[int], *, enlargement: int, outputs: int
+        self,
+        channels: Sequence[int],
+        widths: Sequence[int],
+        *,
+        enlargement: int,
+        outputs: int,
+        aligned: bool = False,
     ) -> None:
         super().__init__()
         first, middle, last = widths
@@ -222,13 +229,13 @@ class TransposedDecoder(nn.Module):
             nn.Conv2d(channels[0], first, 1), nn.BatchNorm2d(first), nn.ReLU(inplace=True)
         )
         self.twice = TransposedBlock(first, middle, kernel=3)
-        self.factor = enlargement
+        self.factor, self.aligned = enlargement, aligned
         self.refine = ConvBlock(middle, last, bias=True)
         self.head = nn.Conv2d(last, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor], texts: Tensor | None = None) -> Tensor:
         """(B, C, h, w) maps -> (B, outputs, 2 * enlargement * h, ... w)."""
-        features = upsample(self.twice(self.reduce(maps[0])), self.factor)
+        features = upsample(self.twice(self.reduce(maps[0])), self.factor, aligned=self.aligned)
         logits: Tensor = self.head(self.refine(features))
         return logits
 

@@ -42,7 +42,7 @@ class PromptUNet(Promptable):
     def encode(self, image: Tensor) -> Features:
         """See `Promptable`: the encoder's maps, coarsest first."""
         check_size(image, self.stride)
-        *skips, features = self.unet.encoder(normalise(image))
+        *skips, features = self.unet.encoder(normalise(image, self.unet.scaling))
         return (self.unet.context(features), *reversed(skips))
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:

@@ -2,13 +2,18 @@
 
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, StringConstraints
+import torch
+from pydantic import Field, StringConstraints, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
+from transformers.image_utils import IMAGENET_DEFAULT_STD as IMAGENET_STD
 
 from train.models.blocks import ConvStyle, GlobalContext, PresenceHead, UpBlock, convolutions, upsample
 from train.models.encoders import TIMM, MobileNetV2Encoder, PlainEncoder, TimmEncoder, weights_origin
 from train.models.family import FamilyConfig, family
+
+Scaling = Literal["centred", "unit", "imagenet"]
 
 
 class UNetConfig(FamilyConfig):
@@ -22,8 +27,9 @@ class UNetConfig(FamilyConfig):
         widths: channels of all its levels, finest first, instead of those.
         decoder: channels of the decoder's levels, coarsest first; empty mirrors the encoder.
         norm: "batch", "group" or "none".
-        bias: see `blocks.ConvBlock`.
+        bias, norm_last: see `blocks.ConvBlock`.
         activation: see `blocks.ACTIVATIONS`.
+        scaling: see `normalise`; other than "centred" for the plain encoder alone.
         dropout: share of channels dropped after each level but the first.
         dropout_first: after the first one too.
         gated: attention gates at the skip connections, see `blocks.AttentionGate`.
@@ -47,6 +53,8 @@ class UNetConfig(FamilyConfig):
     decoder: list[int] = Field(default=[])
     norm: Literal["batch", "group", "none"] = "batch"
     bias: bool = False
+    norm_last: bool = False
+    scaling: Scaling = "centred"
     activation: Literal["relu", "relu6", "leaky_relu", "gelu", "silu"] = "relu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     dropout_first: bool = False
@@ -57,6 +65,12 @@ class UNetConfig(FamilyConfig):
     decoder_convolutions: Literal[1, 2] = 2
     context: bool = False
     presence: bool = False
+
+    @model_validator(mode="after")
+    def _scaled_as_pretrained(self) -> Self:
+        if self.scaling != "centred" and self.encoder != "plain":
+            raise ValueError(f"scaling: {self.encoder} scales photos as its weights want them")
+        return self
 
     @property
     def origin(self) -> str:
@@ -84,7 +98,7 @@ class Answer(NamedTuple):
 class UNet(nn.Module):
     """U-Net (arXiv:1505.04597): uint8 photos (B, 3, S, S) -> float logits (B, 3, S, S).
 
-    Normalisation to [-1, 1] is part of the model.
+    Normalisation is part of the model.
 
     Args:
         config: its options.
@@ -106,7 +120,9 @@ class UNet(nn.Module):
             separable=config.separable,
             separable_norm=config.separable_norm,
             bias=config.bias,
+            norm_last=config.norm_last,
         )
+        self.scaling: Scaling = config.scaling
         if config.presence and not config.encoder.startswith(TIMM):
             raise ValueError(f"presence needs an encoder of timm, got {config.encoder!r}")
         self.encoder: PlainEncoder | MobileNetV2Encoder | TimmEncoder
@@ -160,7 +176,7 @@ class UNet(nn.Module):
             those of the image-level head (B, 2), which the former take into account, None without one.
         """
         check_size(image, self.stride)
-        maps = self.encoder(normalise(image))
+        maps = self.encoder(normalise(image, self.scaling))
         presence = self.presence(maps.pop()) if self.presence is not None else None
         *skips, features = maps
         features = self.context(features)
@@ -176,9 +192,17 @@ class UNet(nn.Module):
         return levels, logits, presence
 
 
-def normalise(image: Tensor) -> Tensor:
-    """0..255 -> -1..1."""
-    return image.float() / 127.5 - 1.0
+def normalise(image: Tensor, scaling: Scaling = "centred") -> Tensor:
+    """(B, 3, S, S) of 0..255 -> float: "centred" -1..1, "unit" 0..1, "imagenet" by its mean and spread."""
+    if scaling == "centred":
+        return image.float() / 127.5 - 1.0
+    unit = image.float() / 255.0
+    if scaling == "unit":
+        return unit
+    mean, std = (
+        torch.tensor(values, device=image.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return (unit - mean) / std
 
 
 def check_size(image: Tensor, stride: int) -> None:

@@ -128,6 +128,7 @@ class SceneDataset(Dataset[Item]):
             boxes=self._boxes,
             first=options.first,
             box=options.box,
+            by_area=options.by_area,
         )
         asked = pack_sessions(sessions, people, options.rounds - 1, generator)
         return image, instances, torch.from_numpy(species), asked, name

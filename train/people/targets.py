@@ -76,6 +76,13 @@ def draw_target(
     return make_target(instances, species, 0)
 
 
+def background_by_area(instances: NDArray[np.uint8], weight: float) -> float:
+    """How likely a random pixel is of the background, whose pixels count `weight` and an animal's 1."""
+    counts = np.bincount(instances.ravel(), minlength=256)
+    background, animal = weight * counts[0], counts[1:BORDER].sum()
+    return float(background / max(1.0, background + animal))
+
+
 def depth(mask: Mask, *, exact: bool = False) -> NDArray[np.float32]:
     """Distance of each true pixel to the nearest other one, the edge of the square counting as outside.
 
@@ -203,16 +210,18 @@ def open_sessions(
     boxes: bool = True,
     first: str = "mixed",
     box: float = 0.0,
+    by_area: bool = False,
 ) -> list[Session]:
     """Started sessions about one photo.
 
     Args:
         instances, species: as in `train.data.scenes.Scene`.
         people: how many sessions.
-        background: share of them that point at the background.
+        background, by_area: see `train.config.PromptingConfig`.
         boxes: whether there may be boxes; without them, a session that starts with one starts with a click.
         first, box: how they start, see `train.config.PromptingConfig`.
     """
+    background = background_by_area(instances, background) if by_area else background
     sessions = []
     for _ in range(people):
         session = Session(draw_target(instances, species, generator, background), generator)
