@@ -1,8 +1,8 @@
 """Try a space of training configs with Optuna: `python -m train.search train/configs/searches/study_e.toml`.
 
-The search's folder holds study.db (Optuna's SQLite), trials/NUMBER/ (a run each, with its checkpoint),
-trials.csv and the plots. A search that was stopped goes on with --resume, in the epoch where its last trial
-stood. One process at a time may work on a search.
+The search's folder holds study.db (Optuna's SQLite), trials/NUMBER/ (a run each with its checkpoint, or one
+for each fold), trials.csv and the plots. A search that was stopped goes on with --resume, in the epoch where
+its last trial stood. One process at a time may work on a search.
 """
 
 import argparse
@@ -149,32 +149,35 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, space: SearchConfig) -> 
         folder.mkdir(parents=True, exist_ok=True)
         saving.write(folder / "error.txt", traceback.format_exc().encode())
         print(f"  failed: {type(error).__name__}: {error} (see {folder / 'error.txt'})")
-    discard_states(folder)
+    for run in (folder, *folder.glob("fold-*")):
+        discard_states(run)
 
 
 def train(trial: optuna.Trial, space: SearchConfig) -> float:
-    """The metric of the best epoch of a run, new or taken up.
+    """The metric of the best epoch of a run, new or taken up; of several folds, the mean of theirs.
 
     Raises:
         optuna.TrialPruned: the pruner stopped it.
         SpaceError: the metric is not among the figures of an epoch.
     """
-    folder = space.trial_folder(trial.number)
+    results, before = [], 0
+    for config in space.trial_configs(trial.params, space.trial_folder(trial.number)):
 
-    def report(row: dict[str, float]) -> None:
-        trial.report(figure(row, space.metric), int(row["epoch"]))
-        if trial.should_prune():
-            raise optuna.TrialPruned(f"after epoch {row['epoch']}")
+        def report(row: dict[str, float], before: int = before) -> None:
+            trial.report(figure(row, space.metric), before + int(row["epoch"]))
+            if trial.should_prune():
+                raise optuna.TrialPruned(f"after epoch {row['epoch']}")
 
-    config = space.trial_config(trial.params, folder)
-    # One Accelerator after the other: the next may ask for another precision.
-    AcceleratorState._reset_state()
-    trainer = trainer_class(config.model)(config)
-    history = trainer.fit(resume=has_begun(folder), on_epoch=report)
-    figures = [value for row in history if math.isfinite(value := figure(row, space.metric))]
-    if not figures:
-        raise ValueError(f"{space.metric} is not a finite number in any epoch")
-    return max(figures) if space.direction == "maximize" else min(figures)
+        # One Accelerator after the other: the next may ask for another precision.
+        AcceleratorState._reset_state()
+        trainer = trainer_class(config.model)(config)
+        history = trainer.fit(resume=has_begun(config.folder), on_epoch=report)
+        figures = [value for row in history if math.isfinite(value := figure(row, space.metric))]
+        if not figures:
+            raise ValueError(f"{space.metric} is not a finite number in any epoch")
+        results.append(max(figures) if space.direction == "maximize" else min(figures))
+        before += len(history)
+    return sum(results) / len(results)
 
 
 def figure(row: dict[str, float], metric: str) -> float:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import optuna
-from pydantic import Discriminator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, field_validator, model_validator
 
-from train.config import Config, load_config, read_toml
+from train.config import Config, load_config, not_one_fold, read_toml
 from train.sections import Section
 
+FOLDS = ("data.folds", "data.fold")
 Value = bool | int | float | str
 Point = dict[str, Value]
 """Key of a config field -> its value."""
@@ -142,6 +143,8 @@ class SearchConfig(Section):
         startup: trials that "tpe" draws at random before it learns from them.
         trials: how many; for a grid 0 means all combinations, and less is a part of them.
         metric: figure of the history; a trial counts by its best epoch.
+        folds: train each trial on each of so many folds of `data.folds` in turn; it counts by the mean of
+            their best epochs. 0 trains once, on the sources' own validation. Trials of folds are not pruned.
         direction: "maximize" or "minimize" it.
         seed: of the sampler. The trials' own seed is that of the base config, unless it is searched.
         pruning: None lets every trial run to its end.
@@ -156,6 +159,7 @@ class SearchConfig(Section):
     startup: int = Field(default=10, ge=1)
     trials: int = Field(default=0, ge=0)
     metric: str = "val_miou"
+    folds: Annotated[int, Field(ge=0), AfterValidator(not_one_fold)] = 0
     direction: Literal["maximize", "minimize"] = "maximize"
     seed: int = Field(default=0, ge=0)
     pruning: PruningConfig | None = None
@@ -174,6 +178,12 @@ class SearchConfig(Section):
     def _check(self) -> Self:
         if self.space.keys() & {"output", "name"}:
             raise ValueError("space: output and name are given by the search, one folder a trial")
+        if self.folds and self.pruning:
+            raise ValueError(
+                "pruning: a trial that is trained on folds cannot be pruned; leave one of them out"
+            )
+        if self.folds and any(key in FOLDS for key in self.space):
+            raise ValueError(f"space: {' and '.join(FOLDS)} are given by folds")
         if self.sampler == "tpe" and not self.trials:
             raise ValueError('trials: say how many; only a "grid" ends by itself')
         if self.sampler == "grid":
@@ -210,14 +220,32 @@ class SearchConfig(Section):
         return [*self.overrides, *(f"{key}={toml(value)}" for key, value in point.items())]
 
     def trial_config(self, point: Point, folder: Path) -> Config:
-        """The config of a trial; raises as `load_config`."""
-        place = [f"output={toml(str(folder))}", f"name={toml(f'{self.name}-{folder.name}')}"]
-        return load_config(self.config, [*self.overrides_at(point), *place])
+        """The config of a trial, of its first run where it has folds; raises as `load_config`."""
+        return self.trial_configs(point, folder)[0]
+
+    def trial_configs(self, point: Point, folder: Path) -> list[Config]:
+        """The configs of a trial's runs: one, in the folder, or one for each fold, in fold-0 ... there.
+
+        Raises:
+            FileNotFoundError, ValueError: as `load_config`.
+        """
+        name = toml(f"{self.name}-{folder.name}")
+        found = []
+        for fold in range(self.folds or 1):
+            place, held_out = folder, []
+            if self.folds:
+                place = folder / f"fold-{fold}"
+                held_out = [f"{key}={value}" for key, value in zip(FOLDS, (self.folds, fold), strict=True)]
+            own = [f"output={toml(str(place))}", f"name={name}", *held_out]
+            found.append(load_config(self.config, [*self.overrides_at(point), *own]))
+        return found
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a search goes on; more trials may be asked for."""
         base = read_toml(self.config)
-        return self.model_dump(mode="json", exclude={"trials", "output"}) | {"config": base}
+        # A search of before there were folds goes on.
+        left_out = {"trials", "output"} | (set() if self.folds else {"folds"})
+        return self.model_dump(mode="json", exclude=left_out) | {"config": base}
 
 
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SearchConfig:

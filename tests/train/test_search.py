@@ -167,6 +167,37 @@ def test_a_killed_search_goes_on_where_it_stood(
 
 
 @pytest.mark.usefixtures("scripted")
+def test_a_trial_of_folds_counts_by_their_mean_and_goes_on_in_the_fold_where_it_stood(
+    make_space: MakeSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[tuple[int, int]] = []
+
+    def train_epoch(trainer: Trainer, epoch: int) -> float:
+        epochs.append((trainer.config.data.fold, epoch))
+        if len(epochs) == 4:  # the second epoch of the second fold
+            raise Killed
+        return 1.0
+
+    figures = {"val_loss": 1.0, "val_accuracy": 1.0, "learning_rate": 0.0}
+    monkeypatch.setattr(Trainer, "_train_epoch", train_epoch)
+    monkeypatch.setattr(
+        Trainer,
+        "_validate",
+        lambda trainer: figures | {"val_miou": 0.2 + 0.4 * trainer.config.data.fold + 0.1 * len(epochs)},
+    )
+    space = load_space(make_space(trials=1, folds=2, sampler="grid", space={SCORES: GRID["model.width"]}))
+    with pytest.raises(Killed):
+        search.search(space)
+    study = search.search(space, resume=True)
+    assert epochs == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 1)]
+    assert study.trials[0].value == pytest.approx((0.4 + 1.1) / 2)
+    assert sorted(study.trials[0].intermediate_values) == [1, 2, 3, 4]
+    folder = space.trial_folder(0)
+    assert sorted(path.name for path in folder.iterdir()) == ["fold-0", "fold-1"]
+    assert not list(folder.rglob("state"))
+
+
+@pytest.mark.usefixtures("scripted")
 def test_more_trials_may_be_asked_for_later(make_space: MakeSpace) -> None:
     space = {SCORES: {"type": "int", "low": 1, "high": 5}}
     for sampler, count in (("grid", 2), ("grid", 4)):
@@ -323,6 +354,9 @@ def number(kind: str = "float", **fields: Any) -> dict[str, Any]:
         ),
         ({"space": {"output": {"type": "categorical", "choices": ["a", "b"]}}}, "are given by the search"),
         ({"space": {"optim": {"epochs": {"type": "int"}}}}, r'in quotes: "optim\.epochs" = '),
+        ({"folds": 1}, "leaves nothing to train on"),
+        ({"folds": 2, "pruning": {"startup": 2}}, "pruning: a trial that is trained on folds"),
+        ({"folds": 2, "space": {"data.fold": {"type": "int", "low": 0, "high": 1}}}, "given by folds"),
         ({"overrides": ["optim.epochs"]}, r"must look like optim\.epochs=10"),
     ],
 )
@@ -359,6 +393,10 @@ def test_ready_searches_fit_their_configs(path: Path, monkeypatch: pytest.Monkey
     space = load_space(path)
     assert space.count > 0
     if path.stem == "study_e":
-        assert len({tuple(point.values()) for point in space.grid()}) == space.count == 48
-        config = space.trial_config(space.grid()[0], Path("x"))
-        assert (config.data.size, config.data.share, config.data.labels) == (48, 0.2, "trimap")
+        assert len({tuple(point.values()) for point in space.grid()}) == space.count == 72
+        best = (0.01, 0.0, 32, 100, "dice")  # the study's, table 1
+        assert best in [tuple(point.values()) for point in space.grid()]
+        configs = space.trial_configs(space.grid()[0], Path("x"))
+        assert [(config.data.folds, config.data.fold) for config in configs] == [(2, 0), (2, 1)]
+        for config in configs:
+            assert (config.data.size, config.data.share, config.data.labels) == (48, 0.2, "trimap")
