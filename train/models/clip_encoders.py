@@ -6,13 +6,22 @@ The text tower is asked once, when the encoder is opened, and is not part of it.
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    CLIPModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    SiglipModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 from transformers.utils import CONFIG_NAME
 
 from petseg.pixels.classes import CLASSES
@@ -22,12 +31,16 @@ from train.models.encoders import MobileNetV2Encoder
 from train.models.family import FamilyConfig, family_name, family_of, last_parts
 from train.models.stored import load_weights, read_options
 
+Kind = Literal["clip", "siglip"]
+"""transformers' `CLIPModel`, or its `SiglipModel` (arXiv:2303.15343)."""
+
 
 class VisionTransformer(BaseModel):
     """Sizes of a CLIP vision transformer, by transformers' names; the defaults are those of ViT-B/32."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Kind = "clip"
     hidden_size: int = 768
     intermediate_size: int = 3072
     num_hidden_layers: int = 12
@@ -40,17 +53,26 @@ class VisionTransformer(BaseModel):
 
     @classmethod
     def of(cls, encoder: str) -> "VisionTransformer":
-        """Those of a CLIP model on the Hub or in a folder; raises as `describe_missing` says."""
+        """Those of a CLIP model on the Hub or in a folder; raises as `describe_missing` says.
+
+        Raises:
+            ValueError: it is a model of another kind.
+        """
         try:
             if Path(encoder).is_dir() and not (Path(encoder) / CONFIG_NAME).is_file():
-                raise OSError(f"no {CONFIG_NAME} in it")  # transformers would take its defaults
-            config = CLIPConfig.from_pretrained(encoder)
+                raise OSError(f"no {CONFIG_NAME} in it")
+            config = AutoConfig.from_pretrained(encoder)
         except (OSError, ValueError) as error:
             raise FileNotFoundError(describe_missing(encoder, error)) from error
+        if config.model_type not in get_args(Kind):
+            raise ValueError(
+                f"{encoder} is a model of the type {config.model_type!r}: of transformers' models, CLIPModel "
+                "and SiglipModel are opened (SigLIP 2 too, where its photos have one size)"
+            )
         # The text embeddings lie in the space of the whole model, whatever the vision part's default says.
-        vision = config.vision_config
-        assert isinstance(vision, CLIPVisionConfig)  # whatever it was made from
-        sizes = vision.to_dict() | {"projection_dim": config.projection_dim}
+        siglip = config.model_type == "siglip"
+        embedding = config.text_config.projection_size if siglip else config.projection_dim
+        sizes = config.vision_config.to_dict() | {"projection_dim": embedding, "kind": config.model_type}
         return cls.model_validate({name: sizes[name] for name in cls.model_fields})
 
 
@@ -87,7 +109,7 @@ class EncoderConfig(FamilyConfig):
     """Which frozen encoder, and the texts that it is asked about.
 
     Attributes:
-        backend: "transformers" (its `CLIPModel`), "open_clip" (OpenAI's ResNets; needs
+        backend: "transformers" (its `CLIPModel` or `SiglipModel`), "open_clip" (OpenAI's ResNets; needs
             `pip install "petseg[openclip]"`), or "dual" (a `DualEncoder` trained here).
         encoder: the pretrained one: a name on the Hub or a folder for transformers, a tag such as
             "openai" or a file for open_clip, a checkpoint folder for a dual encoder; None for a random
@@ -98,7 +120,7 @@ class EncoderConfig(FamilyConfig):
         maps: which of a dual encoder's four feature maps are used, deepest first; empty: all of them. One is
             what a decoder needs that expects maps of one size, as a vision transformer's are.
         projected: bring a vision transformer's tokens into the space of the texts, as CLIP itself does with
-            the one that stands for the photo.
+            the one that stands for the photo; SigLIP has nothing that does.
         photo_embedding: give that one too, so projected, after the maps.
         templates: texts about a class, {} standing for its name.
         names: several for each of background, cat and dog. A class's text embedding is the mean over
@@ -220,30 +242,53 @@ def open_encoder(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
 
 def _transformers(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
     if config.encoder is None:
-        sizes = config.architecture
-        assert isinstance(sizes, VisionTransformer)
-        vision = CLIPVisionModel(CLIPVisionConfig(**sizes.model_dump()))
-        projection = nn.Linear(sizes.hidden_size, sizes.projection_dim, bias=False)
-        return _looking(config, vision, sizes.projection_dim, projection), None
+        return _random_transformer(config), None
+    siglip = VisionTransformer.of(config.encoder).kind == "siglip"
     try:
-        model = CLIPModel.from_pretrained(config.encoder, dtype=torch.float32)
+        model: Any = (SiglipModel if siglip else CLIPModel).from_pretrained(
+            config.encoder, dtype=torch.float32
+        )
         tokenizer = AutoTokenizer.from_pretrained(config.encoder)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise FileNotFoundError(describe_missing(config.encoder, error)) from error
+    options: dict[str, Any] = {"padding": True}
+    if siglip:  # which learned from texts padded to its full length, and reads the padding
+        longest = model.config.text_config.max_position_embeddings
+        options = {"padding": "max_length", "max_length": longest, "truncation": True}
+        options["return_attention_mask"] = False
 
     def embed(texts: Sequence[str]) -> Tensor:
-        output = model.get_text_features(**tokenizer(list(texts), padding=True, return_tensors="pt"))
+        output = model.get_text_features(**tokenizer(list(texts), return_tensors="pt", **options))
         # Before transformers 5 it was the tensor itself.
         vectors: Tensor = output if isinstance(output, Tensor) else output.pooler_output
         return vectors
 
     texts = embed_prompts(embed, config.prompts)
-    return _looking(config, model.vision_model, texts.shape[1], model.visual_projection), texts
+    projection = nn.Identity() if siglip else model.visual_projection
+    return _looking(config, model.vision_model, texts.shape[1], projection, siglip=siglip), texts
+
+
+def _random_transformer(config: EncoderConfig) -> TransformerEncoder:
+    sizes = config.architecture
+    assert isinstance(sizes, VisionTransformer)
+    options = sizes.model_dump(exclude={"kind"})
+    if sizes.kind == "siglip":
+        vision = SiglipVisionModel(SiglipVisionConfig(**options))
+        return _looking(config, vision, sizes.projection_dim, nn.Identity(), siglip=True)
+    projection = nn.Linear(sizes.hidden_size, sizes.projection_dim, bias=False)
+    return _looking(config, CLIPVisionModel(CLIPVisionConfig(**options)), sizes.projection_dim, projection)
 
 
 def _looking(
-    config: EncoderConfig, vision: CLIPVisionModel, embedding: int, projection: nn.Linear
+    config: EncoderConfig,
+    vision: nn.Module,
+    embedding: int,
+    projection: nn.Module,
+    *,
+    siglip: bool = False,
 ) -> TransformerEncoder:
+    if siglip and config.projected:
+        raise ValueError("projected: SigLIP has nothing that brings its tokens into the texts' space")
     return TransformerEncoder(
         vision,
         embedding,
@@ -251,6 +296,7 @@ def _looking(
         projection=projection,
         projected=config.projected,
         photo=config.photo_embedding,
+        siglip=siglip,
     )
 
 
@@ -267,7 +313,8 @@ def _open_clip(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
         model = open_clip.create_model(config.architecture, config.encoder, device=device).eval()
     except (OSError, RuntimeError, ValueError) as error:
         raise FileNotFoundError(
-            f"open_clip cannot open {config.architecture!r} with weights {config.encoder!r}: {error}"
+            f"open_clip cannot open {config.architecture!r} with weights {config.encoder!r}: give "
+            f"model.encoder a file of them, or one of its tags and a network to get it by ({error})"
         ) from error
     if not hasattr(model.visual, "layer4"):
         raise ValueError(f"{config.architecture!r} is no ResNet; use the backend transformers for it")

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPVisionConfig, CLIPVisionModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from train.models.encoders import MobileNetV2Encoder
@@ -44,43 +43,46 @@ class ImageEncoder(nn.Module):
 
 
 class TransformerEncoder(ImageEncoder):
-    """Hidden layers of transformers' CLIP vision transformer, as maps of stride `patch_size`.
+    """Hidden layers of a vision transformer of transformers' CLIP or SigLIP, as maps of stride `patch_size`.
 
     Position embeddings are interpolated, so that any multiple of the patch size fits.
 
     Args:
-        vision: the image tower.
+        vision: the image tower, a `CLIPVisionModel` or a `SiglipVisionModel`.
         embedding: numbers of a text vector.
         layers: which layers' output, from 0, deepest last as in the config.
         projection: of a token into the texts' space.
         projected, photo: see `EncoderConfig`.
+        siglip: which takes photos in -1..1, and has no token that stands for the photo.
     """
 
     def __init__(
         self,
-        vision: CLIPVisionModel,
+        vision: Any,
         embedding: int,
         layers: Sequence[int],
         *,
-        projection: nn.Linear | None = None,
+        projection: nn.Module | None = None,
         projected: bool = False,
         photo: bool = False,
+        siglip: bool = False,
     ) -> None:
         super().__init__()
-        config: CLIPVisionConfig = vision.config
+        config = vision.config
         wrong = [layer for layer in layers if not 0 <= layer < config.num_hidden_layers]
         if wrong or not layers:
             raise ValueError(
                 f"layers {list(layers)} do not fit: give some of 0 to {config.num_hidden_layers - 1}"
             )
-        self.normalise = OpenAINorm()
+        self.normalise = normalise if siglip else OpenAINorm()
+        self.first = 0 if siglip else 1
         self.vision = vision
         self.layers = sorted(layers, reverse=True)
         self.projected, self.photo = projected, photo
         self.projection = projection if projected or photo else None
         self.channels = [embedding if projected else config.hidden_size] * len(layers)
         self.embedding = embedding
-        assert isinstance(config.patch_size, int)  # CLIP's patches are squares
+        assert isinstance(config.patch_size, int)  # the patches are squares
         self.stride = config.patch_size
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -90,8 +92,8 @@ class TransformerEncoder(ImageEncoder):
             self.normalise(image), interpolate_pos_encoding=True, output_hidden_states=True, return_dict=True
         )
         rows = image.shape[-2] // self.stride
-        # The first state is what enters layer 0, the first token stands for the whole photo.
-        states = [output.hidden_states[layer + 1][:, 1:] for layer in self.layers]
+        # The first state is what enters layer 0, CLIP's first token stands for the whole photo.
+        states = [output.hidden_states[layer + 1][:, self.first :] for layer in self.layers]
         if self.projected and self.projection is not None:
             states = [self.projection(self.vision.post_layernorm(state)) for state in states]
         maps = [state.transpose(1, 2).unflatten(2, (rows, -1)) for state in states]

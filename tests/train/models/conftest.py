@@ -1,3 +1,3 @@
-"""A tiny CLIP, saved once."""
+"""A tiny CLIP and a tiny SigLIP, saved once."""
 
-from tests.support.tiny_clip import tiny_clip  # noqa: F401
+from tests.support.tiny_clip import tiny_clip, tiny_siglip  # noqa: F401

@@ -351,6 +351,13 @@ def test_resnet_maps_are_those_of_its_stages() -> None:
         encoder(photos(1, 80))
 
 
+def test_weights_that_open_clip_cannot_have() -> None:
+    pytest.importorskip("open_clip")
+    config = ClipConfig(backend="open_clip", architecture="RN50", encoder="nowhere.pt", decoder="plain")
+    with pytest.raises(FileNotFoundError, match=r"'nowhere\.pt': give model\.encoder a file of them"):
+        build(config)
+
+
 @pytest.mark.slow
 def test_rn50_through_open_clip(tmp_path: Path) -> None:
     """The way of a user whose weights are in a file."""
