@@ -101,6 +101,8 @@ def test_a_study_from_its_recipes_to_the_page(
         assert all(0 <= row["ours"] <= 1 for row in model["rows"])
         assert model["scale"]["data.size"] == [load_config(ROOT / _config(name)).data.size, 32]
         assert model["hours_at_full_scale"] == 1.5
+    clicked = [name for name, model in models.items() if "prompting.photos" in model["scale"]]
+    assert clicked == ["d_prompt"]
     assert models["d_unet"]["figures"]["photos"] == 4
     assert len(models["d_unet"]["figures"]["hardest"]) == 1
     assert models["d_prompt"]["figures"]["animals"] == 2

@@ -69,8 +69,11 @@ def changes(path: Path, scale: ScaleConfig) -> dict[str, list[Any]]:
     """Key -> the config's value and the scale's, where they differ."""
     own, other = load_config(path), scaled(path, scale, Path())
     keys = scale.values | scale.stand_in | scale.models.get(path.stem, {})
+    clicked = "prompt" in own.model.needs
     found = {}
     for key in keys:
+        if key.startswith("prompting.") and not clicked:
+            continue  # which plays no part
         pair = []
         for config in (own, other):
             try:
