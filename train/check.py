@@ -57,11 +57,16 @@ def check(config: Config, path: Path, make: Callable[[Config], Fits]) -> str:
         f"{len(validation):,} to validate on",
         f"  of {sum(shown.values())} masks that were looked at: "
         + ", ".join(f"{count} show {what}" for what, count in shown.most_common()),
-        f"  {optim.epochs} epochs of {steps:,} steps"
+        f"  {counted(optim.epochs, 'epoch')} of {counted(steps, 'step')}"
         + (f": about {in_words(seconds * steps * optim.epochs)} on this machine" if seconds else ""),
         f"  accelerate launch train/train.py --config {path}",
     ]
     return "\n".join(lines)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things in words: "1 step", "1,200 steps"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def shortened(config: Config, photos: int, folder: Path) -> Config:
@@ -73,9 +78,13 @@ def shortened(config: Config, photos: int, folder: Path) -> Config:
         folder: to write into.
     """
     wanted = STEPS * config.optim.batch_size
+    clicked = "prompt" in config.model.needs
+    of_an_epoch = STEPS if clicked else max(1, min(wanted, photos) // config.optim.batch_size)
+    # As many epochs as it takes to know how long a step is, where photos are few.
+    epochs = -(-STEPS // of_an_epoch)
     updates: dict[str, dict[str, Any]] = {
         "data": {"share": min(1.0, wanted / photos) * config.data.share, "balance": False, "workers": 0},
-        "optim": {"epochs": 1, "warmup_epochs": 0.0, "patience": 0},
+        "optim": {"epochs": epochs, "warmup_epochs": 0.0, "patience": 0},
         "reconstruction": {"epochs": 1},
         "prompting": {"photos": wanted},
         "collage": {"probability": 0.0},

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(check(config, path, make))
         else:
             make(config).fit(resume=options.resume)
-    except (PetsegError, OSError, ValueError) as error:
+    except (PetsegError, ImportError, OSError, ValueError) as error:
         parser.exit(1, f"cannot train {path}: {error}\n")
     PartialState().destroy_process_group()
 

@@ -91,8 +91,9 @@ def limits(said: Sequence[str], failures: Sequence[str], report: Mapping[str, An
     """What it cannot do, and how it failed where it was tested."""
     counted = []
     if report.get("animals"):
+        where = "those photos" if "measured_on" in report else "the test list"
         counted = [
-            f"Of {report['animals']:,} animals of the test list: {report['species_confused']:,} with the "
+            f"Of {report['animals']:,} animals of {where}: {report['species_confused']:,} with the "
             f"other species, {report['missed']:,} not found at all."
         ]
     seen = [*counted, *failures] or ["None was recorded."]

@@ -94,5 +94,8 @@ def read_photos(folder: Path, split: str | None, count: int) -> list[NDArray[np.
     else:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if len(paths) < count:
-        raise PhotosError(f"{folder} has {len(paths)} photos, {count} are needed; give another one by --data")
+        raise PhotosError(
+            f"{folder} has {len(paths)} photos, {count} are needed; give another one by --data, "
+            f"or compare on fewer: --photos {len(paths)}"
+        )
     return [load(paths[index * len(paths) // count]) for index in range(count)]

@@ -134,12 +134,14 @@ def test_without_a_card_its_template_is_written(
         said = said.replace(line, f'{field}"Mine alone."' + "," * line.endswith(","))
     words.write_text(said)
     report = {"plain": {"miou": 0.5, "photos": 7, "measured_on": "photos of mine"}}
+    report["plain"] |= {"animals": 7, "species_confused": 2, "missed": 1}
     (trained / "metrics.json").write_text(json.dumps(report))
     assert main(without) == 0
     published = hub.files(REPO)["README.md"].decode()
     assert "# plain: cats and dogs in a photo, pixel by pixel\n\nMine alone." in published
     assert f'model="{REPO}"' in published
     assert "In float32, on photos of mine: 7 photos" in published
+    assert "Of 7 animals of those photos: 2 with the other species, 1 not found" in published
     assert "Mine alone. |" in published  # under which terms
     assert "Oxford-IIIT Pet (part of it" not in published
     assert "python -m train.evaluate" in published

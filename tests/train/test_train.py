@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,11 @@ def test_a_check_trains_some_steps_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_check_of_few_photos_tells_how_long_too(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--config", str(toml), "--set", "optim.epochs=1", "--set", "optim.batch_size=16", "--check"])
+    assert re.search(r"1 epoch of 1 step: about \d+ \w+ on this machine", capsys.readouterr().out)
+
+
 def test_a_check_names_photos_that_cannot_be_used(
     make_config: MakeConfig, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +148,16 @@ def test_a_check_names_photos_that_cannot_be_used(
     said = capsys.readouterr().err
     assert "1 of 16 photos cannot be used" in said
     assert "cat_a_0: the photo has 32 x 32 pixels, the mask 7 x 5" in said
+
+
+def test_a_library_that_is_missing_is_explained(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    source = f'data.sources=[{{path="{photos / "pets"}", validation=0.3}}]'
+    with pytest.raises(SystemExit):
+        main(["--config", str(CONFIGS / "studies/d_clip.toml"), "--set", source, "--check"])
+    assert 'pip install "petseg[openclip]"' in capsys.readouterr().err
 
 
 def test_an_earlier_run_that_is_missing_is_explained(
