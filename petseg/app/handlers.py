@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import OutputError, PromptError, Segmentation, Segmenter
+from petseg import OutputError, PromptError, Segmentation
 from petseg.annotations.coco import Coco
 from petseg.app.models import AUTO, Models
-from petseg.app.state import PREVIEW, Key, Photos, Pixels, Step, Visit
+from petseg.app.photos import Photos
+from petseg.app.state import PREVIEW, Key, Pixels, Step, Visit
 from petseg.pets import Pet
 from petseg.pixels.image import shrink
 
@@ -137,15 +138,13 @@ def answer(studio: Studio, visit: Visit, choice: str) -> Visit:
     planned = plan(studio.models, choice, visit)
     if planned.key is None:
         return replace(visit, answer=None, key=None, note=planned.note, missed=())
-    if planned.key == visit.key:
+    same = planned.key == visit.key
+    if same and visit.answer is not None:
         return replace(visit, note=planned.note, missed=())
     segmenter = studio.models.get(planned.key.model)
     started = time.perf_counter()
-    # Not `refine`: what is shown is then exactly what the code on the page gives. The network keeps what
-    # it saw in the last photos, so that another click is cheap all the same.
-    photo = studio.photos.get(visit.source)
-    result = segmenter.segment(photo, **planned.key.prompt)
-    milliseconds = 1000 * (time.perf_counter() - started)
+    result = _asked(studio, visit.source, planned.key)
+    milliseconds = visit.milliseconds if same else 1000 * (time.perf_counter() - started)
     return replace(
         visit,
         answer=result.thumbnail(visit.preview),
@@ -155,6 +154,31 @@ def answer(studio: Studio, visit: Visit, choice: str) -> Visit:
         note=planned.note,
         missed=(),
     )
+
+
+def _asked(studio: Studio, source: Path | Pixels, key: Key) -> Segmentation:
+    """The answer to a question at the photo's own size, exactly as the code on the page gives it.
+
+    One that was given lately is given again. One that goes on from another is had by `Segmenter.refine`,
+    which asks about the animal alone that was clicked. Where animals were told of each other's clicks
+    meanwhile, that may say something else than `segment`, which is asked then.
+    """
+    segmenter, photo = studio.models.get(key.model), studio.photos.get(source)
+    with studio.photos.answers(source) as known:
+        before = tuple(known)  # others may drop what is oldest
+        for earlier, given in before:
+            if earlier == key:
+                return given
+        result: Segmentation | None = None
+        for earlier, given in before:
+            untold = sum(len(prompt.points) for prompt in given.prompts) == len(earlier.points)
+            if untold and (more := key.beyond(earlier)):
+                result = segmenter.refine(given, **more)
+                break
+        if result is None:
+            result = segmenter.segment(photo, **key.prompt)
+        known.appendleft((key, result))
+        return result
 
 
 def ask(studio: Studio, before: Visit, steps: tuple[Step, ...], choice: str) -> Visit:
@@ -173,7 +197,7 @@ def ask(studio: Studio, before: Visit, steps: tuple[Step, ...], choice: str) -> 
     planned = plan(studio.models, choice, visit)
     missed: tuple[Step, ...] = ()
     if planned.key is not None and planned.key.points:
-        missed = _on_nothing(studio, before, visit, studio.models.get(planned.key.model))
+        missed = _on_nothing(studio, before, visit, planned.key.model)
     if not missed:
         return answer(studio, visit, choice)
     kept = tuple(step for step in steps if step not in missed)
@@ -190,14 +214,16 @@ def _check(steps: tuple[Step, ...], size: tuple[int, int]) -> None:
             raise PromptError(f"give x from 0 to {width - 1} and y from 0 to {height - 1}")
 
 
-def _on_nothing(studio: Studio, before: Visit, visit: Visit, segmenter: Segmenter) -> tuple[Step, ...]:
+def _on_nothing(studio: Studio, before: Visit, visit: Visit, model: str) -> tuple[Step, ...]:
     """The clicks that would begin an animal where there is none."""
-    photo = studio.photos.get(visit.source)
     missed = []
     for number in visit.animals:
         said = [step for step in visit.steps if step.animal == number]
         known = said[0].seed or said[0].kind != "pet" or said[0] in before.steps
-        if not known and not segmenter.segment(photo, (said[0].x, said[0].y)).mask.any():
+        if known:
+            continue
+        alone = _asked(studio, visit.source, Key(model, ((said[0].x, said[0].y),), (1,)))
+        if not alone.thumbnail(visit.preview).mask.any():
             missed += said
     return tuple(missed)
 
@@ -256,9 +282,7 @@ def full(studio: Studio, visit: Visit, level: int) -> Segmentation:
     """
     if visit.key is None:
         raise PromptError("there is no answer to keep yet; tap the pet first")
-    photo = studio.photos.get(visit.source)
-    result = studio.models.get(visit.key.model).segment(photo, **visit.key.prompt)
-    return at_level(result, level)
+    return at_level(_asked(studio, visit.source, visit.key), level)
 
 
 def chosen(studio: Studio, visit: Visit, level: int, animal: int | None) -> Segmentation | Pet:

@@ -21,7 +21,8 @@ from petseg.app.api import add_endpoints
 from petseg.app.handlers import Studio
 from petseg.app.home import stay_at_home
 from petseg.app.models import Models
-from petseg.app.state import MAX_BYTES, Photos
+from petseg.app.photos import Photos
+from petseg.app.state import MAX_BYTES
 from petseg.app.tab_compare import CompareTab
 from petseg.app.tab_robustness import RobustnessTab
 from petseg.app.tab_segment import SegmentTab

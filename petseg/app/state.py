@@ -1,8 +1,7 @@
 """What the page remembers of one visitor: a photo, the clicks on it, and the last answer."""
 
 import io
-import threading
-from collections import OrderedDict
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -19,6 +18,8 @@ Kind: TypeAlias = Literal["pet", "not pet", "box"]
 Corners: TypeAlias = tuple[int, int, int, int]
 """(x0, y0, x1, y1), ends exclusive."""
 
+MOST_IN_TURN = 20
+"""Clicks on one animal that are answered one after the other; see `petseg.clicks.corrections.STEPS`."""
 PREVIEW = 1024
 """Longest side, in pixels, of the picture that is sent to the browser."""
 MAX_BYTES = 20 * 2**20
@@ -61,7 +62,8 @@ class Visit:
         size: (width, height) of the upright photo.
         preview: (h, w, 3) uint8, its longest side at most `PREVIEW`.
         steps: the clicks, oldest first.
-        answer: the last one, at preview size; None before it.
+        answer: the last one, at preview size; None before it, and where it is not at hand: of many animals it
+            weighs much, so that it is not kept of every visitor.
         key: what was asked for `answer`.
         milliseconds: how long that took.
         device: where.
@@ -153,40 +155,22 @@ class Key:
             arguments["box"] = self.boxes[0]
         return arguments
 
+    def beyond(self, earlier: "Key") -> dict[str, Any]:
+        """What it asks besides an earlier question, as arguments for `Segmenter.refine`.
 
-class Photos:
-    """Decoded photos: the last few, so that a click need not read the file again.
-
-    Files are told apart by their path, and Gradio names an upload after its content, so who gets something
-    from here has uploaded it.
-    """
-
-    def __init__(self, max_bytes: int = 256 * 2**20) -> None:
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Path, Pixels] = OrderedDict()
-
-    def get(self, source: Path | Pixels) -> Pixels:
-        """The photo's pixels, (H, W, 3) uint8.
-
-        Raises:
-            ImageError: it cannot be read, is too large, or was put away.
+        Empty where it does not go on from that one, or where going on may say something else than asking for
+        all at once: of many clicks on one animal the first ones are answered together.
         """
-        if not isinstance(source, Path):
-            return source
-        with self._lock:
-            # A photo that was put away on the disk shall not live on here.
-            for gone in [path for path in self._kept if not path.exists()]:
-                del self._kept[gone]
-            if source in self._kept:
-                self._kept.move_to_end(source)
-                return self._kept[source]
-        photo = read(source)
-        with self._lock:
-            self._kept[source] = photo
-            while sum(kept.nbytes for kept in self._kept.values()) > self._max_bytes:
-                self._kept.popitem(last=False)
-        return photo
+        count = len(earlier.points)
+        own, others = (key.objects or (0,) * len(key.points) for key in (self, earlier))
+        same = (self.model, self.boxes) == (earlier.model, earlier.boxes) and earlier.prompt
+        begun = (self.points[:count], self.labels[:count], own[:count])
+        if not same or begun != (earlier.points, earlier.labels, others) or count == len(self.points):
+            return {}
+        if max(Counter(own).values()) > MOST_IN_TURN:
+            return {}
+        points, labels, objects = (list(part[count:]) for part in (self.points, self.labels, own))
+        return {"points": points, "labels": labels, "objects": objects}
 
 
 class _Upload(io.BytesIO):

@@ -56,6 +56,7 @@ class SegmentTab:
         )
         keeps = private(self.picture.keep, self.keep, inputs=[self.visit], outputs=self.aside, **options)
         private(self.picture.peek, self.peek, outputs=self.aside, **options)
+        private(self.picture.prepare, self.prepare, inputs=[self.visit], **options)
         for event, kind in ((asks, "ask"), (keeps, "keep")):
             event.failure(None, js=_LOST.replace("KIND", kind), api_visibility="private")
 
@@ -66,7 +67,8 @@ class SegmentTab:
 
         def work(question: Asked) -> tuple[Visit, str]:
             answered = self._answered(visit, question)
-            return answered, answers.describe(answered, question, self.studio.models, address(request))
+            said = answers.describe(answered, question, self.studio.models, address(request))
+            return replace(answered, answer=None), said
 
         done = self._told(event, work)
         # Where it failed, what was shown before stays.
@@ -99,6 +101,13 @@ class SegmentTab:
             return json.dumps({"number": question.number, "file": str(path), "name": path.name})
 
         return str(self._told(event, work))
+
+    def prepare(self, visit: Visit | None, event: gr.EventData) -> None:
+        """Somebody is about to tap: what was found without one is asked of the model that takes taps.
+
+        It is asked about each animal, which for many takes longer than about the one that is tapped then.
+        """
+        self._told(event, lambda question: self._answered(visit, question))
 
     def _answered(self, visit: Visit | None, question: Asked) -> Visit:
         """The photo that is meant, with the answer to what is asked."""

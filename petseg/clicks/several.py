@@ -39,14 +39,29 @@ class Several:
         finer = min(FINER, int(np.ceil(max(first.width, first.height) / finest)))
         return Letterbox.fit(first.width, first.height, first.size * finer)
 
-    @lazy
-    def _resampled(self) -> list[NDArray[np.float32]]:
-        return [state.resampled(self.letterbox) for state in self.states]
-
-    @lazy
+    @property
     def planes(self) -> NDArray[np.float32]:
         """(K, S, S) float32: by how much each animal exceeds background; a pixel is of the highest."""
-        planes = np.stack([margin(logits) for logits in self._resampled])
+        return self._together[0]
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """(3, S, S) float32: background, cat, dog, at each pixel of the animal that it is of."""
+        return self._together[1]
+
+    @lazy
+    def _together(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        # Of many animals the logits of each, so fine, weigh more than a hundred megabytes: they are not kept.
+        resampled = [state.resampled(self.letterbox) for state in self.states]
+        planes = self._exclusive(np.stack([margin(logits) for logits in resampled]))
+        owner = planes.argmax(0)
+        chosen = np.empty_like(resampled[0])
+        for own, logits in enumerate(resampled):
+            np.copyto(chosen, logits - logits[0], where=owner == own)
+        return planes, chosen
+
+    def _exclusive(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The planes (K, S, S), of which each is the highest where its animal was clicked; in place."""
         centres = np.arange(self.letterbox.size) + 0.5
         for own, state in enumerate(self.states):
             for x, y in self.letterbox.to_model(state.prompt.points[state.prompt.positive]).tolist():
@@ -54,11 +69,3 @@ class Several:
                 here &= planes[own] > 0
                 planes[own][here] = np.maximum(planes[own], planes.max(0) + 1)[here]
         return planes
-
-    @property
-    def logits(self) -> NDArray[np.float32]:
-        """(3, S, S) float32: background, cat, dog, at each pixel of the animal that it is of."""
-        owner = self.planes.argmax(0)[None, None]
-        margins = np.stack([logits - logits[0] for logits in self._resampled])
-        chosen: NDArray[np.float32] = np.take_along_axis(margins, owner, 0)[0]
-        return chosen

@@ -63,6 +63,21 @@ def test_every_click_counts_however_quick(
     assert visitor.page.evaluate(f"{steps}.map((step) => step.kind)") == ["pet", "not pet"]
 
 
+def test_the_first_tap_on_one_of_many_pets_is_prepared_while_it_is_aimed(
+    tiny_pages: Callable[..., tuple[str, Path]], arrive: Callable[..., Visitor], two_pets: Path
+) -> None:
+    """What asks about all of them takes 2 s there; a further tap asks about one."""
+    url, _ = tiny_pages(delay=2)
+    visitor = arrive(url)
+    visitor.upload(two_pets)
+    visitor.choose("#tools", "Not pet")
+    visitor.page.wait_for_timeout(3500)
+    visitor.click(0.7, 0.5)
+    facts = str(visitor.page.locator("#facts").text_content())
+    assert "tiny-prompt · " in facts
+    assert int(facts.split(" · ")[1].removesuffix(" ms")) < 1500, facts
+
+
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 

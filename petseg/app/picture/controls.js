@@ -2,6 +2,7 @@
 find("#tools").addEventListener("change", () => {
   state.another = false;
   state.corner = state.cross = null;
+  if (panels.tool() !== "pick") prepare();
   refresh();
 });
 find("#view").addEventListener("change", () => {

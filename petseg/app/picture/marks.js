@@ -3,9 +3,10 @@ const marks = () => {
   let steps = [], shown = null, target = null, begun = 0;
 
   // Animals that were found without being pointed at become ones that were, so that all stay when one is corrected.
+  const seeds = (pets) => pets.map((pet) => ({ kind: "pet", x: pet.at[0], y: pet.at[1], animal: pet.animal, seed: true }));
   const seeded = (pets) => {
     if (steps.length || !pets.length) return;
-    steps = pets.map((pet) => ({ kind: "pet", x: pet.at[0], y: pet.at[1], animal: pet.animal, seed: true }));
+    steps = seeds(pets);
     begun = Math.max(...pets.map((pet) => pet.animal)) + 1;
   };
   const next = () => Math.max(begun, ...steps.map((step) => step.animal + 1));
@@ -19,6 +20,7 @@ const marks = () => {
     if (steps.length && target !== null && !known.has(target)) target = null;
   };
   return {
+    seeds,
     get steps() { return steps; },
     get shown() { return shown; },
     get target() { return target; },

@@ -78,6 +78,13 @@ const ask = () => {
   pending = { number: ++number, given, needsPhoto: state.needsPhoto, ...question() };
   trigger("ask", pending);
 };
+// Once for each photo, when somebody chooses a tool that corrects.
+let prepared = 0;
+const prepare = () => {
+  if (prepared === given || pending || marked.steps.length || !paint.pets.length || !state.takes.point) return;
+  prepared = given;
+  trigger("prepare", { number: 0, ...question(), steps: marked.seeds(paint.pets) });
+};
 const settle = () => {
   pending = null;
   redraw();
@@ -233,6 +240,7 @@ const panels = panel(paint, {
   },
   another: () => {
     state.another = !state.another;
+    prepare();
     state.corner = null;
     refresh();
   },

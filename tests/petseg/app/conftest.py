@@ -14,7 +14,7 @@ pytest.importorskip("gradio", reason='the page needs Gradio: pip install "petseg
 
 from petseg.app.handlers import Studio
 from petseg.app.models import Models
-from petseg.app.state import Photos
+from petseg.app.photos import Photos
 
 
 @pytest.fixture

@@ -8,11 +8,17 @@ import pytest
 from PIL import Image
 
 import petseg
-from petseg import ImageError, ImageTooLargeError, ModelError, OutputError, PromptError
+from petseg import (
+    ImageError,
+    ImageTooLargeError,
+    ModelError,
+    OutputError,
+    PromptError,
+)
 from petseg.app import handlers, state, texts
 from petseg.app.handlers import Studio
 from petseg.app.models import AUTO, Models
-from petseg.app.state import PREVIEW, Photos, Step, Visit
+from petseg.app.state import PREVIEW, Step, Visit
 
 CAT, DOG, GROUND = (500, 600), (1400, 600), (1000, 100)
 """Pixels of the upload."""
@@ -245,20 +251,6 @@ def test_large_photos_are_refused(studio: Studio, upload: Path, monkeypatch: pyt
     monkeypatch.setattr(state, "MAX_BYTES", 10)
     with pytest.raises(ImageTooLargeError, match="larger than"):
         handlers.open_photo(studio, upload)
-
-
-def test_decoded_photos_are_kept_up_to_a_limit(upload: Path, tmp_path: Path) -> None:
-    second = tmp_path / "second.png"
-    second.write_bytes(upload.read_bytes())
-    photos = Photos(max_bytes=2000 * 1200 * 3)
-    first = photos.get(upload)
-    assert photos.get(upload) is first
-    photos.get(second)
-    again = photos.get(upload)
-    assert again is not first
-    upload.unlink()
-    with pytest.raises(ImageError, match="put away"):
-        photos.get(upload)
 
 
 @pytest.mark.usefixtures("no_catalogue")

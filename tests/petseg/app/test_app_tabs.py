@@ -16,7 +16,8 @@ from petseg.app import api, handlers, texts
 from petseg.app.handlers import Studio
 from petseg.app.models import AUTO, Models
 from petseg.app.parts import address
-from petseg.app.state import Photos, Visit
+from petseg.app.photos import Photos
+from petseg.app.state import Visit
 from petseg.app.tab_segment import SegmentTab
 
 REQUEST: Any = SimpleNamespace(headers={"host": "localhost:7860"})
