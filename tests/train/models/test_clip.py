@@ -37,7 +37,7 @@ DECODERS = {
     "transformer": {"decoder": "transformer", "widths": [16], "photo_embedding": True},
     "projected": {"decoder": "attention", "widths": [16], "dropout": 0.25, "projected": True},
     "plain": {"decoder": "plain", "widths": [24, 16, 8, 8]},
-    "transposed": {"decoder": "transposed", "widths": [16, 12, 8], "enlargement": 2},
+    "transposed": {"decoder": "transposed", "widths": [16, 12, 8], "enlargement": 2, "aligned": True},
 }
 
 

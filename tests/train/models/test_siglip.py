@@ -16,7 +16,7 @@ from export.export import export
 from export.verify import verify
 from tests.support.launching import write_toml
 from tests.support.tiny_clip import SIZES
-from train.checkpoint import load_checkpoint
+from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import Config
 from train.loops.clip import ClipTrainer
 from train.models import build
@@ -88,11 +88,22 @@ def test_it_trains_and_needs_its_folder_no_longer(
     for name, tensor in own.encoder.state_dict().items():
         assert torch.equal(model.encoder.state_dict()[name], tensor), name
 
-    exported = export(config.folder / "best", half=False)
+
+@pytest.mark.slow
+def test_export_agrees(options: MakeOptions, tmp_path: Path) -> None:
+    sources = [{"path": "oxford-iiit-pet", "layout": "oxford"}]
+    data = {"sources": sources, "size": 48}
+    config = Config.model_validate({"name": "siglip", "data": data, "model": options().resolved()})
+    torch.manual_seed(0)
+    model = build(config.model)
+    with torch.no_grad():  # batch normalisation has seen something
+        model.train()(photos(8, 48))
+    save_checkpoint(tmp_path / "best", model, config)
+    exported = export(tmp_path / "best", half=False)
     path = tmp_path / "siglip.onnx"
     exported.write(path)
     squares = [np.random.default_rng(i).integers(0, 256, (32, 32 + i, 3), np.uint8) for i in range(16)]
-    report = verify(config.folder / "best", path, squares, tolerance=0.01, batch_sizes=(1, 5, 16))
+    report = verify(tmp_path / "best", path, squares, tolerance=0.01, batch_sizes=(1, 5, 16))
     assert report.agreement > 0.999
 
 
