@@ -16,6 +16,7 @@ from train.data.captions import read_captioned_splits
 from train.data.dataset import read_splits
 from train.data.found import examine
 from train.data.samples import Sample
+from train.loops.autoencoder import AutoencoderTrainer, ReconstructionTrainer
 from train.loops.base import Fits, Trainer
 from train.loops.pace import in_words
 
@@ -45,9 +46,10 @@ def check(config: Config, path: Path, make: Callable[[Config], Fits]) -> str:
     chosen = np.unique(np.linspace(0, len(training) - 1, LOOKED_AT).round().astype(int))
     shown = examine([training[index] for index in chosen])
     with tempfile.TemporaryDirectory() as scratch:
-        run = make(shortened(config, len(training), Path(scratch)))
+        short = shortened(config, len(training), Path(scratch))
+        run = make(short)
         run.fit()
-        seconds = run.pace.seconds if isinstance(run, Trainer) else None
+        seconds = seconds_in_all(run, config, short.data.share / config.data.share)
     optim = config.optim
     items = config.prompting.photos if "prompt" in config.model.needs else len(training)
     steps = max(1, items // optim.batch_size)
@@ -58,10 +60,30 @@ def check(config: Config, path: Path, make: Callable[[Config], Fits]) -> str:
         f"  of {sum(shown.values())} masks that were looked at: "
         + ", ".join(f"{count} show {what}" for what, count in shown.most_common()),
         f"  {counted(optim.epochs, 'epoch')} of {counted(steps, 'step')}"
-        + (f": about {in_words(seconds * steps * optim.epochs)} on this machine" if seconds else ""),
+        + (f": about {in_words(seconds)} on this machine" if seconds else ""),
         f"  accelerate launch train/train.py --config {path}",
     ]
     return "\n".join(lines)
+
+
+def seconds_in_all(run: Fits, config: Config, share: float) -> float | None:
+    """How long a whole run takes, all its stages, by how long the steps of the short one took.
+
+    Args:
+        run: the short one, which has run.
+        config: of the whole one.
+        share: of the photos that the short one trained on; what is clicked is counted by the config instead.
+    """
+    total = 0.0
+    for stage in run.trained if isinstance(run, AutoencoderTrainer) else [run]:
+        if not isinstance(stage, Trainer) or stage.pace.seconds is None:
+            return None
+        options = config.reconstruction if isinstance(stage, ReconstructionTrainer) else config.optim
+        items = len(stage.train_loader.dataset) / share
+        if "prompt" in config.model.needs:
+            items = config.prompting.photos
+        total += stage.pace.seconds * max(1, items // options.batch_size) * options.epochs
+    return total
 
 
 def counted(number: int, what: str) -> str:
@@ -78,14 +100,15 @@ def shortened(config: Config, photos: int, folder: Path) -> Config:
         folder: to write into.
     """
     wanted = STEPS * config.optim.batch_size
-    clicked = "prompt" in config.model.needs
-    of_an_epoch = STEPS if clicked else max(1, min(wanted, photos) // config.optim.batch_size)
+    shown = wanted if "prompt" in config.model.needs else min(wanted, photos)
     # As many epochs as it takes to know how long a step is, where photos are few.
-    epochs = -(-STEPS // of_an_epoch)
+    epochs, before = (
+        -(-STEPS // max(1, shown // part.batch_size)) for part in (config.optim, config.reconstruction)
+    )
     updates: dict[str, dict[str, Any]] = {
         "data": {"share": min(1.0, wanted / photos) * config.data.share, "balance": False, "workers": 0},
         "optim": {"epochs": epochs, "warmup_epochs": 0.0, "patience": 0},
-        "reconstruction": {"epochs": 1},
+        "reconstruction": {"epochs": before},
         "prompting": {"photos": wanted},
         "collage": {"probability": 0.0},
     }

@@ -78,7 +78,8 @@ class DataConfig(Section):
     Attributes:
         root: folder that the sources' paths start from; what `photos_root` says by default.
         sources: see `SourceConfig`.
-        share: of each source's training and validation photos, so much of every breed is used, by seed.
+        share: of each source's training and validation photos, so much of every breed is used, by seed, and
+            of the photos of `reconstruction.photos` as much.
         balance: training photos of the rarer species come again until as many of an epoch show a cat as
             show a dog; `repeat` of the sources is counted first. Stage one of an autoencoder still takes each
             photo once, and contrastive training, whose photos need no masks, refuses it.

@@ -18,7 +18,7 @@ from petseg.pixels.classes import BORDER
 from petseg.pixels.geometry import FILL
 from petseg.pixels.image import load
 from train.config import Config
-from train.data.dataset import PhotoDataset
+from train.data.dataset import PhotoDataset, split_validation
 from train.data.samples import Sample
 from train.loops.base import BEST, OnEpoch, state_folder, trains
 from train.loops.photos import PhotoBatch, PhotoTrainer
@@ -79,13 +79,15 @@ class ReconstructionTrainer(PhotoTrainer):
     def splits(self) -> tuple[list[Sample], list[Sample]]:
         """Every training photo once, then those without a mask; validation photos as everywhere."""
         training, validation = super().splits()
+        data = self.config.data
         known = {sample.name for sample in [*training, *validation]}
-        root = Path(self.config.data.root)
         unlabelled = [
             photo
             for path in self.config.reconstruction.photos
-            for photo in read_unlabelled(root / path, known)
+            for photo in read_unlabelled(Path(data.root) / path, known)
         ]
+        if data.share < 1:
+            unlabelled = split_validation(unlabelled, data.share, data.seed)[1]
         return [*{id(sample): sample for sample in training}.values(), *unlabelled], validation
 
     def build_datasets(self) -> tuple[PhotoDataset, PhotoDataset]:
@@ -135,12 +137,16 @@ class AutoencoderTrainer:
     Stage one writes into the folder `reconstruction` of the run, stage two beside it. Stage one is left out
     where the config names an encoder that is trained already (`model.encoder_checkpoint`, or `start`), and
     is all there is where `model.task` is "reconstruction".
+
+    Attributes:
+        trained: the trainers of the stages that `fit` has run.
     """
 
     def __init__(self, config: Config) -> None:
         options = config.model
         assert isinstance(options, AutoencoderConfig)
         self.config, self.options = config, options
+        self.trained: list[PhotoTrainer] = []
 
     def fit(self, resume: bool = False, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
         """Train to the end; returns the history of the last stage.
@@ -158,9 +164,11 @@ class AutoencoderTrainer:
             )
         history: list[dict[str, float]] = []
         if first and not reached:
-            history = ReconstructionTrainer(first).fit(resume, None if second else on_epoch)
+            self.trained.append(ReconstructionTrainer(first))
+            history = self.trained[-1].fit(resume, None if second else on_epoch)
         if second:
-            history = PhotoTrainer(second).fit(resume and (reached or not first), on_epoch)
+            self.trained.append(PhotoTrainer(second))
+            history = self.trained[-1].fit(resume and (reached or not first), on_epoch)
         return history
 
     def stages(self) -> tuple[Config | None, Config | None]:

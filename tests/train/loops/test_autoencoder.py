@@ -1,5 +1,6 @@
 """The autoencoder: its two tasks, its code, and the two stages of its training."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from export.errors import ExportError
 from export.export import export
 from petseg.errors import ImageError
 from tests.support.drawing import draw_labels, write_plain
+from train.check import check
 from train.checkpoint import load_checkpoint
 from train.config import Config, load_config
 from train.loops.autoencoder import (
@@ -274,6 +276,18 @@ def test_photos_without_a_mask_are_reconstructed_too(
     assert len({sample.name for sample in [*training, *validation]}) == 24 + 3
     assert (training[-1].read_mask() == 255).all()
     assert training[-1].read_mask().shape == training[-1].read_image().shape[:2]
+
+    part = first.data.model_copy(update={"share": 0.34})
+    fewer = ReconstructionTrainer(first.model_copy(update={"data": part})).splits()[0]
+    assert sum(sample.name.startswith("new_") for sample in fewer) == 1
+
+
+@pytest.mark.usefixtures("plotless")
+def test_a_check_knows_how_long_both_stages_take(two_stages: Callable[[str], Config], tmp_path: Path) -> None:
+    said = check(two_stages("run"), tmp_path / "two.toml", AutoencoderTrainer)
+    assert "two.toml will train." in said
+    assert re.search(r"epochs? of \d+ steps?: about \d+ \w+ on this machine", said)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("make_folder", [False, True])
