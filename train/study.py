@@ -3,7 +3,7 @@
 Trains what is missing by the ordinary trainer, measures with train.evaluate, train.oracle and
 train.robustness, and writes one page and one JSON: the published figure, ours, what differs. A run that was
 stopped goes on where it stood: in the epoch, and in the measurement. A model that fails is named, and the
-others go on.
+others go on; so is one that was trained by another recipe than its config's of today.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from petseg.errors import OutputError, PetsegError
 from petseg.measure import report_file
 from petseg.pixels import saving
 from train import evaluate, oracle, robustness
-from train.config import OXFORD, load_config, photos_root
+from train.config import OXFORD, Config, load_config, photos_root
 from train.data.dataset import read_splits
 from train.loops import trainer_class
 from train.loops.base import BEST
@@ -31,7 +31,7 @@ from train.studies.page import WRITTEN, page
 from train.studies.results import TRAINED, gather, kind_of, report_path
 from train.studies.scale import LETTERS, NAMES, ScaleConfig, config_paths, load_scale, scaled
 
-DEFINITION, ESTIMATE = "scale.json", "hours.json"
+DEFINITION, ESTIMATE, RECIPE = "scale.json", "hours.json", "recipe.json"
 
 
 class Rerun:
@@ -59,11 +59,11 @@ class Rerun:
             raise ValueError(f"{folder} holds a re-run at another scale: give another --output")
 
     def estimate(self) -> dict[str, float]:
-        """Model -> hours of its training as the study did it, on one GPU; counted once, and kept."""
+        """Model -> hours of its training as the study did it, on one GPU; counted once a config, and kept."""
         kept = self.folder / ESTIMATE
-        known = report_file.read(kept) if kept.is_file() else {}
+        known, since = (report_file.read(kept), age(kept)) if kept.is_file() else ({}, 0)
         for path in self.paths:
-            if path.stem not in known:
+            if path.stem not in known or age(path) > since:
                 known[path.stem] = hours.hours(load_config(path), self.scale.teraflops)
                 report_file.write(kept, known)
         return {path.stem: known[path.stem] for path in self.paths}
@@ -82,11 +82,16 @@ class Rerun:
                 progress.update()
 
     def train(self, path: Path) -> None:
-        """Train a model to its end, unless it is."""
+        """Train a model to its end, unless it is.
+
+        Raises:
+            ValueError: it was begun by another recipe than the config's of today.
+        """
         run = self.folder / path.stem
+        config = scaled(path, self.scale, run)
+        check_recipe(run, config)
         if (run / TRAINED).is_file():
             return
-        config = scaled(path, self.scale, run)
         # One Accelerator after the other: the next may ask for another precision.
         AcceleratorState._reset_state()
         history = trainer_class(config.model)(config).fit(resume=has_begun(run))
@@ -127,10 +132,14 @@ class Rerun:
         main: Callable[[Sequence[str]], None],
         arguments: Sequence[str],
     ) -> None:
-        """Let a command measure models, unless its report knows just them."""
+        """Let a command measure models, unless its report knows just them, and is younger than they are."""
         path = report_path(self.folder, letter, what)
         checkpoints = [str(self.folder / name / BEST) for name in models]
-        if not models or (path.is_file() and set(report_file.read(path)) == set(checkpoints)):
+        if not models or (
+            path.is_file()
+            and set(report_file.read(path)) == set(checkpoints)
+            and all(age(self.folder / name / TRAINED) <= age(path) for name in models)
+        ):
             return
         photos = ["--data", str(Path(photos_root()) / OXFORD), "--json", str(path), "--force"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +153,29 @@ class Rerun:
             for name in models.split(", "):
                 self.failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
             tqdm.write(f"{models}: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def check_recipe(run: Path, config: Config) -> None:
+    """Keep what a run is begun by, or compare with what it was begun by.
+
+    Raises:
+        ValueError: that was something else.
+    """
+    recipe = config.model_dump(mode="json", exclude={"study": True, "output": True, "data": {"root"}})
+    kept = run / RECIPE
+    if not kept.is_file():
+        report_file.write(kept, recipe)
+        return
+    before = report_file.read(kept)
+    if changed := [key for key in recipe if recipe[key] != before.get(key)]:
+        raise ValueError(
+            f"{run} was begun with another {', '.join(changed)}: remove it to train it by its config of today"
+        )
+
+
+def age(path: Path) -> int:
+    """When a file was written, in nanoseconds."""
+    return path.stat().st_mtime_ns
 
 
 def _only(option: str, count: int | None) -> list[str]:

@@ -1,6 +1,7 @@
 """The published studies re-run, tiny, on drawn photos in the Oxford layout."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from train.models import build
 from train.studies import hours
 from train.studies.page import page
 from train.studies.results import CLICKED, kind_of, rows
-from train.studies.scale import LETTERS, config_paths, load_scale, scaled
+from train.studies.scale import LETTERS, ScaleConfig, config_paths, load_scale, scaled
 
 WORDS = ("a", "image", "of", "cat", "dog", "background")
 VALUES = {
@@ -174,6 +175,29 @@ def test_a_stopped_run_goes_on(
     written = Path("runs/studies-tiny/studies.md").read_text()
     assert "| `e_unet` | trimap_miou | none |" in written
     assert "ours, tiny" in written
+
+
+def test_figures_of_another_recipe_are_not_passed_off(
+    begin: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    before = begin("E")["models"]
+
+    def changed(path: Path, scale: ScaleConfig, run: Path) -> Config:
+        config = scaled(path, scale, run)
+        optim = config.optim.model_copy(update={"epochs": 1})
+        return config.model_copy(update={"optim": optim}) if path.stem == "e_unet" else config
+
+    monkeypatch.setattr(study, "scaled", changed)
+    with pytest.raises(SystemExit):
+        begin("E")
+    run = Path("runs/studies-tiny/e_unet")
+    assert f"e_unet: ValueError: {run} was begun with another optim: remove it" in capsys.readouterr().err
+    shutil.rmtree(run)
+    after = begin("E")["models"]
+    assert after["e_unet"]["trained"]["epochs"] == 1
+    # Measured again, since the report knows a model of the same name that is no more.
+    assert after["e_unet"]["figures"]["trimap_miou"] != before["e_unet"]["figures"]["trimap_miou"]
+    assert after["e_fast_unet"]["trained"] == before["e_fast_unet"]["trained"]
 
 
 def test_a_model_that_fails_is_named_and_the_others_go_on(
