@@ -116,6 +116,7 @@ def load_reduced(
         raise ImageError(
             f"{name} is no photo; give a path, bytes, a binary file, a PIL image or an array (H, W, 3)"
         )
+    values.warn_of_black(pixels, name)
     pixels.flags.writeable = False
     return pixels, size or (pixels.shape[1], pixels.shape[0])
 
@@ -337,6 +338,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _from_array(image: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    if np.ma.isMaskedArray(image) and (masked := np.count_nonzero(np.ma.getmaskarray(image))):
+        raise ImageError(
+            f"{name} is masked, {masked} of its values do not count; fill them, with image.filled(255) say"
+        )
     try:
         array = np.asarray(image)
     except Exception as error:

@@ -5,6 +5,7 @@ sheet, on which no pet is found without a word.
 """
 
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.errors import ImageError
+from petseg.errors import ImageError, ImageWarning
 
 _WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}
 """Pillow's wide modes -> what their white may be, the smallest first."""
@@ -24,7 +25,11 @@ _BLACK = 16
 _HALVED = re.compile(r"\b(?:RGB[AaX]*|LA);16[BLN]")
 """How Pillow calls colours of 16 bits of which it decodes the upper 8."""
 
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 258, 262, 277, 284  # tags of TIFF 6.0
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339  # tags of TIFF 6.0
+_SIGNED = 2
+"""`_FORMAT` of values that may be negative; of 8 bits, Pillow takes those for the upper half of 0..255."""
+_LOOK = 64
+"""One row of so many tells of nearly every photo that it is no black sheet."""
 
 
 class Depth:
@@ -61,24 +66,28 @@ def depth_of(image: Image.Image, strips: Iterable[Image.Image], name: str) -> De
     Raises:
         ImageError: no white fits, or the image would be a black sheet with it.
     """
-    if not image.mode.startswith("I;16") and image.mode not in _WHITES:
-        return None
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    inverted = tags.get(_PHOTOMETRIC) == 0
+    bits = max(tags.get(_BITS, (16,)))
+    signed = _SIGNED in tags.get(_FORMAT, ()) and bits <= 16
+    if not image.mode.startswith("I;16") and image.mode not in _WHITES and not signed:
+        return None
+    inverted = tags.get(_PHOTOMETRIC) == 0 and image.mode != "L"  # of 8 bits, Pillow has turned it
     ends = np.array([(np.min(part), np.max(part)) for part in map(np.asarray, strips)], np.float64)
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     if image.mode.startswith("I;16"):
-        bits = max(tags.get(_BITS, (16,)))
         if 8 < bits < 16:  # the file says so
             return Depth(2**bits - 1, inverted)
         whites: tuple[float, ...] = (65535,)
+    elif signed:
+        whites = (2 ** (bits - 1) - 1,)
     else:
         whites = (65535,) if image.format == "PNG" else _WHITES[image.mode]
     for white in whites:
         slack = _SLACK.get((image.mode, white), 0)
         if low >= -slack and high <= white + slack:  # so written, NaN fits nowhere
             if white > 1 and not inverted:
-                _refuse_black(high, white, f"{name} in mode {image.mode}")
+                # A sign takes a bit, and not of those that cameras have.
+                _refuse_black(high, white, f"{name} in mode {image.mode}", _BLACK / 2 if signed else _BLACK)
             return Depth(white, inverted)
     raise ImageError(
         f"{name} has values from {low:g} to {high:g} in mode {image.mode}; scale them to 0..255 first"
@@ -151,8 +160,22 @@ def array_to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 
-def _refuse_black(high: float, white: float, name: str) -> None:
-    if 0 < high < white / _BLACK:
+def warn_of_black(pixels: NDArray[np.uint8], name: str) -> None:
+    """Warn where a photo holds nothing but 0 and 1, of 255: a mask of truth values, or 0..1 that was cut off.
+
+    A camera that sees nothing gives that as well, so it is no error.
+    """
+    if pixels[::_LOOK].max() <= 1 and pixels.max() == 1:
+        warnings.warn(
+            f"{name} holds no value but 0 and 1, of 255: it is a black sheet; if 1 is white, give booleans "
+            "or floats, or multiply it by 255",
+            ImageWarning,
+            stacklevel=2,
+        )
+
+
+def _refuse_black(high: float, white: float, name: str, part: float = _BLACK) -> None:
+    if 0 < high < white / part:
         raise ImageError(
             f"{name} has values up to {high:g} where white is {white:g}, as if it held 8, 10 or 12 bits: it "
             "would be a black sheet; scale it to 0..1 by the white it has, image / 255.0, image / 1023.0 or "

@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import warnings
 import zlib
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from petseg.errors import ImageError
+from petseg.errors import ImageError, ImageWarning
 from petseg.pixels.image import load
 
 GREY = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
@@ -157,3 +158,59 @@ def test_sixteen_bit_tiffs_as_other_programs_write_them() -> None:
     eight = (colours >> 8).astype(np.uint8)
     planes = load(written(eight, photometric="rgb", planarconfig="separate"))
     np.testing.assert_array_equal(planes, eight.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+def test_a_sign_takes_a_bit_of_a_tiff(kind: type[np.signedinteger[Any]], order: str) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile, which scikit-image brings")
+    white = np.iinfo(kind).max
+
+    def written(values: NDArray[Any]) -> bytes:
+        file = io.BytesIO()
+        tifffile.imwrite(file, values.astype(kind), byteorder=order, photometric="minisblack")
+        return file.getvalue()
+
+    loaded = load(written(np.round(GREY * white)))[..., 0]
+    np.testing.assert_allclose(loaded.astype(int), EXPECTED, atol=0 if kind is np.int16 else 2)
+    with pytest.raises(ImageError, match=r"scale them to 0\.\.255"):
+        load(written(np.round(GREY * white) - 9))
+    with pytest.raises(ImageError, match="black sheet"):
+        load(written(GREY * (4095 if kind is np.int16 else 15)))
+
+
+BLACK = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        BLACK,
+        np.dstack([BLACK] * 3),
+        np.dstack([BLACK] * 3 + [np.full_like(BLACK, 255)]),
+        (BLACK / 255).astype(np.float32),
+        Image.fromarray(BLACK),
+        np.vstack([np.zeros((200, 3), np.uint8), BLACK]),
+    ],
+)
+def test_nothing_but_0_and_1_is_warned_of(photo: Any) -> None:
+    with pytest.warns(ImageWarning, match="no value but 0 and 1, of 255: it is a black sheet; if 1 is white"):
+        assert load(photo).max() == 1
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [BLACK > 0, BLACK * 255, BLACK * 2, BLACK * 0, BLACK.astype(np.float64), BLACK * np.uint16(65535)],
+)
+def test_what_the_warning_says_helps_and_no_light_is_no_fault(photo: NDArray[Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(photo)
+
+
+def test_masked_values_are_no_pixels() -> None:
+    photo = np.ma.masked_equal((GREY * 255).astype(np.uint8), 255)
+    with pytest.raises(ImageError, match=r"is masked, 1 of its values do not count; fill them"):
+        load(photo)
+    np.testing.assert_array_equal(load(photo.filled(255)), load(photo.data))
+    np.testing.assert_array_equal(load(np.ma.array(photo.data)), load(photo.data))
