@@ -182,11 +182,13 @@ def _coco_shapes(segmentation: Any, size: tuple[int, int]) -> Sequence[Shape]:
     if isinstance(segmentation, list):
         return [_polygon(flat) for flat in segmentation]
     counts = segmentation["counts"]
-    lengths = rle.from_coco(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
+    lengths = rle.from_coco(counts) if isinstance(counts, str) else np.asarray(counts, np.float64)
+    if (lengths % 1 != 0).any():
+        raise ValueError("run lengths that are no whole numbers")
     height, width = segmentation["size"]
     if (width, height) != size:
         raise ValueError(f"run lengths of {width} x {height} for a photo of {size[0]} x {size[1]}")
-    return [Runs(lengths, by_column=True)]
+    return [Runs(lengths.astype(np.int64), by_column=True)]
 
 
 # Label Studio: https://labelstud.io/guide/export.html

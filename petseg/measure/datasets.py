@@ -122,10 +122,10 @@ def _count_single(images: Path, masks: Path, found: Sequence[Pair], files: Mappi
     used = {pair.mask for pair in found}
     single = [p for p in files.values() if p not in used and not p.name.startswith(".")]
     said = [
-        f"{len(paths)} {kind} ({paths[0].name}, say)"
-        for paths, kind in (
-            (photos, f"photos of {images} have no mask"),
-            (single, f"masks of {masks} no photo"),
+        f"{len(paths)} of the {kind} {'has' if len(paths) == 1 else 'have'} no {other} ({paths[0].name}, say)"
+        for paths, kind, other in (
+            (photos, f"photos in {images}", "mask"),
+            (single, f"masks in {masks}", "photo"),
         )
         if paths
     ]

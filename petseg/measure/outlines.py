@@ -70,7 +70,9 @@ class Runs:
     def inside(self, width: int, height: int) -> tuple[Part, NDArray[np.bool_]]:
         """See `Shape`."""
         left, top, columns, rows = self.box or (0, 0, width, height)
-        if (self.lengths < 0).any() or self.lengths.sum() != columns * rows:
+        if (self.lengths < 0).any():
+            raise ValueError(f"a run of {int(self.lengths.min())} pixels: run lengths cannot be negative")
+        if self.lengths.sum() != columns * rows:
             raise ValueError(
                 f"run lengths of {int(self.lengths.sum())} pixels do not fill {columns} x {rows}"
             )

@@ -133,7 +133,7 @@ def test_of_two_photos_with_one_stem_the_mask_says_which(plain: Path) -> None:
     with pytest.raises(ImageError, match=r"a_dog_1\.PNG and a_dog_1\.webp are two photos.*a_dog_1\.PNG\.png"):
         read_pairs(plain)
     (plain / "masks/a_dog_1.png").rename(plain / "masks/a_dog_1.webp.png")
-    with pytest.warns(ImageWarning, match=r"2 photos .* have no mask \(a_dog_1\.PNG, say\)"):
+    with pytest.warns(ImageWarning, match=r"2 of the photos in .* have no mask \(a_dog_1\.PNG, say\)"):
         pairs = read_pairs(plain)
     assert [(pair.name, pair.image.name) for pair in pairs] == [
         ("a_dog_1.webp", "a_dog_1.webp"),
@@ -156,7 +156,17 @@ def test_two_masks_of_one_photo_are_refused(plain: Path) -> None:
 
 
 def test_what_is_left_out_is_counted(plain: Path) -> None:
-    with pytest.warns(ImageWarning, match=r"1 photos .*no mask \(lonely\.jpg, say\) and 1 masks .* no photo"):
+    photo = r"1 of the photos in .*images has no mask \(lonely\.jpg, say\)"
+    mask = r"1 of the masks in .*masks has no photo \(no_photo\.png, say\)"
+    with pytest.warns(ImageWarning, match=f"^{photo} and {mask}: they are left out"):
+        read_pairs(plain)
+    (plain / "images/lonely.jpg").unlink()
+    with pytest.warns(ImageWarning, match=f"^{mask}: they"):
+        read_pairs(plain)
+    (plain / "masks/no_photo.png").unlink()
+    for name in "xy":
+        write_photo(plain / f"images/{name}.jpg")
+    with pytest.warns(ImageWarning, match=r"^2 of the photos in .*images have no mask \(x\.jpg, say\): they"):
         read_pairs(plain)
 
 

@@ -85,7 +85,7 @@ def test_runs_of_a_box_go_along_the_rows() -> None:
     ("runs", "said"),
     [
         (Runs(np.array([5]), by_column=True), "5 pixels do not fill 6 x 4"),
-        (Runs(np.array([30, -6]), by_column=True), "do not fill"),
+        (Runs(np.array([30, -6]), by_column=True), "a run of -6 pixels: run lengths cannot be negative"),
         (Runs(np.array([4]), by_column=False, box=(5, 0, 2, 2)), "outside of the photo"),
     ],
 )
