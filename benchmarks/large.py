@@ -1,7 +1,7 @@
 """Memory and time of the results of large photos: `python -m benchmarks.large`.
 
 Each result is asked for in a process of its own, of a copy of scikit-image's cat with grain, from the file to
-the bytes of the result's file.
+the result's file (`benchmarks.result`).
 """
 
 import argparse
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.folder import draw
+from benchmarks.result import KINDS
 from petseg.measure import report_file
 from petseg.measure.bench import environment
-from petseg.pixels import saving
 
 SIZES = {12: (4000, 3000), 48: (8000, 6000), 100: (10000, 10000)}
 """Megapixels -> width and height."""
@@ -24,23 +24,6 @@ MEMORY = {48: 0.7e9, 100: 1.2e9}
 SECONDS = {(12, "cutout"): 1.5, (48, "json"): 3.0}
 """Megapixels and result -> seconds of the processor, at most, once the photo is read and segmented."""
 
-KINDS = (*saving.SUFFIXES, "pet-cutout")
-"""Results: of the whole answer, and the cutout of its largest animal alone."""
-
-_MEASURE = """
-import json, sys, time
-import petseg
-from petseg.measure import report_file
-from petseg.measure.bench import peak_memory
-photo, kind = sys.argv[1:]
-result = petseg.segment(photo, threads=2)
-started, worked = time.perf_counter(), time.process_time()
-shown = result.pets[0] if kind.startswith("pet-") else result
-size = len(shown.encode(None, kind.removeprefix("pet-")))
-print(json.dumps({"seconds": time.perf_counter() - started, "processor": time.process_time() - worked,
-                  "memory": peak_memory(), "bytes": size, "label": result.label}))
-"""
-
 
 def measure(photo: Path, kind: str) -> dict[str, Any]:
     """Seconds and bytes of memory for one result.
@@ -48,7 +31,7 @@ def measure(photo: Path, kind: str) -> dict[str, Any]:
     Raises:
         CalledProcessError: the process failed.
     """
-    words = [sys.executable, "-c", _MEASURE, str(photo), kind]
+    words = [sys.executable, "-m", "benchmarks.result", str(photo), kind]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))
 
@@ -80,7 +63,7 @@ def main() -> int:
                 wrong = missed(megapixels, kind, figures)
                 failed |= bool(wrong)
                 print(
-                    f"{megapixels:>4} megapixels  {kind:<12}{figures['seconds']:>7.2f} s"
+                    f"{megapixels:>4} megapixels  {kind:<17}{figures['seconds']:>7.2f} s"
                     f"{figures['processor']:>7.2f} s of the processor{figures['memory'] / 1e9:>7.2f} GB"
                     + (f"  misses its aim in {' and '.join(wrong)}" if wrong else ""),
                     flush=True,

@@ -123,13 +123,13 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Count
     def unreadable(error: OSError) -> None:
         faults.append(ImageError(f"folder {error.filename!r} cannot be read ({error.strerror})"))
 
-    skipped = None if out is None else identity(out)
+    skipped = None if out is None else saving.identity(out)
     for folder, folders, files in os.walk(root, onerror=unreadable):
         here = Path(folder)
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (skipped is None or identity(here / name) != skipped)
+            if not name.startswith(".") and (skipped is None or saving.identity(here / name) != skipped)
         )
         for name in sorted(files):
             if is_photo(name):
@@ -169,12 +169,3 @@ def _namer() -> Callable[[Path], str]:
         return photo.name if stems[stem] > 1 or stem in names else photo.stem
 
     return name_of
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """What two names of one file share: links of either kind, another case. None if nothing is there."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino

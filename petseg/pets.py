@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from petseg.errors import OutputError
 from petseg.measure.metrics import species_of
 from petseg.pixels import saving
+from petseg.pixels.bits import Bits
 from petseg.pixels.checks import check_tolerance
 from petseg.pixels.classes import CLASSES
 from petseg.pixels.decision import ENOUGH
@@ -32,14 +33,14 @@ _STRIP = 1 << 20
 class Pet(Rendered):
     """One animal, which can be shown, cut out and saved as the whole answer can.
 
-    A large photo has many pixels: what is kept of the mask is the part in the box.
+    A large photo has many pixels: what is kept of the mask are the bits of the part in the box.
 
     Attributes:
         label: "cat" or "dog".
         score: mean probability of that class over the animal's area, 0..1.
         box: (x0, y0, x1, y1) around its mask, in pixels of the upright photo, ends exclusive.
         size: (width, height) of the upright photo, in pixels.
-        inside: (y1 - y0, x1 - x0) bool, read-only: the mask within the box.
+        bits: (y1 - y0, x1 - x0), the mask within the box.
         whole: the answer that it is part of, which knows the photo.
     """
 
@@ -47,20 +48,8 @@ class Pet(Rendered):
     score: float
     box: Region
     size: tuple[int, int]
-    inside: NDArray[np.bool_]
+    bits: Bits
     whole: "Segmentation | None" = None
-
-    def __post_init__(self) -> None:
-        """Keep the mask from being written to."""
-        if self.inside.flags.writeable:
-            view = self.inside.view()
-            view.flags.writeable = False
-            object.__setattr__(self, "inside", view)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Be unpickled or copied, which makes arrays that can be written to."""
-        self.__dict__.update(state)
-        self.__post_init__()
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_], label: str, score: float) -> Self:
@@ -70,7 +59,7 @@ class Pet(Rendered):
             ValueError: the mask is empty.
         """
         x0, y0, x1, y1 = box = bounds(mask)
-        return cls(label, score, box, (mask.shape[1], mask.shape[0]), mask[y0:y1, x0:x1].copy())
+        return cls(label, score, box, (mask.shape[1], mask.shape[0]), Bits.of(mask[y0:y1, x0:x1]))
 
     def within(self, whole: "Segmentation") -> Self:
         """The same animal, as part of an answer."""
@@ -85,14 +74,21 @@ class Pet(Rendered):
         """(H, W) bool at the photo's size, read-only; made anew each time that it is asked for."""
         x0, y0, x1, y1 = self.box
         result = np.zeros(self.size[::-1], bool)
-        result[y0:y1, x0:x1] = self.inside
+        result[y0:y1, x0:x1] = self.bits.whole()
+        result.flags.writeable = False
+        return result
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(y1 - y0, x1 - x0) bool, read-only: the mask within the box, made anew as well."""
+        result = self.bits.whole()
         result.flags.writeable = False
         return result
 
     @property
     def area(self) -> int:
         """Pixels of the mask."""
-        return int(np.count_nonzero(self.inside))
+        return int(np.count_nonzero(self.bits.whole()))
 
     @property
     def source(self) -> str | None:  # type: ignore[override]
@@ -135,12 +131,19 @@ class Pet(Rendered):
             raise OutputError("this animal is of no answer, its photo is unknown; take it from result.pets")
         return self.whole
 
-    def _classes(self) -> NDArray[np.uint8]:
-        return self.mask.view(np.uint8) * np.uint8(CLASSES.index(self.label))
+    def _classes(self, rows: slice) -> NDArray[np.uint8]:
+        x0, y0, x1, y1 = self.box
+        result = np.zeros((rows.stop - rows.start, self.size[0]), np.uint8)
+        top, bottom = max(y0, rows.start), min(y1, rows.stop)
+        if top < bottom:
+            inside = self.bits.part(slice(top - y0, bottom - y0), slice(0, x1 - x0)).view(np.uint8)
+            place = result[top - rows.start : bottom - rows.start, x0:x1]
+            np.multiply(inside, np.uint8(CLASSES.index(self.label)), out=place)
+        return result
 
     def _opacity(self) -> OfOne | None:
         pets = self._answer._opacity()
-        return None if pets is None else OfOne(pets, self._answer.mask, self.box, self.inside)
+        return None if pets is None else OfOne(pets, self._answer.mask, self.box, self.bits)
 
     def _bounds(self) -> Region:
         return self.box
@@ -184,7 +187,7 @@ def _component(runs: Runs, number: int, score: float) -> Pet:
     steps[rows - y0, starts - x0] += 1
     steps[rows - y0, ends - x0] -= 1
     inside = np.cumsum(steps, axis=1, dtype=np.int8, out=steps)[:, :-1].astype(bool)
-    return Pet(CLASSES[runs.classes[number]], score, box, runs.shape[::-1], inside)
+    return Pet(CLASSES[runs.classes[number]], score, box, runs.shape[::-1], Bits.of(inside))
 
 
 def divided(
@@ -215,9 +218,9 @@ def divided(
         classes[number] = species_of(mask[area] * (owners[area] == number))
     scores = margins.means_by_owner(owners, classes)
     pets = [
-        Pet(CLASSES[classes[number]], float(scores[number]), (x0, y0, x1, y1), mask.shape[::-1], inside)
+        Pet(CLASSES[classes[number]], float(scores[number]), (x0, y0, x1, y1), mask.shape[::-1], bits)
         for number, (x0, y0, x1, y1) in boxes.items()
-        for inside in [owners[y0:y1, x0:x1] == number]
+        for bits in [Bits.of(owners[y0:y1, x0:x1] == number)]
     ]
     return tuple(pets if in_order else sorted(pets, key=lambda pet: -pet.area))
 

@@ -4,8 +4,9 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ _STICKERS = 16, 4096
 """Sides of a sticker, in pixels, at least and at most."""
 
 
+class _How(TypedDict, total=False):
+    """See `Rendered.save`."""
+
+    format: str | None
+    opacity: float
+    background: Background
+    crop: bool
+
+
 class Rendered(ABC):
     """Pets of a photo, as pictures and as files.
 
@@ -43,8 +53,8 @@ class Rendered(ABC):
         """(H, W, 3) uint8 RGB, upright, read-only."""
 
     @abstractmethod
-    def _classes(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 at the photo's size: 0 background, 1 cat, 2 dog."""
+    def _classes(self, rows: slice) -> NDArray[np.uint8]:
+        """(h, W) uint8 of some of the photo's rows, start to stop: 0 background, 1 cat, 2 dog."""
 
     @abstractmethod
     def _opacity(self) -> Opacity | None:
@@ -71,7 +81,7 @@ class Rendered(ABC):
         """
         if not is_number(opacity, lambda value: 0 <= value <= 1):
             raise OutputError(f"opacity is {opacity!r}; give a number from 0 to 1")
-        return pictures.overlay(self.photo, self._classes(), opacity, colors)
+        return pictures.overlay(self.photo, self._classes, opacity, colors)
 
     def cutout(self, *, crop: bool = False) -> Image.Image:
         """The pets on a transparent ground, as an RGBA image with a soft edge (`petseg.pixels.opacity`).
@@ -179,45 +189,43 @@ class Rendered(ABC):
             OutputError: the format cannot hold it, there is no pet for it, or the file cannot be written.
             ImageError: see `overlay`.
         """
+        how = _How(format=format, opacity=opacity, background=background, crop=crop)
         if hasattr(path, "write"):
-            data = self.encode(None, kind, format=format, opacity=opacity, background=background, crop=crop)
-            saving.write_all(cast("IO[bytes]", path), data)
+            self.content(None, kind, **how).put(partial(saving.write_all, cast("IO[bytes]", path)))
             return
         try:
             path = Path(os.fsdecode(path))
         except TypeError as error:
             raise OutputError(f"{path!r} is no path; give one, or a file opened with 'wb'") from error
-        data = self.encode(path, kind, format=format, opacity=opacity, background=background, crop=crop)
+        content = self.content(path, kind, **how)
         if self.source is not None and _is_same(path, self.source):
             raise OutputError(f"{str(path)!r} is the photo itself and is not overwritten; give another name")
-        saving.write(path, data)
+        content.save(path)
 
-    def encode(
-        self,
-        path: Path | None = None,
-        kind: Kind | None = None,
-        *,
-        format: str | None = None,
-        opacity: float = 0.5,
-        background: Background = "white",
-        crop: bool = False,
-    ) -> bytes:
-        """What `save` would write to `path`, or to a binary file; raises as that does."""
+    def encode(self, path: Path | None = None, kind: Kind | None = None, **how: Unpack[_How]) -> bytes:
+        """The bytes that `save` writes to `path`, or to a binary file; raises as that does."""
+        return self.content(path, kind, **how).encoded()
+
+    def content(
+        self, path: Path | None = None, kind: Kind | None = None, **how: Unpack[_How]
+    ) -> saving.Content:
+        """The same, to be written without having all bytes at once."""
+        format, crop = how.get("format"), how.get("crop", False)
         suffix = saving.suffix_of(path, kind, format)
         chosen = saving.kind_of(str(path or f"a {suffix[1:]} file"), suffix, kind)
         if chosen == "json":
-            return json.dumps(self._document(), allow_nan=False).encode()
+            return saving.Content(json.dumps(self._document(), allow_nan=False).encode(), suffix)
         if chosen in ("mask", "mask-gray"):
-            image = pictures.mask(self._classes(), gray=chosen == "mask-gray")
+            image = pictures.mask(self._classes(slice(0, self.size[1])), gray=chosen == "mask-gray")
         elif chosen == "overlay":
-            image = self.overlay(opacity)
+            image = self.overlay(how.get("opacity", 0.5))
         elif chosen == "on":
-            image = self.on(background, crop=crop)
+            image = self.on(how.get("background", "white"), crop=crop)
         elif chosen == "crop":
             image = self.crop()
         else:
             image = self.cutout(crop=crop) if chosen == "cutout" else self.sticker()
-        return saving.encode(image, suffix)
+        return saving.Content(image, suffix)
 
 
 def _is_same(path: Path, source: str) -> bool:

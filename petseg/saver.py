@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from petseg.annotations import WRITERS, Format, Writer
 from petseg.errors import OutputError
-from petseg.folders import ENDINGS, Photo, identity
+from petseg.folders import ENDINGS, Photo
 from petseg.pixels import saving
 from petseg.pixels.grounds import Background
 from petseg.pixels.saving import Kind
 from petseg.rendered import Rendered
 from petseg.segmentation import Segmentation
+
+_MANY = 1 << 24
+"""Bytes of a result above which it waits in a file: only those of large photos are so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +52,9 @@ class Wanted:
         """Whether there is nothing to save of this kind without a pet."""
         return kind in saving.NEEDS_PET or (self.crop and kind in ("cutout", "on"))
 
-    def encode(self, shown: Rendered, kind: Kind, path: Path | None = None) -> bytes:
-        """The bytes of a file; raises as `Rendered.encode`."""
-        return shown.encode(path, kind, opacity=self.opacity, background=self.background, crop=self.crop)
+    def content(self, shown: Rendered, kind: Kind, path: Path | None = None) -> saving.Content:
+        """What is to be written to a file; raises as `Rendered.content`."""
+        return shown.content(path, kind, opacity=self.opacity, background=self.background, crop=self.crop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,13 @@ class Encoded:
 
     Attributes:
         label, score: see `Segmentation`.
-        files: what the file's name ends in -> its bytes.
+        files: what the file's name ends in -> its bytes, in a temporary file where they are many.
         described: format of a data set -> what is to be written there.
     """
 
     label: str
     score: float
-    files: dict[str, bytes]
+    files: dict[str, IO[bytes]]
     described: dict[Format, Any] = field(default_factory=dict)
 
 
@@ -104,7 +108,9 @@ class Saver:
         for photo in photos:
             self._first.setdefault(photo.name, photo)
         self._taken = {
-            found: f"is the photo {str(photo.path)!r}" for photo in photos if (found := identity(photo.path))
+            found: f"is the photo {str(photo.path)!r}"
+            for photo in photos
+            if (found := saving.identity(photo.path))
         }
         if not one_file:
             try:
@@ -154,17 +160,28 @@ class Saver:
             OutputError: a file called so cannot hold it, or needs a pet.
             ImageError: the photo, which was not kept, can no more be read.
         """
-        wanted, files = self.wanted, dict[str, bytes]()
+        wanted, files = self.wanted, dict[str, IO[bytes]]()
         bare = result.label == "background" and not self._one_file
+        # First, since animals are told apart for it: the memory of pictures of a large photo stays taken.
+        described = {format: writer.describe(result) for format, writer in self._sets.items()}
         for kind in wanted.kinds:
             if wanted.each:
+                name = Path("x" + ENDINGS[kind])
                 for number, pet in enumerate(result.pets, 1):
-                    files[f".{number}{ENDINGS[kind]}"] = wanted.encode(pet, kind, Path("x" + ENDINGS[kind]))
+                    files[f".{number}{ENDINGS[kind]}"] = self._spooled(wanted.content(pet, kind, name))
             elif not (bare and wanted.needs_pet(kind)):
                 name = self._out if self._one_file else Path("x" + ENDINGS[kind])
-                files[ENDINGS[kind]] = wanted.encode(result, kind, name)
-        described = {format: writer.describe(result) for format, writer in self._sets.items()}
+                files[ENDINGS[kind]] = self._spooled(wanted.content(result, kind, name))
         return Encoded(result.label, result.score, files, described)
+
+    def _spooled(self, content: saving.Content) -> IO[bytes]:
+        """Its bytes, which wait to be written: those of a few large photos would fill the memory."""
+        folder = self._out.parent if self._one_file else self._out
+        with saving.as_output_error(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = SpooledTemporaryFile(_MANY, dir=str(folder))  # noqa: SIM115 (whoever writes it closes it)
+        content.put(saving.into(file, folder))
+        return file
 
     def write(self, photo: Photo, encoded: Encoded) -> list[Path]:
         """Write every file, and into the data sets.
@@ -188,8 +205,10 @@ class Saver:
         for target in targets.values():
             self._check(target)
         for ending, target in targets.items():
-            saving.write(target, encoded.files[ending])
-            if found := identity(target):
+            with encoded.files[ending] as file:
+                file.seek(0)
+                saving.copy(file, target)
+            if found := saving.identity(target):
                 self._taken[found] = f"holds the result for {str(photo.path)!r}"
         for format, described in encoded.described.items():
             self._sets[format].put(described, (photo.name.parent / photo.path.name).as_posix())
@@ -201,7 +220,7 @@ class Saver:
             raise OutputError(
                 f"{str(target)!r} will hold the data set; rename the photo, or save it elsewhere"
             )
-        if (found := identity(target)) in self._taken:
+        if (found := saving.identity(target)) in self._taken:
             raise OutputError(
                 f"{str(target)!r} {self._taken[found]} and is not overwritten; choose another output"
             )

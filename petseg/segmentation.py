@@ -342,8 +342,8 @@ class Segmentation(Rendered):
             for i in runs.largest_first
         ]
 
-    def _classes(self) -> NDArray[np.uint8]:
-        return self.mask
+    def _classes(self, rows: slice) -> NDArray[np.uint8]:
+        return self.mask[rows]
 
     @lazy
     def _cut_out(self) -> OfPets | None:

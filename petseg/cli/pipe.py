@@ -60,7 +60,7 @@ def segment(
     if out == PIPE:
         if sys.stdout.isatty() and wanted.kinds[0] != "json":
             raise OutputError("a picture is nothing for a terminal; send it to a file or a program")
-        sys.stdout.buffer.write(wanted.encode(result, wanted.kinds[0]))
+        wanted.content(result, wanted.kinds[0]).put(sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
         return
     photo = Photo(photos[0], Path(NAME if photos[0] == PIPE else photos[0].stem))

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg.pixels.scaling import scaled
+
 FILL = 127
 """Grey that pads the square: the value closest to the middle of 0..255."""
 
@@ -117,11 +119,7 @@ class Letterbox:
         if not self.whole:
             x0, y0, x1, y1 = self.region
             image = image[y0:y1, x0:x1]
-        # reducing_gap lets Pillow halve large photos with its fast box filter first.
-        resized = Image.fromarray(image).resize(
-            (self.inner_width, self.inner_height), Image.Resampling.BILINEAR, reducing_gap=2.0
-        )
-        square[self.inner] = resized
+        square[self.inner] = scaled(image, (self.inner_width, self.inner_height), gap=2.0)
         return square
 
     def apply_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from petseg.errors import ImageError, ImageTooLargeError, ImageWarning
 from petseg.pixels import colour, cut_short, decode_guard, values
 from petseg.pixels.identify import identify
+from petseg.pixels.scaling import scaled
 
 DEFAULT_MAX_PIXELS = 100_000_000
 """Photos above this are refused before they are decoded (a few kilobytes can claim gigabytes)."""
@@ -127,10 +128,7 @@ def shrink(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if longest <= side:
         return photo
     height, width = (max(1, round(length * side / longest)) for length in photo.shape[:2])
-    # reducing_gap lets Pillow halve large photos with its fast box filter first.
-    return np.asarray(
-        Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)
-    )
+    return np.asarray(scaled(photo, (width, height), gap=1.5))
 
 
 def _name_of(image: object) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from petseg.pixels.bits import Bits
 from petseg.pixels.edges import MOST, Edges
 from petseg.pixels.geometry import Letterbox, Region
 from petseg.pixels.margins import Margins
@@ -151,13 +152,13 @@ class OfOne:
     Attributes:
         pets: of all pets.
         mask: (H, W) uint8, not 0 where any pet is.
-        box, inside: where the animal is, and (h, w) bool, its mask there.
+        box, inside: where the animal is, and its mask there, (h, w).
     """
 
     pets: OfPets
     mask: NDArray[np.uint8]
     box: Region
-    inside: NDArray[np.bool_]
+    inside: Bits
 
     @property
     def reach(self) -> int:
@@ -189,7 +190,7 @@ class OfOne:
         if common is None:
             return np.zeros_like(opacity)
         own = np.zeros((around[3] - around[1], around[2] - around[0]), bool)
-        own[within(common, around)] = self.inside[within(common, self.box)]
+        own[within(common, around)] = self.inside.part(*within(common, self.box))
         x0, y0, x1, y1 = around
         weight = self._weight(own, (self.mask[y0:y1, x0:x1] != 0) & ~own)[within(box, around)]
         return (opacity * weight + np.float32(0.5)).astype(np.uint8)

@@ -1,6 +1,6 @@
 """Pictures of a result, made a strip at a time: Pillow's own copies are all that a large photo takes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,22 @@ _STRIP = 1 << 20
 
 
 def overlay(
-    photo: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float, colors: Mapping[str, Color]
+    photo: NDArray[np.uint8],
+    classes: Callable[[slice], NDArray[np.uint8]],
+    opacity: float,
+    colors: Mapping[str, Color],
 ) -> Image.Image:
-    """A photo (H, W, 3) with the pets of its mask (H, W) tinted, as an RGB image.
+    """A photo (H, W, 3) with its pets tinted, as an RGB image; `classes` gives rows of its mask, (h, W).
 
     Raises:
         OutputError: an unknown class, or something that is no colour.
     """
     tints, strength = palette(colors), round(255 * opacity)
     image = Image.fromarray(photo)
-    height, width = mask.shape
+    height, width = photo.shape[:2]
     step = max(1, _STRIP // width)
     for top in range(0, height, step):
-        part = mask[top : top + step]
+        part = classes(slice(top, min(height, top + step)))
         if part.any():
             strengths = Image.fromarray((part != 0).view(np.uint8) * np.uint8(strength))
             image.paste(Image.fromarray(tints[part]), (0, top), strengths)

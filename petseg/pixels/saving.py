@@ -6,10 +6,11 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, cast
 
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -59,6 +60,12 @@ _TEXTS = tuple(
     for start in (rb'\s*\{\s*"MARK"\s*:', rb'\[\{"meta":\{"MARK":', rb"\[\]\n\Z", rb"# MARK ")
 )
 """How petseg's JSON files begin: results and COCO, tasks of Label Studio, none of those; and YOLO's names."""
+
+_PIECE = 1 << 20
+"""Bytes that are copied at a time."""
+
+Put: TypeAlias = Callable[[bytes], object]
+"""Takes the next bytes of a file."""
 
 HEAD = 1 << 16
 """Bytes of a file in which its mark is, if it has one."""
@@ -117,14 +124,70 @@ def encode(image: Image.Image, suffix: str) -> bytes:
     Raises:
         OutputError: the format cannot hold an image of this size, or this Pillow does not know it.
     """
-    buffer, (file_format, options) = io.BytesIO(), FORMATS[suffix]
-    if image.mode in ("P", "L") and file_format == "PNG":
-        options = _MASK
-    try:
-        image.save(buffer, file_format, **options, **_marking(file_format))
-    except (OSError, KeyError, ValueError) as error:
-        raise OutputError(f"the image cannot be written as {suffix} ({error}); use .png") from error
-    return buffer.getvalue()
+    return Content(image, suffix).encoded()
+
+
+class _Into:
+    """All that Pillow gets to know of a file: one with a descriptor it writes to behind Python's back."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        self.failed: Exception | None = None
+
+    def write(self, data: bytes) -> None:
+        """Hand on the next bytes; what that raises is no fault of the image."""
+        try:
+            self._put(data)
+        except Exception as error:
+            self.failed = error
+            raise
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is to be written to a file: an image becomes bytes part by part, of which a large one has many.
+
+    Attributes:
+        of: an image as for `encode`, or the bytes themselves.
+        suffix: of an image, a key of `FORMATS`.
+    """
+
+    of: Image.Image | bytes
+    suffix: str
+
+    def put(self, write: Put) -> None:
+        """Give all bytes to a function, in order.
+
+        Args:
+            write: takes some bytes; what it raises is raised.
+
+        Raises:
+            OutputError: as for `encode`.
+        """
+        if isinstance(self.of, bytes):
+            write(self.of)
+            return
+        file_format, options = FORMATS[self.suffix]
+        if self.of.mode in ("P", "L") and file_format == "PNG":
+            options = _MASK
+        file = _Into(write)
+        try:
+            self.of.save(cast("IO[bytes]", file), file_format, **options, **_marking(file_format))
+        except (OSError, KeyError, ValueError) as error:
+            if error is file.failed:
+                raise
+            raise OutputError(f"the image cannot be written as {self.suffix} ({error}); use .png") from error
+
+    def encoded(self) -> bytes:
+        """All bytes; raises as `put`."""
+        buffer = io.BytesIO()
+        self.put(buffer.write)
+        return buffer.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write a file, whole or not at all; see `drafted`."""
+        with drafted(path) as file:
+            self.put(into(file, path))
 
 
 def _marking(file_format: str) -> dict[str, Any]:
@@ -173,6 +236,15 @@ def _is_label(path: Path) -> bool:
         return all(re.fullmatch(rb"[01]( [\d.e-]+)+ \n", line) for line in file)
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What two names of one file share: links of either kind, another case. None if nothing is there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def check_free(path: Path, fix: str = "give another name, or --force to replace it") -> None:
     """Raise `OutputError`, which says the fix, where a file is that is not empty and not petseg's own."""
     try:
@@ -210,9 +282,25 @@ def write_json(path: Path, document: object) -> None:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all; see `drafted`."""
-    with drafted(path) as file, as_output_error(path):
-        file.write(data)
-        file.flush()
+    Content(data, path.suffix).save(path)
+
+
+def copy(file: IO[bytes], path: Path) -> None:
+    """Write the bytes of a file, from where it stands, to another one as `write` does."""
+    with drafted(path) as draft:
+        put = into(draft, path)
+        while piece := file.read(_PIECE):
+            put(piece)
+
+
+def into(file: IO[bytes], path: Path) -> Put:
+    """What writes to a file; what the system says against it names the path."""
+
+    def put(data: bytes) -> None:
+        with as_output_error(path):
+            file.write(data)
+
+    return put
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:

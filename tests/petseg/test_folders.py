@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, features
 
-from petseg import Segmenter
+from petseg import Segmenter, saver
 from petseg.errors import ImageWarning
 from petseg.folders import find_photos
 from petseg.saver import Saver, Wanted
@@ -224,3 +224,21 @@ def test_a_saved_result_does_not_stay_in_memory(
     assert saver.write(found[0], saver.encode(result)) == [folder / "x.overlay.jpg"]
     del result
     assert alive() is None
+
+
+def test_results_of_large_photos_wait_in_files(
+    put, folder: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, out = put(folder / "x.jpg"), folder.parent / "out"
+    found, _ = find_photos([photo], out)
+    result = Segmenter(model_path, device="cpu").segment(photo)
+    target = [out / "x.overlay.jpg"]
+    for many in (1 << 24, 100):
+        monkeypatch.setattr(saver, "_MANY", many)
+        writer = Saver(out, Wanted(kinds=["overlay"]), found)
+        encoded = writer.encode(result)
+        assert [file._rolled for file in encoded.files.values()] == [many == 100]  # type: ignore[attr-defined]
+        assert sorted(out.iterdir()) == (target if many == 100 else [])  # that file has no name
+        assert writer.write(found[0], encoded) == target
+        assert target[0].read_bytes() == result.encode(None, "overlay", format="jpg")
+        assert all(file.closed for file in encoded.files.values())

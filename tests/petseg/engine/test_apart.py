@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from petseg import Segmenter
+from petseg.clicks import apart as clicks_apart
 from petseg.engine import apart
 from petseg.engine.apart import Separator
 from petseg.errors import ImageError
@@ -49,8 +50,9 @@ def test_two_cats_that_touch_and_a_dog(network: ColourClicks, photo: NDArray[np.
     assert abs(first.box[2] - 30) <= 2
     assert abs(third.box[0] - 30) <= 2
     assert first.score > 0.5
+    asked = network.asked
     _ = result.pets
-    assert network.asked == 1
+    assert network.asked == asked > 0
     assert network.encoded == 1
 
 
@@ -109,3 +111,30 @@ def test_a_close_up_is_cut_out_of_the_photo(network: ColourClicks) -> None:
     ):
         assert abs(pet.box[0] - x0) <= 10
         assert abs(pet.box[2] - x1) <= 10
+
+
+@pytest.mark.parametrize(("count", "together"), [(1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (7, [2, 2, 3])])
+def test_places_are_asked_about_two_at_a_time_and_none_alone(
+    network: ColourClicks,
+    photo: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    together: list[int],
+) -> None:
+    asked: list[int] = []
+    places, answer = clicks_apart.places, ColourClicks.answer
+
+    def counted(self: ColourClicks, features: Any, prompts: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert all(len(values) == len(prompts) for values in features.values())
+        asked.append(len(prompts))
+        return answer(self, features, prompts)
+
+    monkeypatch.setattr(clicks_apart, "places", lambda pets: np.resize(places(pets), (count, 2)))
+    monkeypatch.setattr(ColourClicks, "answer", counted)
+    result = Segmenter("tiny").segment(photo)
+    check_shared_out(result)
+    assert asked == together
+    asked.clear()
+    network.device = "cuda:0"
+    check_shared_out(Segmenter("tiny").segment(photo))
+    assert asked == [count]

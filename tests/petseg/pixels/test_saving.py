@@ -1,5 +1,6 @@
 """Answers into files, and out of them again."""
 
+import errno
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from PIL import Image
 from petseg.errors import OutputError
 from petseg.pixels.classes import COLORS
 from petseg.pixels.geometry import Letterbox
-from petseg.pixels.saving import check_free, is_ours, write_json
+from petseg.pixels.saving import Content, check_free, is_ours, write_json
 from petseg.segmentation import Segmentation
 from petseg.version import version
 
@@ -193,10 +194,11 @@ def test_where_it_cannot_be_saved(answer: Segmentation, tmp_path: Path) -> None:
             answer.save(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["mask.png", "overlay.jpg", "sticker.webp", "json.json"])
 def test_a_full_disk_leaves_the_old_file_and_no_rest(
-    answer: Segmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    answer: Segmentation, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "mask.png"
+    path = tmp_path / name
     path.write_bytes(b"old")
     opened = Path.open
 
@@ -208,8 +210,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(
         return Full(self, "x") if mode == "xb" else opened(self, mode, **options)
 
     monkeypatch.setattr(Path, "open", open_full)
-    with pytest.raises(OutputError, match="No space left on device"):
-        answer.save(path)
+    with pytest.raises(OutputError, match=rf"{name} cannot be written \(No space left on device\)"):
+        answer.save(path, path.stem)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -230,3 +232,25 @@ def test_a_link_is_written_through(answer: Segmentation, tmp_path: Path) -> None
     answer.save(tmp_path / "link.png")
     assert (tmp_path / "link.png").is_symlink()
     assert (tmp_path / "real.png").stat().st_size > 0
+
+
+def test_a_picture_becomes_bytes_part_by_part(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
+    for suffix, largest in ((".png", 0.2), (".jpg", 0.5)):
+        content, parts = Content(Image.fromarray(grain), suffix), list[bytes]()
+        content.put(parts.append)
+        data = b"".join(parts)
+        assert data == content.encoded()
+        assert max(map(len, parts)) < largest * len(data)
+        content.save(tmp_path / f"x{suffix}")
+        assert (tmp_path / f"x{suffix}").read_bytes() == data
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".json"])
+def test_what_a_file_says_against_bytes_is_no_fault_of_the_picture(suffix: str) -> None:
+    def full(data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    content = Content(b"{}" if suffix == ".json" else Image.new("RGB", (40, 30)), suffix)
+    with pytest.raises(OSError, match="No space left"):
+        content.put(full)
