@@ -39,7 +39,7 @@ class Yolo(Writer):
 
     def _begin(self, stack: ExitStack) -> None:
         names = "".join(f"  {number}: {name}\n" for number, name in enumerate(CLASSES[1:]))
-        self._labels: set[Path] = set()
+        self._labels: set[object] = set()
         try:
             if f"names:\n{names}" in self.target.read_text("utf-8"):
                 return  # with paths of somebody's own, perhaps
@@ -64,7 +64,7 @@ class Yolo(Writer):
         photo = Path(name)
         inner = not photo.is_absolute() and ".." not in photo.parts
         path = self._path / "labels" / (photo if inner else Path(photo.name)).with_suffix(".txt")
-        if path in self._labels:
+        if saving.identity(path) in self._labels:  # as of a and A, where the system takes them for the same
             raise OutputError(
                 f"photo {name!r} has the label {str(path)!r} of another one, which YOLO tells by their names "
                 "without suffix alone; rename one"
@@ -72,7 +72,7 @@ class Yolo(Writer):
         if not self._force:
             saving.check_free(path)
         saving.write(path, described.encode())
-        self._labels.add(path)
+        self._labels.add(saving.identity(path))
 
     def _end(self) -> None:
         """Nothing: every label is whole."""

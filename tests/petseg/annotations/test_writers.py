@@ -100,6 +100,20 @@ def test_yolo_knows_no_suffixes(tmp_path: Path) -> None:
     assert tree(tmp_path) == ["data.yaml", "labels/a.txt", "labels/sub/a.txt"]
 
 
+def test_yolo_knows_one_label_under_two_names(tmp_path: Path) -> None:
+    """As where a file system takes a and A for the same."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/A.txt").symlink_to("a.txt")
+    with Yolo(tmp_path) as yolo:
+        yolo.add(cat("a.jpg"))
+        before = (tmp_path / "labels/a.txt").read_text()
+        with pytest.raises(OutputError, match=r"'A\.jpg' has the label .* of another one"):
+            yolo.add(cat("A.jpg"))
+        assert (tmp_path / "labels/a.txt").read_text() == before
+    with Yolo(tmp_path) as again:  # of the same photos, what is there is replaced
+        again.add(cat("A.jpg"))
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf"), "1", None])
 def test_impossible_tolerances(format: str, tolerance: Any, tmp_path: Path) -> None:
