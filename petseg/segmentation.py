@@ -21,6 +21,7 @@ from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.image import shrink
 from petseg.pixels.margins import Margins, softmax
 from petseg.pixels.opacity import OfPets
+from petseg.pixels.readonly import frozen
 from petseg.rendered import Rendered
 from petseg.version import version
 
@@ -88,19 +89,19 @@ class Segmentation(Rendered):
             raise OutputError(f"threshold is {threshold!r}; give a number between 0 and 1, or None")
         self.size = letterbox.width, letterbox.height
         self.source = source
-        self._photo = _frozen(photo) if isinstance(photo, np.ndarray) else photo
+        self._photo = frozen(photo) if isinstance(photo, np.ndarray) else photo
         self.model = model
         self.precision = precision
         self.state = state
         self.threshold = threshold
-        self._logits = _frozen(logits)
+        self._logits = frozen(logits)
         self._letterbox = letterbox
         self._resize = resize
         self._separator = separator
         if animals is None and state is not None:
             animals = decision.margin(logits)[None]
-        self._planes = None if animals is None else _frozen(animals)
-        self.missed = _frozen(np.zeros((0, 2)) if missed is None else missed)
+        self._planes = None if animals is None else frozen(animals)
+        self.missed = frozen(np.zeros((0, 2)) if missed is None else missed)
 
     def __repr__(self) -> str:
         """Label, score, size and model on one line."""
@@ -109,8 +110,8 @@ class Segmentation(Rendered):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Be unpickled or copied, which makes arrays that can be written to."""
-        frozen = {name: _frozen(value) for name, value in state.items() if isinstance(value, np.ndarray)}
-        self.__dict__.update(state | frozen)
+        arrays = {name: frozen(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update(state | arrays)
 
     @property
     def photo(self) -> NDArray[np.uint8]:
@@ -121,7 +122,7 @@ class Segmentation(Rendered):
         """
         photo = self._photo  # once: another thread may put the pixels there meanwhile
         if not isinstance(photo, np.ndarray):
-            photo = self._photo = _frozen(photo())
+            photo = self._photo = frozen(photo())
         return photo
 
     @property
@@ -230,10 +231,10 @@ class Segmentation(Rendered):
         Without enough pixels that are sure of a pet (`petseg.pixels.decision`) all of it is background.
         """
         if not self._shows_pet:
-            return _frozen(np.zeros((self._letterbox.height, self._letterbox.width), np.uint8))
+            return frozen(np.zeros((self._letterbox.height, self._letterbox.width), np.uint8))
         if self._resize == "nearest":
-            return _frozen(self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)))
-        return _frozen(decision.mask(self._letterbox, *self._seen, self.threshold))
+            return frozen(self._letterbox.restore_labels(decision.classify(*self._seen, self.threshold)))
+        return frozen(decision.mask(self._letterbox, *self._seen, self.threshold))
 
     @property
     def pets(self) -> tuple[Pet, ...]:
@@ -269,25 +270,30 @@ class Segmentation(Rendered):
     @lazy
     def probabilities(self) -> NDArray[np.float32]:
         """(3, H, W) float32: background, cat, dog; they sum to 1 at each pixel."""
-        return _frozen(self._margins.probabilities())
+        return frozen(self._margins.probabilities())
 
     @property
     def alpha(self) -> NDArray[np.float32]:
         """(H, W) float32: the probability of any pet."""
-        return _frozen(self._margins.pet())
+        return frozen(self._margins.pet())
 
     @lazy
     def label(self) -> str:
         """The class that covers most of the pet area: "cat" or "dog", "background" without any."""
         return CLASSES[species_of(self.mask)]
 
-    @lazy
+    @property
     def scores(self) -> dict[str, float]:
         """Class -> its mean probability over the pet area, over the whole photo if there is none.
 
         Where the photo is larger than what the network saw, it is the mean over the network's own pixels,
         which hardly differs.
         """
+        return dict(self._scores)
+
+    @lazy
+    def _scores(self) -> dict[str, float]:
+        """The same, kept."""
         own = self._own_pixels()
         if own is None:
             means = self._margins.means(self.mask)
@@ -311,7 +317,7 @@ class Segmentation(Rendered):
     @property
     def score(self) -> float:
         """Mean probability of `label` over the pet area (of the background: over the whole photo), 0..1."""
-        return self.scores[self.label]
+        return self._scores[self.label]
 
     def polygons(self, tolerance: float = 1.0) -> list[dict[str, Any]]:
         """The outlines of the mask's regions, largest first.
@@ -374,10 +380,3 @@ def check_resize(resize: str) -> None:
     """Raise `OutputError` unless it is one of the two ways."""
     if resize not in get_args(Resize):
         raise OutputError(f"resize {resize!r} is unknown; give 'smooth' or 'nearest'")
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """The same array, read-only; who gave it may still write to it."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from petseg.errors import PromptError
 from petseg.pixels.geometry import Letterbox
+from petseg.pixels.readonly import ReadOnly
 
 SIGMA = 5.0
 """Spread of a click in model pixels at a side of `SIGMA_SIZE`; it grows with the side."""
@@ -43,7 +44,7 @@ class PromptWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Prompt(ReadOnly):
     """What was asked for, checked.
 
     Attributes:
@@ -275,7 +276,7 @@ def _warn_if_normalised(
         boxes = "box" if corners is None or len(corners) == 4 else "boxes"
         what = boxes if not len(clicks) else "points" if corners is None else "points and box"
         warnings.warn(
-            f"all of the {what} lies in 0..1, but the photo has {width} x {height} pixels; "
+            f"all coordinates of the {what} lie in 0..1, but the photo has {width} x {height} pixels; "
             f"if they are shares of its sides, multiply x by {width} and y by {height}",
             PromptWarning,
             stacklevel=5,

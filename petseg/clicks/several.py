@@ -9,6 +9,7 @@ from petseg.clicks.state import ClickState
 from petseg.lazy import lazy
 from petseg.pixels.decision import margin
 from petseg.pixels.geometry import Letterbox
+from petseg.pixels.readonly import frozen
 
 FINER = 4
 """How many times the square's resolution several close-ups are put together at, at most."""
@@ -58,7 +59,7 @@ class Several:
         chosen = np.empty_like(resampled[0])
         for own, logits in enumerate(resampled):
             np.copyto(chosen, logits - logits[0], where=owner == own)
-        return planes, chosen
+        return frozen(planes), frozen(chosen)
 
     def _exclusive(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         """The planes (K, S, S), of which each is the highest where its animal was clicked; in place."""

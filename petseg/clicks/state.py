@@ -9,10 +9,11 @@ from petseg.clicks import closeup
 from petseg.clicks.prompts import Prompt
 from petseg.pixels.decision import OUTSIDE, margin
 from petseg.pixels.geometry import Letterbox, bounds
+from petseg.pixels.readonly import ReadOnly
 
 
 @dataclass(frozen=True, eq=False)
-class ClickState:
+class ClickState(ReadOnly):
     """A promptable model's answer to some clicks.
 
     Attributes:

@@ -276,6 +276,8 @@ def test_arrays_are_read_only() -> None:
             for name in ("mask", "photo", "probabilities", "alpha", "_logits"):
                 with pytest.raises(ValueError, match="read-only"):
                     getattr(again, name)[...] = 0
+        answer.scores.clear()
+        assert answer.score == answer.scores[answer.label]
     photo[:] = logits[:] = 0  # the caller's own arrays stay writable
 
 

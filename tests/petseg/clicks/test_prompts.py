@@ -143,7 +143,9 @@ def test_what_looks_normalised_is_pointed_out(given: dict[str, object]) -> None:
 
 def test_so_are_several_boxes() -> None:
     boxes = [(0.1, 0.1, 0.9, 0.9), (0, 0, 0.5, 1)]
-    with pytest.warns(PromptWarning, match="all of the boxes lies in 0..1.*multiply x by 100 and y by 60"):
+    with pytest.warns(
+        PromptWarning, match="all coordinates of the boxes lie in 0..1.*multiply x by 100 and y by 60"
+    ):
         check_several(100, 60, boxes=boxes)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
