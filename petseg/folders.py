@@ -29,7 +29,9 @@ FILE_SUFFIXES = IMAGE_SUFFIXES | {".json"}
 """An output that ends so is meant to be a file, not a folder."""
 
 UNREAD = frozenset(
-    {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".jxl", ".svg", ".eps"}
+    {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".rwl", ".pef"}
+    | {".srw", ".x3f", ".3fr", ".iiq", ".gpr", ".raw", ".dcr", ".kdc", ".erf", ".mef", ".mrw", ".mos"}
+    | {".jxl", ".jxr", ".svg", ".eps", ".ai", ".xcf", ".psd", ".psb", ".exr", ".hdr"}
 )
 """Pictures that petseg does not read: raw ones of cameras, and others."""
 
@@ -68,7 +70,7 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
 
     A file is always taken. Of a folder, the images in it and in its sub-folders are taken, except hidden
     ones, results of petseg (by their names) and everything in `out`; links to folders are not entered.
-    Pictures that petseg never reads (`UNREAD`) are counted in an `ImageWarning`.
+    Those, and pictures that petseg never reads (`UNREAD`), are counted in an `ImageWarning`.
 
     Results are named after the photo without its suffix. Where that would be ambiguous within the
     photo's folder (a.jpg beside a.png) the suffix stays, whichever of the two is asked for.
@@ -86,8 +88,10 @@ def find_photos(given: Sequence[Path], out: Path | None) -> tuple[list[Photo], l
     for path in given:
         folder = is_folder(path)
         unread: Counter[str] = Counter()
-        found = list(_walk(path, out, faults, unread)) if folder else [path]
+        links: list[Path] = []
+        found = list(_walk(path, out, faults, unread, links)) if folder else [path]
         count_unread(str(path), unread)
+        _count_links(path, links)
         for file in found:
             below = file.relative_to(path).parent if folder else Path()
             photos.setdefault(os.path.abspath(file), Photo(file, below / name_of(file)))  # noqa: PTH100 (resolve would follow links)
@@ -113,13 +117,26 @@ def count_unread(folder: str, suffixes: Mapping[str, int]) -> None:
         )
 
 
+def _count_links(folder: Path, links: Sequence[Path]) -> None:
+    """Warn of links to folders: who entered them could meet photos twice, or go round for ever."""
+    if links:
+        warnings.warn(
+            f"folder {str(folder)!r} holds links to folders, which are not entered: {len(links)} "
+            f"({str(links[0])!r}, say); if there are photos behind them, give those folders as well",
+            ImageWarning,
+            stacklevel=3,
+        )
+
+
 def unread_suffix(name: str) -> str | None:
     """The suffix, in lower case, of a picture that petseg never reads (`UNREAD`); None of any other file."""
     suffix = Path(name).suffix.lower()
     return suffix if suffix in UNREAD and not name.startswith(".") else None
 
 
-def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Counter[str]) -> Iterator[Path]:
+def _walk(
+    root: Path, out: Path | None, faults: list[PetsegError], unread: Counter[str], links: list[Path]
+) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
         faults.append(ImageError(f"folder {error.filename!r} cannot be read ({error.strerror})"))
 
@@ -131,6 +148,7 @@ def _walk(root: Path, out: Path | None, faults: list[PetsegError], unread: Count
             for name in folders
             if not name.startswith(".") and (skipped is None or saving.identity(here / name) != skipped)
         )
+        links += [link for name in folders if (link := here / name).is_symlink()]
         for name in sorted(files):
             if is_photo(name):
                 if not (name.lower().endswith(_PERHAPS) and saving.is_ours(here / name)):

@@ -21,7 +21,8 @@ from petseg.pixels.classes import CLASSES
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-    | {".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".mpo", ".heic", ".heif"}
+    | {".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".mpo", ".heic", ".heif"}
+    | {".ppm", ".pgm", ".pnm", ".tga"}
 )
 """File names that end so are photos; those of the second line may need a newer Pillow, or pillow-heif."""
 

@@ -7,13 +7,16 @@ import io
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from PIL import Image
 
 from petseg.errors import ImageError
 from petseg.pixels.values import Depth
+
+Profile: TypeAlias = bytes | float | None
+"""Of an image's colours: the bytes of an ICC profile, or the power of light that its values are."""
 
 _LARGEST = 1 << 24
 """Profiles of more bytes are ignored; no JPEG can hold a larger one."""
@@ -23,17 +26,35 @@ _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 """Mode of an image -> the colour space that a profile for it has."""
 _SAME = 2
 """A profile that moves no colour by more, of 255, is sRGB already."""
+_USUAL, _NEARLY = 2.2, 0.12
+"""One over the gamma of a PNG in sRGB, and by what share one may differ: 1 / 2 and 1 / 2.4 are as good."""
+_LEAST, _MOST = 0.3, 1.2
+"""Others are no gamma that anybody has: of 1, values are light itself."""
 _CLEAR = 1
 """An alpha that is nowhere higher, of 255, hides the whole photo."""
 
 
-def to_rgb(image: Image.Image, depth: Depth | None = None, profile: Any = None) -> Image.Image:
+def profile_of(image: Image.Image) -> Profile:
+    """What an image's file says of its colours: an ICC profile, or of a PNG its gamma; None for sRGB.
+
+    A profile is more than a gamma, and so is a PNG's mark of sRGB. PNG, third edition, 4.3.
+    """
+    info = image.info
+    if (profile := info.get("icc_profile")) or image.format != "PNG" or "srgb" in info:
+        return profile if isinstance(profile, bytes) else None
+    gamma = info.get("gamma")
+    if not isinstance(gamma, float) or not _LEAST <= gamma <= _MOST:
+        return None
+    return gamma if abs(gamma * _USUAL - 1) > _NEARLY else None
+
+
+def to_rgb(image: Image.Image, depth: Depth | None = None, profile: Profile = None) -> Image.Image:
     """An image of any mode in RGB, transparent pixels laid over white.
 
     Args:
         image: decoded.
         depth: of 16-bit, 32-bit and float modes.
-        profile: the bytes of its ICC profile, if it has one; a broken one is ignored.
+        profile: as `profile_of` gives it; a broken one is ignored.
     """
     if depth is not None:
         values = np.asarray(image)
@@ -76,8 +97,10 @@ def check_alpha(strips: Iterable[Image.Image], name: str) -> None:
         )
 
 
-def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: Profile) -> Image.Image:
     """An image without alpha in RGB; with the colours that its profile says."""
+    if isinstance(profile, float):
+        return image.convert("RGB").point(_curve(profile) * 3)
     if isinstance(profile, bytes) and 0 < len(profile) <= _LARGEST:
         if image.mode not in (*_SPACES, "1", "LAB"):  # Lab means what it says
             image = image.convert("RGB")
@@ -89,6 +112,17 @@ def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
             except Exception:
                 return image.convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+@lru_cache(maxsize=8)
+def _curve(gamma: float) -> list[int]:
+    """Values 0..255, the light of each to the power of `gamma`, as sRGB's. IEC 61966-2-1."""
+    light = (np.arange(256) / 255) ** (1 / gamma)
+    bright = 1.055 * light ** (1 / 2.4) - 0.055
+    curve: list[int] = (
+        np.round(255 * np.where(light <= 0.0031308, 12.92 * light, bright)).astype(int).tolist()
+    )
+    return curve
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,7 @@ from petseg.errors import ImageError, ImageTooLargeError, ImageWarning
 from petseg.pixels import colour, cut_short, decode_guard, values
 from petseg.pixels.identify import identify
 from petseg.pixels.scaling import scaled
+from petseg.pixels.source import name_of
 
 DEFAULT_MAX_PIXELS = 100_000_000
 """Photos above this are refused before they are decoded (a few kilobytes can claim gigabytes)."""
@@ -43,6 +44,9 @@ _UPRIGHT = {
 _ON_THE_SIDE = frozenset(_UPRIGHT[key] for key in (5, 6, 7, 8))
 _FROM_THE_END = frozenset(_UPRIGHT[key] for key in (3, 4, 6, 7))
 """Turns that make rows columns, and those that put the first of them last."""
+
+_LONGEST = 4095
+"""Letters of a path, about, on any system."""
 
 _STRIP = 1 << 22
 """Pixels that are converted at a time: whole copies of a large photo would take gigabytes."""
@@ -99,7 +103,7 @@ def load_reduced(
     """
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
         raise ImageError(f"max_pixels is {max_pixels!r}; give a whole number of at least 1")
-    name = _name_of(image)
+    name = name_of(image)
     if isinstance(image, Image.Image):
         pixels, size = _from_pillow(image, name, max_pixels), None
     elif isinstance(image, str | os.PathLike):
@@ -131,22 +135,6 @@ def shrink(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(scaled(photo, (width, height), gap=1.5))
 
 
-def _name_of(image: object) -> str:
-    """How error messages name an input: its path where it has one, else its kind."""
-    if isinstance(image, str | os.PathLike):
-        return f"photo {os.fsdecode(image)!r}"
-    if isinstance(image, bytes | bytearray | memoryview):
-        return f"the photo given as {memoryview(image).nbytes:,} bytes"
-    if isinstance(image, Image.Image):
-        return f"the PIL image ({image.mode}, {image.width} x {image.height})"
-    if hasattr(image, "read"):
-        file_name = getattr(image, "name", None)
-        return f"photo {file_name!r}" if isinstance(file_name, str) else "the photo given as an open file"
-    if isinstance(image, np.ndarray):
-        return f"the array of shape {image.shape} and dtype {image.dtype}"
-    return f"the {type(image).__name__} given as a photo"
-
-
 def _open_path(path: Path, name: str) -> IO[bytes]:
     try:
         status = path.stat()
@@ -157,14 +145,21 @@ def _open_path(path: Path, name: str) -> IO[bytes]:
             raise ImageError(f"{name} is no regular file; read it yourself and give the bytes")
         return path.open("rb")
     except FileNotFoundError as error:
-        web = str(path).startswith(("http:/", "https:/"))
-        fix = "download it first and give the file" if web else "check the path and the working folder"
-        raise ImageError(f"{name} does not exist; {fix}") from error
+        raise ImageError(f"{name} does not exist; {_way_to(path)}") from error
     except PermissionError as error:
         raise ImageError(f"{name} may not be read; check its permissions and its folder's") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{name} cannot be opened ({reason}); check the path") from error
+        raise ImageError(f"{name} cannot be opened ({reason}); {_way_to(path)}") from error
+
+
+def _way_to(path: Path) -> str:
+    """What to do about a path that leads nowhere."""
+    if str(path).startswith(("http:/", "https:/")):
+        return "download it first and give the file"
+    if str(path).startswith("data:") or len(str(path)) > _LONGEST:
+        return "check the path; a photo as text must be decoded first, with base64.b64decode"
+    return "check the path and the working folder"
 
 
 def read_all(file: IO[bytes]) -> bytes:
@@ -173,7 +168,7 @@ def read_all(file: IO[bytes]) -> bytes:
     Raises:
         ImageError: it does not give bytes.
     """
-    name = _name_of(file)
+    name = name_of(file)
     with _as_image_error(name):
         return _seekable(file, name).read()
 
@@ -298,7 +293,7 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int, halved: bool = 
         depth = values.depth_of(image, (strip for strip, _ in _strips(image)), name)
         if image.has_transparency_data:
             colour.check_alpha((strip for strip, _ in _strips(image)), name)
-        turn, profile = _turn(image), image.info.get("icc_profile")
+        turn, profile = _turn(image), colour.profile_of(image)
         sides = (image.width, image.height) if turn in _ON_THE_SIDE else (image.height, image.width)
         upright = np.empty((*sides, 3), np.uint8)
         for strip, rows in _strips(image):
@@ -344,7 +339,7 @@ def _from_array(image: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
         array = np.asarray(image)
     except Exception as error:
         raise ImageError(f"{name} does not become a numpy array ({error}); convert it first") from error
-    name = _name_of(array)
+    name = name_of(array)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(f"{name} is no photo; give (H, W), (H, W, 3) or (H, W, 4){_shape_hint(array)}")
     _check_size(array.shape[1], array.shape[0], name, max_pixels)

@@ -69,9 +69,10 @@ def take(image: ImageInput, max_pixels: int) -> Taken:
 
 def check_many(images: object) -> None:
     """Raise `ImageError` unless these are many photos."""
-    # A single one could often be iterated over too: an array by its rows, an open file by its lines.
-    dimensions = getattr(images, "ndim", None)
-    one_array = hasattr(images, "__array__") and not (isinstance(dimensions, int) and dimensions >= 4)
+    # A single one could often be iterated over too: an array by its rows, an open file by its lines. Of one
+    # axis, it is a column of paths, as pandas has it.
+    axes = getattr(images, "ndim", None)
+    one_array = hasattr(images, "__array__") and not (isinstance(axes, int) and (axes >= 4 or axes == 1))
     one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image)
     if one or one_array or hasattr(images, "read"):
         raise ImageError("map takes many photos and got one; put it into a list, or use segment")

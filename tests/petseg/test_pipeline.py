@@ -334,6 +334,16 @@ def test_an_array_of_photos_is_many(segmenter: Segmenter) -> None:
     assert len(list(segmenter.map(np.zeros((3, 5, 5, 3), np.uint8)))) == 3
 
 
+def test_so_is_a_column_of_paths(segmenter: Segmenter, tmp_path: Path) -> None:
+    """As a table of pandas has it, which also becomes an array of one axis."""
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    for path in paths:
+        Image.new("RGB", (5, 4)).save(path)
+    for dtype in (None, object):
+        column = np.array(paths, dtype)
+        assert [result.source for result in segmenter.map(column)] == paths
+
+
 @pytest.fixture(scope="module")
 def real() -> Segmenter:
     """The embedded default model, as it answers most evenly."""

@@ -1,5 +1,6 @@
 """What is no photo, or too large, or damaged, is refused with an error that says what to do."""
 
+import base64
 import io
 import os
 import struct
@@ -232,3 +233,13 @@ def test_what_was_closed_is_not_damaged(tmp_path: Path) -> None:
 def test_a_file_that_is_open_for_writing(tmp_path: Path) -> None:
     with (tmp_path / "a.png").open("wb") as file, pytest.raises(ImageError, match="not open for reading"):
         load(file)
+
+
+@pytest.mark.parametrize("before", ["", "data:image/jpeg;base64,"])
+def test_a_photo_as_text_is_named_in_few_words(before: str) -> None:
+    text = before + base64.b64encode(bytes(range(256)) * 40).decode()
+    with pytest.raises(
+        ImageError, match=r"letters\).*text must be decoded first, with base64\.b64decode"
+    ) as caught:
+        load(text)
+    assert len(str(caught.value)) < 500

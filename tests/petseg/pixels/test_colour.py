@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from petseg.errors import ImageError
 from petseg.pixels import colour
@@ -227,3 +227,52 @@ def test_cmyk_is_what_its_profile_says(file_format: str) -> None:
     assert np.abs(pixels[8, 8::16].astype(int) - np.asarray(expected)[0].astype(int)).max() <= 4
     plain = load(encode(image, file_format, **options))
     assert np.abs(pixels.astype(int) - plain).max() > 60
+
+
+def png(image: Image.Image, *chunks: tuple[bytes, bytes], **options: Any) -> bytes:
+    texts, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    for name, data in chunks:
+        texts.add(name, data)
+    image.save(file, "PNG", pnginfo=texts, **options)
+    return file.getvalue()
+
+
+def gamma(of: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(of * 100_000))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16"])
+@pytest.mark.parametrize("of", [1.0, 1 / 1.8])
+def test_the_gamma_of_a_png_is_applied(mode: str, of: float) -> None:
+    seen = Image.linear_gradient("L").convert("RGB" if mode == "I;16" else mode).convert("RGB")
+    light = np.asarray(seen) / 255
+    light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
+    stored = np.round(255 * light**of).astype(np.uint8)
+    image = Image.fromarray(stored)
+    if mode == "I;16":
+        image = Image.fromarray(stored[..., 0].astype(np.uint16) * 257)
+    else:
+        image = image.convert(mode, palette=Image.Palette.ADAPTIVE)
+    loaded = load(png(image, gamma(of))).astype(int)
+    bright = stored > 20  # of a linear file the dark is coarse
+    np.testing.assert_allclose(loaded[bright], np.asarray(seen)[bright], atol=3)
+    opened = Image.open(io.BytesIO(png(image, gamma(of))))
+    np.testing.assert_array_equal(load(opened), loaded)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "options"),
+    [
+        ([gamma(0.45455)], {}),
+        ([gamma(0.5)], {}),
+        ([gamma(0)], {}),
+        ([gamma(20.0)], {}),
+        ([gamma(1.0), (b"sRGB", b"\0")], {}),
+        ([gamma(1.0)], {"icc_profile": SRGB}),
+    ],
+)
+def test_a_gamma_that_says_nothing_changes_nothing(
+    chunks: list[tuple[bytes, bytes]], options: dict[str, Any]
+) -> None:
+    colours = RNG.integers(0, 256, (4, 6, 3), np.uint8)
+    np.testing.assert_array_equal(load(png(Image.fromarray(colours), *chunks, **options)), colours)
