@@ -74,15 +74,15 @@ def warn_of_masks(hidden: Sequence[Path], unturned: Sequence[Path]) -> None:
     """
     if hidden:
         warnings.warn(
-            f"{len(hidden)} masks hold 255, which is ignored, and no pet ({hidden[0]}, say); if those are "
-            f"pets, {WAY_OUT}",
+            f"masks that hold 255, which is ignored, and no pet: {len(hidden)} ({hidden[0]}, say); if those "
+            f"are pets, {WAY_OUT}",
             ImageWarning,
             stacklevel=3,
         )
     if unturned:
         warnings.warn(
-            f"{len(unturned)} masks ({unturned[0]}, say) fit better when they are turned: their photos are "
-            "turned by their EXIF orientation, and the masks are not; turn those as well",
+            f"masks that fit better when they are turned: {len(unturned)} ({unturned[0]}, say); their photos "
+            "are turned by their EXIF orientation, and the masks are not; turn those as well",
             ImageWarning,
             stacklevel=3,
         )
