@@ -102,7 +102,7 @@ def save_sticker(visitor: Visitor) -> None:
     """Press the button, and wait while it says that the sticker is prepared."""
     visitor.page.click("#save")
     expect(visitor.page.locator("#save")).to_contain_text("Preparing")
-    expect(visitor.page.locator("#save")).to_have_text("Save sticker")
+    expect(visitor.page.locator("#save")).to_have_text("Saved")
 
 
 def time_clicks(visitor: Visitor) -> list[float]:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -9,10 +10,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg import OutputError, PromptError, Segmentation
+from petseg import OutputError, PromptError, Segmentation, Segmenter
 from petseg.annotations.coco import Coco
 from petseg.app.models import AUTO, Models
-from petseg.app.photos import Photos
+from petseg.app.photos import Given, Photos
 from petseg.app.state import PREVIEW, Key, Pixels, Step, Visit
 from petseg.pets import Pet
 from petseg.pixels.image import shrink
@@ -138,26 +139,22 @@ def answer(studio: Studio, visit: Visit, choice: str) -> Visit:
     planned = plan(studio.models, choice, visit)
     if planned.key is None:
         return replace(visit, answer=None, key=None, note=planned.note, missed=())
-    same = planned.key == visit.key
-    if same and visit.answer is not None:
+    if planned.key == visit.key and visit.answer is not None:
         return replace(visit, note=planned.note, missed=())
-    segmenter = studio.models.get(planned.key.model)
-    started = time.perf_counter()
-    result = _asked(studio, visit.source, planned.key)
-    milliseconds = visit.milliseconds if same else 1000 * (time.perf_counter() - started)
+    given = _asked(studio, visit.source, planned.key)
     return replace(
         visit,
-        answer=result.thumbnail(visit.preview),
+        answer=given.result.thumbnail(visit.preview),
         key=planned.key,
-        milliseconds=milliseconds,
-        device=segmenter.device,
+        milliseconds=given.milliseconds,
+        device=studio.models.get(planned.key.model).device,
         note=planned.note,
         missed=(),
     )
 
 
-def _asked(studio: Studio, source: Path | Pixels, key: Key) -> Segmentation:
-    """The answer to a question at the photo's own size, exactly as the code on the page gives it.
+def _asked(studio: Studio, source: Path | Pixels, key: Key) -> Given:
+    """The answer to a question, exactly as the code on the page gives it.
 
     One that was given lately is given again. One that goes on from another is had by `Segmenter.refine`,
     which asks about the animal alone that was clicked. Where animals were told of each other's clicks
@@ -166,19 +163,21 @@ def _asked(studio: Studio, source: Path | Pixels, key: Key) -> Segmentation:
     segmenter, photo = studio.models.get(key.model), studio.photos.get(source)
     with studio.photos.answers(source) as known:
         before = tuple(known)  # others may drop what is oldest
-        for earlier, given in before:
-            if earlier == key:
+        for given in before:
+            if given.key == key:
                 return given
-        result: Segmentation | None = None
-        for earlier, given in before:
-            untold = sum(len(prompt.points) for prompt in given.prompts) == len(earlier.points)
-            if untold and (more := key.beyond(earlier)):
-                result = segmenter.refine(given, **more)
-                break
-        if result is None:
-            result = segmenter.segment(photo, **key.prompt)
-        known.appendleft((key, result))
-        return result
+        started = time.perf_counter()
+        result = _refined(segmenter, before, key) or segmenter.segment(photo, **key.prompt)
+        known.appendleft(Given(key, result, 1000 * (time.perf_counter() - started)))
+        return known[0]
+
+
+def _refined(segmenter: Segmenter, before: Iterable[Given], key: Key) -> Segmentation | None:
+    for given in before:
+        untold = sum(len(prompt.points) for prompt in given.result.prompts) == len(given.key.points)
+        if untold and (more := key.beyond(given.key)):
+            return segmenter.refine(given.result, **more)
+    return None
 
 
 def ask(studio: Studio, before: Visit, steps: tuple[Step, ...], choice: str) -> Visit:
@@ -223,7 +222,7 @@ def _on_nothing(studio: Studio, before: Visit, visit: Visit, model: str) -> tupl
         if known:
             continue
         alone = _asked(studio, visit.source, Key(model, ((said[0].x, said[0].y),), (1,)))
-        if not alone.thumbnail(visit.preview).mask.any():
+        if not alone.result.thumbnail(visit.preview).mask.any():
             missed += said
     return tuple(missed)
 
@@ -282,7 +281,7 @@ def full(studio: Studio, visit: Visit, level: int) -> Segmentation:
     """
     if visit.key is None:
         raise PromptError("there is no answer to keep yet; tap the pet first")
-    return at_level(_asked(studio, visit.source, visit.key), level)
+    return at_level(_asked(studio, visit.source, visit.key).result, level)
 
 
 def chosen(studio: Studio, visit: Visit, level: int, animal: int | None) -> Segmentation | Pet:

@@ -11,8 +11,24 @@ from typing import TypeAlias
 from petseg import Segmentation
 from petseg.app.state import Key, Pixels, read
 
-Answers: TypeAlias = deque[tuple[Key, Segmentation]]
-"""Questions, and what was answered at the photo's own size, the newest first."""
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """An answer.
+
+    Attributes:
+        key: what was asked.
+        result: at the photo's own size.
+        milliseconds: how long it took.
+    """
+
+    key: Key
+    result: Segmentation
+    milliseconds: float
+
+
+Answers: TypeAlias = deque[Given]
+"""The newest first."""
 
 KEPT_ANSWERS = 4
 """Of each photo: what the next click goes on from, what was there before the last ones, and what is saved."""
@@ -31,7 +47,7 @@ class _Answered:
     @property
     def nbytes(self) -> int:
         """What their photos weigh: answers of which one goes on from the other share one."""
-        return sum({id(given.photo): given.photo.nbytes for _, given in list(self.answers)}.values())
+        return sum({id(one.result.photo): one.result.photo.nbytes for one in list(self.answers)}.values())
 
 
 class Photos:

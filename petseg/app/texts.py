@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from petseg.app.handlers import LEVELS
-from petseg.app.models import AUTO, Models
+from petseg.app.models import Models
 from petseg.app.state import Key, Step, Visit
 
 NO_ANSWER = "# choose a photo first"
@@ -73,10 +73,9 @@ def _fields(key: Key) -> list[str]:
 
 def model_info(models: Models) -> str:
     """What the choices mean."""
-    automatic = "Automatic finds all pets" + (
-        ", and answers your clicks once there are some" if models.takes(AUTO, "point") else ""
-    )
-    return "; ".join([automatic, *(f"{model.name} {model.takes}" for model in models.here)]) + "."
+    who = ((models.first([]), "finds all pets"), (models.first(["point"]), "answers for what you tap"))
+    automatic = ", ".join(f"{name} {does}" for name, does in who if name is not None)
+    return f"Automatic: {automatic}. Compare tells what each is best for."
 
 
 def missing_models(models: Models) -> str:

@@ -58,6 +58,8 @@ def theme() -> gr.themes.Base:
         checkbox_label_text_color_selected_dark="white",
         checkbox_label_border_color_hover="*color_accent",
         checkbox_label_border_width="1px",
+        checkbox_label_border_width_dark="1px",
+        border_color_primary_dark="*neutral_600",
         checkbox_label_text_weight="500",
         # Gradio's own are too faint on white to be read with ease (WCAG 1.4.3: a contrast of 4.5).
         body_text_color_subdued="*neutral_600",

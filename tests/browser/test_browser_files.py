@@ -141,6 +141,7 @@ def test_a_file_that_takes_long_says_so(
     with visitor.page.expect_download():
         visitor.page.click("#save")
         expect(visitor.page.locator("#save")).to_contain_text("Preparing")
+    expect(visitor.page.locator("#save")).to_have_text("Saved")
     expect(visitor.page.locator("#save")).to_have_text("Save sticker")
 
 

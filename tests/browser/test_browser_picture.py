@@ -135,3 +135,18 @@ def test_what_to_do_next_is_said_in_a_few_words(visitor: Visitor, two_pets: Path
     expect(tip).to_have_text("Only this one is kept. Tap it again for all.")
     visitor.click(*DOG)
     expect(tip).to_have_text("Tap a pet to pick just that one.")
+
+
+@pytest.mark.parametrize("pets", [1, 6])
+def test_the_sticker_is_one_click_away_without_scrolling(visitor: Visitor, folder: Path, pets: int) -> None:
+    """On a small laptop, also where the chips take two rows."""
+    pixels = np.full((600, 900, 3), 128, np.uint8)
+    for number in range(pets):
+        left = 20 + 145 * number
+        pixels[150:400, left : left + 110] = (255, 0, 0)
+    Image.fromarray(pixels).save(folder / "row.png")
+    visitor.upload(folder / "row.png")
+    expect(visitor.page.locator(".chip[data-animal]")).to_have_count(pets)
+    save = visitor.page.locator("#save").bounding_box()
+    assert save is not None
+    assert save["y"] + save["height"] <= 800

@@ -41,19 +41,19 @@ const keep = (paint, panels, ask) => {
   // While a file is made its button says so, and waits.
   const busy = async (button, work) => {
     if (button.getAttribute("aria-busy") === "true") return;
-    const words = button.textContent;
+    const words = (button.dataset.words ??= button.textContent);  // pressed again, it still says what was done
+    const rest = () => { button.textContent = button === save ? label() : words; };
     button.setAttribute("aria-busy", "true");
     button.textContent = "Preparing\u00a0…";
     panels.warn("");
     try {
       button.textContent = (await work()) ?? words;
     } catch (error) {
-      button.textContent = words;
+      rest();
       panels.warn(error.message);
     }
     button.removeAttribute("aria-busy");
-    if (button === save) button.textContent = label();
-    else setTimeout(() => { if (!button.hasAttribute("aria-busy")) button.textContent = words; }, 1600);
+    setTimeout(() => { if (!button.hasAttribute("aria-busy")) rest(); }, 1600);
   };
   const hand = (file) => {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: file.name });
@@ -63,6 +63,7 @@ const keep = (paint, panels, ask) => {
   };
   const saver = (button, wanted) => button.addEventListener("click", () => busy(button, async () => {
     hand(await order(wanted()));
+    return "Saved";
   }));
   saver(save, kind);
   for (const name of ["cutout", "mask", "json", "coco"]) {

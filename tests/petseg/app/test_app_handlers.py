@@ -271,6 +271,12 @@ def test_models_say_what_they_take_and_who_is_missing(
         models.get("far")
 
 
+def test_automatic_says_who_answers(studio: Studio, plain_studio: Studio) -> None:
+    both = "Automatic: tiny finds all pets, tiny-prompt answers for what you tap."
+    assert texts.model_info(studio.models).startswith(both)
+    assert texts.model_info(plain_studio.models).startswith("Automatic: tiny finds all pets. ")
+
+
 def test_the_catalogue_is_loaded_when_first_asked(weights: Path) -> None:
     models = Models(device="cpu", threads=1)
     assert [model.name for model in models.here] == ["tiny", "tiny-prompt"]
