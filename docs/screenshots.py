@@ -26,8 +26,9 @@ DAMAGE, LEVEL = "Less contrast", 9
 
 
 def keep(page: Page, name: str) -> None:
-    """Photograph what the window shows, as docs/app-NAME.jpg."""
+    """Photograph the top of the page as nobody touches it, as docs/app-NAME.jpg."""
     page.mouse.move(0, 0)
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
     page.wait_for_timeout(600)  # until nothing fades any more
     with Image.open(io.BytesIO(page.screenshot())) as image:
         image.convert("RGB").save(FOLDER / f"app-{name}.jpg", quality=80, subsampling=0, optimize=True)
@@ -36,7 +37,6 @@ def keep(page: Page, name: str) -> None:
 def show_segment(visitor: Visitor) -> None:
     """The photo as it is first seen, its pet in full colour."""
     visitor.upload(PHOTO)
-    visitor.page.evaluate("scrollTo(0, 0)")
 
 
 def show_robustness(visitor: Visitor) -> None:
