@@ -20,6 +20,24 @@ CLICK = (1400, 600)
 """A pixel of the dog."""
 
 
+_PRESSED_TWICE = """async () => {
+  const save = document.getElementById("save");
+  const later = (time) => new Promise((done) => setTimeout(done, time));
+  const press = async () => {
+    save.click();
+    while (save.textContent !== "Saved" || save.hasAttribute("aria-busy")) await later(10);
+  };
+  const seen = [];
+  await press();
+  await later(1200);
+  seen.push(save.textContent);
+  await press();
+  await later(900);
+  return [...seen, save.textContent];
+}"""
+"""What the button says 1.2 s after the file is there, and 0.9 s after the next one."""
+
+
 def keep(visitor: Visitor, button: str, folder: Path) -> Path:
     """Press a button for a file, and get the file."""
     with visitor.page.expect_download() as started:
@@ -143,6 +161,10 @@ def test_a_file_that_takes_long_says_so(
         expect(visitor.page.locator("#save")).to_contain_text("Preparing")
     expect(visitor.page.locator("#save")).to_have_text("Saved")
     expect(visitor.page.locator("#save")).to_have_text("Save sticker")
+    seen = visitor.page.evaluate(_PRESSED_TWICE)
+    assert seen == ["Saved", "Saved"], (
+        "pressed again before it says what it does, it says so as long as before"
+    )
 
 
 def test_a_level_is_in_the_file(visitor: Visitor, two_pets: Path, folder: Path, model_path: Path) -> None:

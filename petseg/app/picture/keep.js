@@ -39,10 +39,12 @@ const keep = (paint, panels, ask) => {
     waiting.clear();
   };
   // While a file is made its button says so, and waits.
+  const timers = new Map();
   const busy = async (button, work) => {
     if (button.getAttribute("aria-busy") === "true") return;
     const words = (button.dataset.words ??= button.textContent);  // pressed again, it still says what was done
     const rest = () => { button.textContent = button === save ? label() : words; };
+    clearTimeout(timers.get(button));
     button.setAttribute("aria-busy", "true");
     button.textContent = "Preparing\u00a0…";
     panels.warn("");
@@ -53,7 +55,7 @@ const keep = (paint, panels, ask) => {
       panels.warn(error.message);
     }
     button.removeAttribute("aria-busy");
-    setTimeout(() => { if (!button.hasAttribute("aria-busy")) rest(); }, 1600);
+    timers.set(button, setTimeout(rest, 1600));
   };
   const hand = (file) => {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: file.name });
