@@ -52,6 +52,12 @@ def uncovered(part: Locator) -> bool:
     )
 
 
+def open_damage(visitor: Visitor) -> None:
+    """Open Advanced on the Robustness tab; Gradio makes what is in it a while after the click."""
+    visitor.page.click("#robustness-advanced > button")
+    visitor.page.locator("#sweep").wait_for()
+
+
 def drag(visitor: Visitor, one: tuple[float, float], other: tuple[float, float]) -> None:
     """Press on one place of the photo, and let go on the other."""
     visitor.page.mouse.move(*visitor.spot(*one))
@@ -77,7 +83,7 @@ def states(visitor: Visitor, photo: Path) -> Iterator[str]:
     visitor.tab("Robustness")
     visitor.page.locator("#robustness-pair img").last.wait_for()
     yield "Robustness"
-    visitor.page.click("#robustness-advanced > button")
+    open_damage(visitor)
     visitor.page.click("#sweep")
     expect(visitor.page.locator("#sweep-curves .curves svg")).to_have_count(2)
     yield "Robustness, Advanced"

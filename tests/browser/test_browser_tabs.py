@@ -11,7 +11,7 @@ from playwright.sync_api import FloatRect, Locator, expect
 
 from benchmarks.visitor import Visitor
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS
-from tests.browser.seen import uncovered
+from tests.browser.seen import open_damage, uncovered
 
 pytestmark = pytest.mark.browser
 
@@ -77,7 +77,7 @@ def test_the_pair_stands_side_by_side_and_stays_in_sight(
         assert abs(one["y"] - other["y"]) < 2
         assert one["x"] + one["width"] <= other["x"]
         assert other["x"] + other["width"] <= width
-        page.click("#robustness-advanced > button")
+        open_damage(visitor)
         for slider in ("#damage-level", "#level-salt_and_pepper"):
             handle = page.locator(f"{slider} input[type=range]")
             handle.evaluate("(handle) => handle.scrollIntoView({ block: 'end' })")
@@ -96,18 +96,18 @@ def test_nothing_shines_through_the_pair_that_stays_in_sight(
     visitor = robustness(
         arrive(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True), two_pets
     )
-    visitor.page.click("#robustness-advanced > button")  # then there is enough to scroll
+    open_damage(visitor)  # then there is enough to scroll
     label = visitor.page.locator("#damage-kind").get_by_text("What happens to the photo")
-    label.evaluate(
+    visitor.page.wait_for_function(
         """(label) => {
           const middle = (part) => part.getBoundingClientRect().top + part.offsetHeight / 2;
           const picture = document.querySelector("#robustness-pair img");
-          for (let i = 0; i < 3; i++) scrollBy(0, middle(label) - middle(picture));  // until it sticks
-        }"""
+          scrollBy(0, middle(label) - middle(picture));  // again once the picture sticks
+          return Math.abs(middle(label) - middle(picture)) < 1;
+        }""",
+        arg=label.element_handle(),
     )
-    behind, picture = box(label), box(visitor.page.locator(BEFORE))
-    assert picture["y"] < behind["y"] < picture["y"] + picture["height"], "it is where it was seen through"
-    assert not uncovered(label)
+    assert not uncovered(label), "behind the picture, where it was seen through"
 
 
 def test_the_pair_is_large_on_a_tablet(arrive: Callable[..., Visitor], two_pets: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_card_is_saved_or_shared(card: Callable[[bool], Path | None]) -> Non
 
 def test_more_damage_another_model_and_curves(visitor: Visitor, two_pets: Path) -> None:
     page = robustness(visitor, two_pets).page
-    page.click("#robustness-advanced > button")
+    open_damage(visitor)
     set_level(visitor, 5, "#level-occlusion")
     expect(page.locator("#robustness-pair")).to_contain_text("Black square 5")
     visitor.choose("#robustness-model", "tiny-prompt")
