@@ -37,8 +37,9 @@ class Studio {
   private everything: Look | null = null;
   private chosen: Look[] = [];
   private dialogue: Dialogue | null = null;
-  /** Places that nobody pointed at, and the animals there. */
+  /** Places that nobody pointed at. */
   private asked: Point[] = [];
+  /** Those that are known, by a pointer or before it. */
   private animals: Look[] = [];
   private finder: Promise<Finder> | undefined;
   private clicker: Promise<Clicker> | undefined;
@@ -64,7 +65,7 @@ class Studio {
       case "another":
         return this.another(question.shown);
       case "glance":
-        return this.shown([this.look(await (await this.talk()).glance(question.at))], question.shown);
+        return this.glance(question.at, question.shown);
       case "click":
         return this.click(question.at, question.shown, question.add);
       case "reset":
@@ -123,10 +124,16 @@ class Studio {
     const at =
       this.everything && this.asked.length < MOST ? next(this.everything, this.animals, this.asked) : null;
     if (!at) return null;
-    const animal = this.look(await (await this.talk()).glance(at));
     this.asked.push(at);
-    this.animals.push(animal);
-    return this.shown([animal], longest);
+    return this.glance(at, longest);
+  }
+
+  /** What a pointer is over, or may be later. */
+  private async glance(at: Point, longest: number): Promise<Shown> {
+    const animal = this.look(await (await this.talk()).glance(at));
+    const shown = this.shown([animal], longest);
+    if (shown.label !== "background") this.animals.push(animal);
+    return shown;
   }
 
   private look(answer: Awaited<ReturnType<Dialogue["answer"]>>): Look {
