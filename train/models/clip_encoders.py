@@ -264,8 +264,8 @@ def _transformers(config: EncoderConfig) -> tuple[ImageEncoder, Tensor | None]:
         return vectors
 
     texts = embed_prompts(embed, config.prompts)
-    projection = nn.Identity() if siglip else model.visual_projection
-    return _looking(config, model.vision_model, texts.shape[1], projection, siglip=siglip), texts
+    projection = None if siglip else model.visual_projection
+    return _looking(config, model.vision_model, texts.shape[1], projection), texts
 
 
 def _random_transformer(config: EncoderConfig) -> TransformerEncoder:
@@ -274,21 +274,14 @@ def _random_transformer(config: EncoderConfig) -> TransformerEncoder:
     options = sizes.model_dump(exclude={"kind"})
     if sizes.kind == "siglip":
         vision = SiglipVisionModel(SiglipVisionConfig(**options))
-        return _looking(config, vision, sizes.projection_dim, nn.Identity(), siglip=True)
+        return _looking(config, vision, sizes.projection_dim)
     projection = nn.Linear(sizes.hidden_size, sizes.projection_dim, bias=False)
     return _looking(config, CLIPVisionModel(CLIPVisionConfig(**options)), sizes.projection_dim, projection)
 
 
 def _looking(
-    config: EncoderConfig,
-    vision: nn.Module,
-    embedding: int,
-    projection: nn.Module,
-    *,
-    siglip: bool = False,
+    config: EncoderConfig, vision: nn.Module, embedding: int, projection: nn.Module | None = None
 ) -> TransformerEncoder:
-    if siglip and config.projected:
-        raise ValueError("projected: SigLIP has nothing that brings its tokens into the texts' space")
     return TransformerEncoder(
         vision,
         embedding,
@@ -296,7 +289,6 @@ def _looking(
         projection=projection,
         projected=config.projected,
         photo=config.photo_embedding,
-        siglip=siglip,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import SiglipVisionConfig
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from train.models.encoders import MobileNetV2Encoder
@@ -51,9 +52,11 @@ class TransformerEncoder(ImageEncoder):
         vision: the image tower, a `CLIPVisionModel` or a `SiglipVisionModel`.
         embedding: numbers of a text vector.
         layers: which layers' output, from 0, deepest last as in the config.
-        projection: of a token into the texts' space.
+        projection: of a token into the texts' space; SigLIP, whose photo's vector lies there, has none.
         projected, photo: see `EncoderConfig`.
-        siglip: which takes photos in -1..1, and has no token that stands for the photo.
+
+    Raises:
+        ValueError: there are no such layers, or nothing that projects the tokens.
     """
 
     def __init__(
@@ -65,7 +68,6 @@ class TransformerEncoder(ImageEncoder):
         projection: nn.Module | None = None,
         projected: bool = False,
         photo: bool = False,
-        siglip: bool = False,
     ) -> None:
         super().__init__()
         config = vision.config
@@ -74,12 +76,16 @@ class TransformerEncoder(ImageEncoder):
             raise ValueError(
                 f"layers {list(layers)} do not fit: give some of 0 to {config.num_hidden_layers - 1}"
             )
+        siglip = isinstance(config, SiglipVisionConfig)
+        if siglip and projected:
+            raise ValueError("projected: SigLIP has nothing that brings its tokens into the texts' space")
+        # SigLIP takes photos in -1..1, and has no token that stands for the photo.
         self.normalise = normalise if siglip else OpenAINorm()
         self.first = 0 if siglip else 1
         self.vision = vision
         self.layers = sorted(layers, reverse=True)
         self.projected, self.photo = projected, photo
-        self.projection = projection if projected or photo else None
+        self.projection = (nn.Identity() if siglip else projection) if projected or photo else None
         self.channels = [embedding if projected else config.hidden_size] * len(layers)
         self.embedding = embedding
         assert isinstance(config.patch_size, int)  # the patches are squares
