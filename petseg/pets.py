@@ -17,6 +17,7 @@ from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.margins import Margins
 from petseg.pixels.opacity import OfOne
 from petseg.pixels.polygons import Outline, Runs, trace
+from petseg.pixels.readonly import frozen
 from petseg.rendered import Rendered
 from petseg.version import version
 
@@ -75,15 +76,12 @@ class Pet(Rendered):
         x0, y0, x1, y1 = self.box
         result = np.zeros(self.size[::-1], bool)
         result[y0:y1, x0:x1] = self.bits.whole()
-        result.flags.writeable = False
-        return result
+        return frozen(result)
 
     @property
     def inside(self) -> NDArray[np.bool_]:
         """(y1 - y0, x1 - x0) bool, read-only: the mask within the box, made anew as well."""
-        result = self.bits.whole()
-        result.flags.writeable = False
-        return result
+        return frozen(self.bits.whole())
 
     @property
     def area(self) -> int:

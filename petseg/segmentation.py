@@ -21,7 +21,7 @@ from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.image import shrink
 from petseg.pixels.margins import Margins, softmax
 from petseg.pixels.opacity import OfPets
-from petseg.pixels.readonly import frozen
+from petseg.pixels.readonly import ReadOnly, frozen
 from petseg.rendered import Rendered
 from petseg.version import version
 
@@ -31,7 +31,7 @@ Pixels: TypeAlias = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
 """A photo, (H, W, 3) uint8 RGB, upright, or what reads it once it is needed."""
 
 
-class Segmentation(Rendered):
+class Segmentation(ReadOnly, Rendered):
     """Where the cats and dogs of one photo are.
 
     Everything is worked out when it is first asked for, and kept. All arrays are read-only, so that what is
@@ -107,11 +107,6 @@ class Segmentation(Rendered):
         """Label, score, size and model on one line."""
         width, height = self.size
         return f"<Segmentation {self.label} {self.score:.3f}, {width} x {height}, model {self.model!r}>"
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Be unpickled or copied, which makes arrays that can be written to."""
-        arrays = {name: frozen(value) for name, value in state.items() if isinstance(value, np.ndarray)}
-        self.__dict__.update(state | arrays)
 
     @property
     def photo(self) -> NDArray[np.uint8]:

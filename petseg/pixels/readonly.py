@@ -14,10 +14,10 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class ReadOnly:
-    """A dataclass whose arrays are read-only, when it was unpickled or copied too."""
+    """Something whose arrays are read-only, when it was unpickled or copied too."""
 
     def __post_init__(self) -> None:
-        """Freeze them."""
+        """Freeze them, as soon as a dataclass has them."""
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 vars(self)[name] = frozen(value)
