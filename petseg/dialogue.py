@@ -28,6 +28,8 @@ INSIDE = 0.01
 """How much farther away, at most, the place is that is taken for it: the deepest there."""
 ANOTHER = -4.0
 """Margin of the answers to two clicks, each at the other click, below which they are on two animals."""
+MOST_IN_TURN = corrections.STEPS
+"""Clicks on one animal that are answered one after the other; of more, the earlier ones together."""
 
 
 class Clicked(NamedTuple):
@@ -145,7 +147,7 @@ class Dialogue:
         before, count = len(asked[0].points) if asked else 0, len(prompt.points)
         if len(asked) > 1:
             states = states or tuple(map(self.answer, asked))
-        elif prompt.box is not None or count < 2 or count - before > corrections.STEPS:
+        elif prompt.box is not None or count < 2 or count - before > MOST_IN_TURN:
             return Clicked((self.answer(prompt, states[0] if states else None),), nothing)
         elif not states:
             before = 0

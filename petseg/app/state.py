@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from petseg import ImageError, ImageTooLargeError, Segmentation
 from petseg.app import refused
+from petseg.dialogue import MOST_IN_TURN
 from petseg.pixels.image import load
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -18,8 +19,6 @@ Kind: TypeAlias = Literal["pet", "not pet", "box"]
 Corners: TypeAlias = tuple[int, int, int, int]
 """(x0, y0, x1, y1), ends exclusive."""
 
-MOST_IN_TURN = 20
-"""Clicks on one animal that are answered one after the other; see `petseg.clicks.corrections.STEPS`."""
 PREVIEW = 1024
 """Longest side, in pixels, of the picture that is sent to the browser."""
 MAX_BYTES = 20 * 2**20
