@@ -17,7 +17,7 @@ from petseg.pixels.saving import Kind
 from petseg.rendered import Rendered
 from petseg.segmentation import Segmentation
 
-_MANY = 1 << 24
+_MANY = 1 << 22
 """Bytes of a result above which it waits in a file: only those of large photos are so many."""
 
 
