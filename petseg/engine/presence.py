@@ -47,7 +47,8 @@ class Presence:
         height, width = photo.shape[:2]
         letterbox = Letterbox.fit(width, height, network.manifest.size, region)
         logits = network.run(planes([letterbox.apply(photo, network.manifest.fill)]))[0]
-        return decision.shows_pet(letterbox, *decision.margins(logits), None)
+        sure = decision.without_unsure(letterbox, logits)
+        return decision.shows_pet(letterbox, *decision.margins(sure), None)
 
     def _open(self) -> Network | None:
         """The model that is asked; None where it is not part of this petseg, or is asked by clicks itself."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from petseg.clicks.closeup import close_up
 from petseg.engine.network import planes
-from petseg.pixels.decision import OUTSIDE, margin, margins
+from petseg.pixels.decision import OUTSIDE, margin, margins, rule_out, sureness, without_unsure
 from petseg.pixels.geometry import Letterbox, Region, bounds
 from petseg.pixels.polygons import regions
 
@@ -35,6 +35,8 @@ MOST = 8
 """Parts of a photo that are seen again, at most."""
 FINER = 4
 """How many times the square's resolution several parts are put together at, at most."""
+DOUBTED = 0.5
+"""Share of the pixels of pets that must be sure, for what is found not to be looked at once more."""
 _FIRST, _EDGE = 0.01, 0.05
 """Weight of the first look, and of a part at its edges; in its middle it is 1."""
 _SLOPE = 0.15
@@ -68,7 +70,9 @@ def see(photo: NDArray[np.uint8], size: int, fill: int, run: Run) -> Look:
 
 
 def look_again(first: Look, photo: NDArray[np.uint8], fill: int, run: Run) -> Look:
-    """The first look, or where the photo asks for it, what closer ones make of it.
+    """The first look, or where the photo asks for it, what closer ones make of it, less what is no pet.
+
+    What little is sure of is looked at once more, closely: if that shows no pet, there is none.
 
     Args:
         first: at the whole photo.
@@ -77,18 +81,40 @@ def look_again(first: Look, photo: NDArray[np.uint8], fill: int, run: Run) -> Lo
         run: the network.
     """
     parts = worth(first)
-    if not parts:
-        return first
-    whole = first.letterbox
+    closer = _closer_looks(parts, first.letterbox, photo, fill, run) if parts else [first]
+    # A single one is a close-up of all that may be a pet.
+    look = _sure(closer[0] if len(closer) == 1 else _together(first, closer))
+    part = _doubted(look)
+    if part is None:
+        return look
+    (close,) = _closer_looks([part], first.letterbox, photo, fill, run)
+    agrees = bool((margin(_sure(close).logits)[close.letterbox.inner] > 0).any())
+    return look if agrees else look._replace(logits=rule_out(look.logits, True))
+
+
+def _closer_looks(
+    parts: Sequence[Region], whole: Letterbox, photo: NDArray[np.uint8], fill: int, run: Run
+) -> list[Look]:
     height, width = photo.shape[:2]
     boxes = [Letterbox.fit(whole.width, whole.height, whole.size, part) for part in parts]
     squares = [
         Letterbox.fit(width, height, whole.size, _scaled(part, whole, width, height)).apply(photo, fill)
         for part in parts
     ]
-    closer = [Look(*pair) for pair in zip(run(planes(squares)), boxes, strict=True)]
-    # A single one is a close-up of all that may be a pet.
-    return closer[0] if len(closer) == 1 else _together(first, closer)
+    return [Look(*pair) for pair in zip(run(planes(squares)), boxes, strict=True)]
+
+
+def _sure(look: Look) -> Look:
+    return look._replace(logits=without_unsure(look.letterbox, look.logits))
+
+
+def _doubted(look: Look) -> Region | None:
+    """A close-up of all that is a pet, where little of it is sure, and the look was not close already."""
+    box = look.letterbox
+    cat, dog = (plane[box.inner] for plane in margins(look.logits))
+    if not box.whole or sureness(cat, dog) >= DOUBTED:
+        return None
+    return close_up(box.width, box.height, _corners(box, np.maximum(cat, dog) > 0))
 
 
 def worth(first: Look) -> list[Region]:
@@ -120,11 +146,16 @@ def _close_ups(box: Letterbox, maybe: NDArray[np.bool_]) -> list[Region]:
 
 def _closer(box: Letterbox, pixels: NDArray[np.bool_]) -> Region | None:
     """A close-up of pixels (h, w) of the square's inner part, None if they are large enough as they are."""
-    corners = np.array(bounds(pixels), np.float64).reshape(2, 2) + np.array([box.left, box.top])
-    part = close_up(box.width, box.height, box.to_image(corners))
+    part = close_up(box.width, box.height, _corners(box, pixels))
     if part is None or max(part[2] - part[0], part[3] - part[1]) > SMALL * max(box.width, box.height):
         return None
     return part
+
+
+def _corners(box: Letterbox, pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(2, 2) of the photo, between which pixels (h, w) of the square's inner part lie."""
+    corners = np.array(bounds(pixels), np.float64).reshape(2, 2) + np.array([box.left, box.top])
+    return box.to_image(corners)
 
 
 def _inside(part: Region, other: Region) -> bool:

@@ -9,6 +9,7 @@ ten thousand, where a number for each pixel would take 400 MB.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,13 @@ class Runs:
         order: list[int] = np.argsort(-self.sizes, kind="stable").tolist()
         return order
 
+    def painted(self, values: NDArray[Any]) -> NDArray[np.int32]:
+        """(H, W) int32 the value of the run that a pixel is of, of values (R,), 0 where there is none."""
+        steps = np.zeros(self.shape[0] * self.shape[1] + 1, np.int32)  # where the value changes
+        steps[self.rows * self.shape[1] + self.starts] += values.astype(np.int32)
+        steps[self.rows * self.shape[1] + self.ends] -= values.astype(np.int32)
+        return np.cumsum(steps[:-1], dtype=np.int32).reshape(self.shape)
+
     def box(self, chosen: NDArray[np.bool_]) -> Region:
         """The box (x0, y0, x1, y1), ends exclusive, around the runs chosen (R,), of which there are some."""
         rows = self.rows[chosen]
@@ -146,13 +154,8 @@ def regions(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
     Returns:
         (H, W) int32: 0 background, then 1, 2, ... in reading order of their first pixels.
     """
-    runs, width = Runs.of(mask), mask.shape[1]
-    # Painted by where the number changes: at both ends of each run.
-    steps = np.zeros(mask.size + 1, np.int32)
-    begins, ends = (runs.rows * width + at for at in (runs.starts, runs.ends))
-    steps[begins] += (runs.numbers + 1).astype(np.int32)
-    steps[ends] -= (runs.numbers + 1).astype(np.int32)
-    return np.cumsum(steps[:-1], dtype=np.int32).reshape(mask.shape)
+    runs = Runs.of(mask)
+    return runs.painted(runs.numbers + 1)
 
 
 def region_at(mask: NDArray[np.bool_], x: float, y: float) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 /** Which class a pixel gets, and how opaque it is: petseg/pixels/decision.py and opacity.py. */
 
 import { type Letterbox, type Region, round } from "./geometry";
+import { regions } from "./regions";
 import { restored } from "./resize";
 import type { Rules } from "./rules";
 
@@ -23,15 +24,74 @@ export function look(logits: Float32Array, box: Letterbox): Look {
 }
 
 /** Whether there is a pet at all: enough pixels that are sure of one. */
-export function showsPet({ cat, dog, box }: Look, rules: Rules): boolean {
-  const { SURE, ENOUGH } = rules.decision;
+export function showsPet(seen: Look, rules: Rules): boolean {
+  const { box } = seen;
   let sure = 0;
   for (const [start, end] of box.rows()) {
-    for (let at = start; at < end; at++) {
-      if (Math.exp(cat[at]) + Math.exp(dog[at]) >= SURE / (1 - SURE)) sure++;
-    }
+    for (let at = start; at < end; at++) sure += isSure(seen, at, rules);
   }
-  return sure >= Math.max(1, ENOUGH * box.innerWidth * box.innerHeight);
+  return sure >= Math.max(1, rules.decision.ENOUGH * box.innerWidth * box.innerHeight);
+}
+
+/** The same look, with regions of pet ruled out that have too few pixels that are sure. */
+export function withoutUnsure(seen: Look, rules: Rules): Look {
+  const [on, side] = [found(seen), seen.box.size];
+  const { numbers, sizes } = regions({ width: side, height: side, on });
+  const sure = new Float64Array(sizes.length);
+  numbers.forEach((number, at) => {
+    if (number) sure[number] += isSure(seen, at, rules);
+  });
+  const unsure = sizes.map((size, number) => number > 0 && sure[number] < rules.decision.PART * size);
+  if (!unsure.some(Boolean)) return seen;
+  const inside = Uint8Array.from(numbers, (number) => Number(unsure[number]));
+  const around = grown(inside, side, rules.decision.FRINGE);
+  return ruleOut(seen, rules, (at) => inside[at] > 0 || (around[at] > 0 && !on[at]));
+}
+
+/** The same look, there as sure of background as pixels of pets have to be of pets. */
+export function ruleOut(
+  { cat, dog, box }: Look,
+  { decision: { SURE } }: Rules,
+  where = (_at: number) => true,
+): Look {
+  const most = -Math.log(SURE / (1 - SURE));
+  const lowered = (plane: Float32Array): Float32Array =>
+    plane.map((value, at) => (where(at) ? Math.min(value, most) : value));
+  return { cat: lowered(cat), dog: lowered(dog), box };
+}
+
+/** Share of the pixels of pets that are sure; 1 where there are none. */
+export function sureness(seen: Look, rules: Rules): number {
+  let [count, sure] = [0, 0];
+  found(seen).forEach((on, at) => {
+    count += on;
+    if (on) sure += isSure(seen, at, rules);
+  });
+  return count ? sure / count : 1;
+}
+
+/** Which pixels of the photo are of pets. */
+export function found({ cat, dog, box }: Look): Uint8Array {
+  return Uint8Array.from(cat, (value, at) => Number(Math.max(value, dog[at]) > 0 && box.shows(at)));
+}
+
+function isSure({ cat, dog }: Look, at: number, { decision: { SURE } }: Rules): number {
+  return Number(Math.exp(cat[at]) + Math.exp(dog[at]) >= SURE / (1 - SURE));
+}
+
+/** What lies no more than some pixels from what is on, along rows and columns. */
+function grown(on: Uint8Array, side: number, by: number): Uint8Array {
+  const along = (from: Uint8Array, step: number, place: (at: number) => number): Uint8Array =>
+    from.map((_one, at) => {
+      const [least, most] = [-Math.min(by, place(at)), Math.min(by, side - 1 - place(at))];
+      for (let away = least; away <= most; away++) if (from[at + away * step]) return 1;
+      return 0;
+    });
+  return along(
+    along(on, 1, (at) => at % side),
+    side,
+    (at) => Math.floor(at / side),
+  );
 }
 
 /** What is said of a photo in words and figures. */

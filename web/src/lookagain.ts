@@ -1,6 +1,6 @@
 /** A second look at photos that the square shows too small: petseg/engine/second_look.py and clicks/closeup.py. */
 
-import { type Look, look } from "./decision";
+import { found, type Look, look, ruleOut, sureness, withoutUnsure } from "./decision";
 import { clip, Letterbox, type Point, type Region, round } from "./geometry";
 import type { Finder } from "./network";
 import { regions } from "./regions";
@@ -39,7 +39,7 @@ export function overlap(one: Region, other: Region): number {
   return (width * height) / (areas[0] + areas[1] - width * height);
 }
 
-/** What a network that finds all pets says of a photo, after a second look where that is worth it. */
+/** What a network that finds all pets says of a photo, after further looks where those are worth it, less what is no pet. */
 export async function see(photo: Photo, finder: Finder, rules: Rules): Promise<Look> {
   const { size, fill } = finder.manifest;
   const ask = async (region?: Region): Promise<Look> => {
@@ -49,8 +49,21 @@ export async function see(photo: Photo, finder: Finder, rules: Rules): Promise<L
   const first = await ask();
   const closer: Look[] = [];
   for (const part of worth(first, rules)) closer.push(await ask(part));
-  if (!closer.length) return first;
-  return closer.length === 1 ? closer[0] : together(first, closer, rules);
+  const most = closer.length > 1 ? together(first, closer, rules) : (closer[0] ?? first);
+  const seen = withoutUnsure(most, rules);
+  const part = doubted(seen, rules);
+  if (!part) return seen;
+  const agrees = found(withoutUnsure(await ask(part), rules)).some(Boolean);
+  return agrees ? seen : ruleOut(seen, rules);
+}
+
+/** A close-up of all that is a pet, where little of it is sure, and the look was not close already. */
+function doubted(seen: Look, rules: Rules): Region | null {
+  const { box } = seen;
+  if (!box.whole || sureness(seen, rules) >= rules.second_look.DOUBTED) return null;
+  const on = found(seen);
+  const corners = box.bounds((at) => on[at] > 0);
+  return corners && closeUp(box.width, box.height, corners, rules);
 }
 
 /** The parts of the photo that are worth a second look; none for an ordinary photo. */

@@ -4,7 +4,7 @@ type Numbers<Names extends string> = Readonly<Record<Names, number>>;
 
 /** Constants of petseg's modules, by their names there without a leading underscore. */
 export interface Rules {
-  decision: Numbers<"OUTSIDE" | "SURE" | "ENOUGH">;
+  decision: Numbers<"OUTSIDE" | "SURE" | "ENOUGH" | "PART" | "FRINGE">;
   prompts: Numbers<"SIGMA" | "SIGMA_SIZE" | "REACH">;
   closeup: Numbers<
     "ZOOMS" | "SAME" | "MARGIN" | "WORTH" | "TIGHT" | "SHOWS_MORE" | "SMALLEST" | "DOUBT" | "AGAIN"
@@ -12,7 +12,18 @@ export interface Rules {
   animal: Numbers<"CRUMB" | "NEARLY_ALL" | "MOST" | "BESIDES" | "RULED_OUT">;
   dialogue: Numbers<"NEAR" | "INSIDE">;
   second_look: Numbers<
-    "MAYBE" | "SMALL" | "SPREAD" | "WIDE" | "TILE" | "STEP" | "MOST" | "FINER" | "FIRST" | "EDGE" | "SLOPE"
+    | "MAYBE"
+    | "SMALL"
+    | "SPREAD"
+    | "WIDE"
+    | "TILE"
+    | "STEP"
+    | "MOST"
+    | "FINER"
+    | "DOUBTED"
+    | "FIRST"
+    | "EDGE"
+    | "SLOPE"
   >;
   stickers: Numbers<"SIDE" | "OUTLINE" | "SHADOW" | "DROP" | "DARK" | "MARGIN">;
 }

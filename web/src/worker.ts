@@ -1,7 +1,17 @@
 /** What thinks: it has the models and the photo, and never keeps the page from answering. */
 
 import { MOST, next } from "./animals";
-import { type Alpha, alpha, type Look, look, mask, type Said, said, showsPet } from "./decision";
+import {
+  type Alpha,
+  alpha,
+  type Look,
+  look,
+  mask,
+  type Said,
+  said,
+  showsPet,
+  withoutUnsure,
+} from "./decision";
 import { Dialogue } from "./dialogue";
 import { Letterbox, type Point } from "./geometry";
 import { see } from "./lookagain";
@@ -153,7 +163,8 @@ class Studio {
     this.dialogue ??= new Dialogue(photo, clicker, rules, async ({ region }) => {
       const { fill, size } = finder.manifest;
       const part = new Letterbox(photo.width, photo.height, size, region);
-      return showsPet(look(await finder.run(square(photo, part, fill)), part), rules);
+      const seen = look(await finder.run(square(photo, part, fill)), part);
+      return showsPet(withoutUnsure(seen, rules), rules);
     });
     return this.dialogue;
   }

@@ -121,3 +121,36 @@ def test_what_may_be_a_pet_is_looked_at_too() -> None:
     found = look_again(Look(logits, whole), photo, FILL, ByColour())
     assert found.letterbox != whole
     assert binary_iou(mask == 1, Segmentation(*found, photo, "x").mask == 1) > 0.8
+
+
+class Doubting(ByColour):
+    """It is little sure of what is pink, and of a close-up only in the photos it is told of."""
+
+    def __init__(self, *, agrees: bool) -> None:
+        super().__init__()
+        self.agrees = agrees
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = super().__call__(images)
+        sure = np.zeros(SIZE, bool)
+        sure[: SIZE // 2] = True  # a part of it on the first look
+        most = np.where(sure, 9.0, 1.0) if len(self.seen) == 1 or self.agrees else np.full(SIZE, 1.0)
+        logits[:, 1] = np.minimum(logits[:, 1], most.astype(np.float32))
+        return logits
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_what_little_is_sure_of_is_looked_at_closely(agrees: bool) -> None:
+    photo, _ = drawn(400, 400, [(210, 200, 80, RED)])  # a little more than half of it is unsure
+    network = Doubting(agrees=agrees)
+    found = answer(photo, network)
+    assert network.seen == [1, 1]
+    assert found.label == ("cat" if agrees else "background")
+    assert found.mask.any() == agrees
+
+
+def test_a_pet_that_fills_the_photo_is_not_looked_at_closely() -> None:
+    photo, _ = drawn(400, 400, [(210, 200, 150, RED)])
+    network = Doubting(agrees=False)
+    assert answer(photo, network).label == "cat"
+    assert network.seen == [1]
