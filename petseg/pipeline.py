@@ -181,7 +181,7 @@ class Work(Generic[R]):
 
     def __call__(self, items: list[Item]) -> list[R | PetsegError]:
         """What is wanted, or an error, for each photo."""
-        run, fill = self.network.run, self.network.manifest.fill
+        run, fill, doubt = self.network.run, self.network.manifest.fill, self.network.manifest.doubt
         photos = [self._fit(item.taken) for item in items]
         squares = [photo.square for photo in photos if not isinstance(photo, PetsegError)]
         answers = iter(run(planes(squares)) if squares else ())
@@ -190,7 +190,8 @@ class Work(Generic[R]):
             try:
                 if isinstance(photo, PetsegError):
                     raise photo
-                look = look_again(Look(next(answers), photo.letterbox), photo.pixels, fill, run)
+                first = Look(next(answers), photo.letterbox)
+                look = look_again(first, photo.pixels, fill, run, doubt=doubt)
                 result = self.result(*look, photo.photo)
                 result.source = item.source
                 results.append(self.finish(result))

@@ -321,7 +321,8 @@ class Segmenter:
         """The answer to what is asked of a photo, after what was said in `previous`."""
         if question is None:
             self.check_takes(())
-            return self._result(*see(photo, self.manifest.size, self.manifest.fill, self._network.run), photo)
+            size, fill, doubt = self.manifest.size, self.manifest.fill, self.manifest.doubt
+            return self._result(*see(photo, size, fill, self._network.run, doubt=doubt), photo)
         animals, before = [question] if isinstance(question, Prompt) else question, self._before(previous)
         self.check_takes(dict.fromkeys(kind for prompt in animals for kind in prompt.kinds))
         if isinstance(question, Prompt):

@@ -207,6 +207,7 @@ class Config(Section):
         output: folder of the run; state, best checkpoint and history go there.
         start: checkpoint folder to fine-tune from; None for the model's own start.
         seed: of initialisation, order and augmentation.
+        doubt: whether what the model is little sure of is no pet, in use (`petseg.models.manifest.Manifest`).
         study: of a study's model: what the study says about it.
     """
 
@@ -224,6 +225,7 @@ class Config(Section):
     prompting: PromptingConfig = PromptingConfig()
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     captions: CaptionConfig = CaptionConfig()
+    doubt: bool = True
     study: StudyConfig | None = None
 
     @property

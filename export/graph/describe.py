@@ -56,6 +56,8 @@ def describe(
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "parameters": parameter_count(model),
     }
+    if not config.doubt:
+        document["doubt"] = False
     if document["prompts"]:
         # Only a model that saw close-ups, or mirror images, in training makes sense of them.
         document["zoom"] = config.prompting.closeup > 0

@@ -47,8 +47,9 @@ class Presence:
         height, width = photo.shape[:2]
         letterbox = Letterbox.fit(width, height, network.manifest.size, region)
         logits = network.run(planes([letterbox.apply(photo, network.manifest.fill)]))[0]
-        sure = decision.without_unsure(letterbox, logits)
-        return decision.shows_pet(letterbox, *decision.margins(sure), None)
+        if network.manifest.doubt:
+            logits = decision.without_unsure(letterbox, logits)
+        return decision.shows_pet(letterbox, *decision.margins(logits), None)
 
     def _open(self) -> Network | None:
         """The model that is asked; None where it is not part of this petseg, or is asked by clicks itself."""

@@ -55,7 +55,7 @@ class Look(NamedTuple):
     letterbox: Letterbox
 
 
-def see(photo: NDArray[np.uint8], size: int, fill: int, run: Run) -> Look:
+def see(photo: NDArray[np.uint8], size: int, fill: int, run: Run, *, doubt: bool = True) -> Look:
     """What a network that finds all pets says of a photo, after a second look where that is worth it.
 
     Args:
@@ -63,13 +63,14 @@ def see(photo: NDArray[np.uint8], size: int, fill: int, run: Run) -> Look:
         size: side S of the network's square.
         fill: grey around the photo in it.
         run: the network.
+        doubt: see `petseg.models.manifest.Manifest`.
     """
     whole = Letterbox.fit(photo.shape[1], photo.shape[0], size)
     first = Look(run(planes([whole.apply(photo, fill)]))[0], whole)
-    return look_again(first, photo, fill, run)
+    return look_again(first, photo, fill, run, doubt=doubt)
 
 
-def look_again(first: Look, photo: NDArray[np.uint8], fill: int, run: Run) -> Look:
+def look_again(first: Look, photo: NDArray[np.uint8], fill: int, run: Run, *, doubt: bool = True) -> Look:
     """The first look, or where the photo asks for it, what closer ones make of it, less what is no pet.
 
     What little is sure of is looked at once more, closely: if that shows no pet, there is none.
@@ -79,11 +80,15 @@ def look_again(first: Look, photo: NDArray[np.uint8], fill: int, run: Run) -> Lo
         photo: (h, w, 3) uint8, the photo or a smaller copy of it.
         fill: grey around it in the square.
         run: the network.
+        doubt: see `petseg.models.manifest.Manifest`; False: the looks are taken as they are.
     """
     parts = worth(first)
     closer = _closer_looks(parts, first.letterbox, photo, fill, run) if parts else [first]
     # A single one is a close-up of all that may be a pet.
-    look = _sure(closer[0] if len(closer) == 1 else _together(first, closer))
+    look = closer[0] if len(closer) == 1 else _together(first, closer)
+    if not doubt:
+        return look
+    look = _sure(look)
     part = _doubted(look)
     if part is None:
         return look

@@ -52,8 +52,13 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "metrics": ("an object", lambda v: isinstance(v, dict)),
     "checkpoint_sha256": ("a text", _is_text),
     "parameters": ("a whole number", _is_count),
+    "doubt": ("true or false", lambda v: isinstance(v, bool)),
+    "precision": (f"one of {', '.join(PRECISIONS)}", lambda v: v in PRECISIONS),
 }
 """Field -> (what it must be, the test of it)."""
+
+_DEFAULTS: dict[str, Any] = {"doubt": True, "precision": "float32"}
+"""What holds where a document, of an earlier petseg say, does not name it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Manifest:
         semantic: whether the last of its features are logits of all pets (see `petseg.clicks.animal.Pets`).
         presence: name of the model that is asked whether there is a pet where this one finds what was
             clicked on (see `petseg.engine.presence`); None: nobody is.
+        doubt: whether what it is little sure of is no pet (`petseg.pixels.decision.without_unsure`).
         training_data: what it learned from.
         metrics: figures as `petseg.measure.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
@@ -92,6 +98,7 @@ class Manifest:
     mirror: bool = False
     semantic: bool = False
     presence: str | None = None
+    doubt: bool = True
     precision: str = "float32"
 
     @classmethod
@@ -122,6 +129,7 @@ class Manifest:
                 f"{source} has metadata of format {version}, this petseg reads up to {FORMAT}; "
                 "upgrade petseg: pip install --upgrade petseg"
             )
+        document = _DEFAULTS | dict(document)
         for field, (meaning, test) in _FIELDS.items():
             if field not in document:
                 raise ModelError(f"{source}: its metadata lack {field!r} ({meaning}); {EXPORT_AGAIN}")
@@ -154,19 +162,12 @@ class Manifest:
                 f"{source}: 'presence' in its metadata is {presence!r} with prompts {document['prompts']}; "
                 f"it must be a text, and be there for promptable models only; {EXPORT_AGAIN}"
             )
-        precision = document.get("precision", "float32")
-        if precision not in PRECISIONS:
-            raise ModelError(
-                f"{source}: 'precision' in its metadata is {precision!r}, must be one of "
-                f"{', '.join(PRECISIONS)}; {EXPORT_AGAIN}"
-            )
         # classes and fit have only one value each, so there is nothing to keep.
         kept = {field: document[field] for field in _FIELDS if field not in ("classes", "fit")}
         checked = {
             "prompts": tuple(document["prompts"]),
             "part": part,
             "presence": presence,
-            "precision": precision,
         }
         return cls(**kept | checked | habits)
 

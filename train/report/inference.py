@@ -96,6 +96,7 @@ class Model:
         run: (1, 3, S, S) uint8 -> (3, S, S) float32 logits.
         fill: what is around a photo in the square.
         stretch: see `letterboxed`.
+        doubt: see `petseg.models.manifest.Manifest`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Model:
     run: Callable[[Tensor], NDArray[np.float32]]
     fill: Fill = FILL
     stretch: bool = False
+    doubt: bool = True
 
     def __call__(self, photo: Photo) -> Answer:
         """Answer for an (H, W, 3) uint8 photo."""
@@ -112,7 +114,7 @@ class Model:
         look = Look(self.run(batch), box)
         # As petseg does; a study, with stretched photos or another colour around them, looks but once.
         if self.fill == FILL and not self.stretch:
-            look = look_again(look, photo, FILL, self._run_all)
+            look = look_again(look, photo, FILL, self._run_all, doubt=self.doubt)
         return Answer(*look, Segmentation(*look, photo, self.name))
 
     def mask(self, photo: Photo) -> NDArray[np.uint8]:
@@ -131,6 +133,7 @@ class Model:
         *,
         fill: Fill = FILL,
         stretch: bool = False,
+        doubt: bool = True,
         bytes: int = 0,
     ) -> "Model":
         """A torch model in eval mode that takes nothing but photos."""
@@ -140,7 +143,7 @@ class Model:
             logits: NDArray[np.float32] = network(batch)[0].float().numpy()
             return logits
 
-        return cls(name, size, parameter_count(network), bytes, run, fill, stretch)
+        return cls(name, size, parameter_count(network), bytes, run, fill, stretch, doubt)
 
 
 def open_models(names: Sequence[str], size: int | None = None, threads: int = 0) -> list[Model]:
@@ -180,7 +183,7 @@ def open_model(name: str, size: int | None = None, threads: int = 0) -> Model:
         logits: NDArray[np.float32] = network.run(np.ascontiguousarray(batch.numpy()))[0]
         return logits
 
-    return Model(name, manifest.size, manifest.parameters, weight, run, manifest.fill)
+    return Model(name, manifest.size, manifest.parameters, weight, run, manifest.fill, doubt=manifest.doubt)
 
 
 def is_checkpoint(name: str) -> bool:
@@ -206,7 +209,8 @@ def _open_checkpoint(name: str, size: int | None) -> Model:
     if config.model.gives != "logits":
         raise ValueError(f"{name} reconstructs photos and gives no masks; give the stage that segments")
     weight = (Path(name) / WEIGHTS).stat().st_size
-    return Model.of_network(name, network, size or config.data.size, bytes=weight, **fits(config))
+    square, doubt = size or config.data.size, config.doubt and config.study is None
+    return Model.of_network(name, network, square, bytes=weight, doubt=doubt, **fits(config))
 
 
 class Fits(TypedDict):

@@ -50,6 +50,7 @@ export async function see(photo: Photo, finder: Finder, rules: Rules): Promise<L
   const closer: Look[] = [];
   for (const part of worth(first, rules)) closer.push(await ask(part));
   const most = closer.length > 1 ? together(first, closer, rules) : (closer[0] ?? first);
+  if (finder.manifest.doubt === false) return most;
   const seen = withoutUnsure(most, rules);
   const part = doubted(seen, rules);
   if (!part) return seen;

@@ -14,6 +14,7 @@ export interface Manifest {
   mirror?: boolean;
   semantic?: boolean;
   presence?: string;
+  doubt?: boolean;
   precision?: string;
 }
 

@@ -154,3 +154,11 @@ def test_a_pet_that_fills_the_photo_is_not_looked_at_closely() -> None:
     network = Doubting(agrees=False)
     assert answer(photo, network).label == "cat"
     assert network.seen == [1]
+
+
+def test_a_model_that_is_sure_of_little_is_taken_as_it_is() -> None:
+    photo, _ = drawn(400, 400, [(210, 200, 80, RED)])
+    network = Doubting(agrees=False)
+    look = see(photo, SIZE, FILL, network, doubt=False)
+    assert network.seen == [1]
+    assert Segmentation(*look, photo, "timid").label == "cat"

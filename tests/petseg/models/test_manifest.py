@@ -125,7 +125,14 @@ def test_contract_kept() -> None:
     assert check([IMAGE], [SEMANTIC, FEATURES[0]], semantic=True, **ENCODER).semantic
     assert check([PROMPT, SEMANTIC, FEATURES[0]], [LOGITS], semantic=True, **DECODER).semantic
     assert encoder.presence is None
+    assert encoder.doubt
+    assert not check([IMAGE], [LOGITS], doubt=False).doubt
     assert check([PROMPT, IMAGE], [LOGITS], prompts=["box"], presence="unet").presence == "unet"
+
+
+def test_doubt_is_true_or_false() -> None:
+    with pytest.raises(ModelError, match="'doubt' in its metadata is 'little', must be true or false"):
+        check([IMAGE], [LOGITS], doubt="little")
 
 
 @pytest.mark.parametrize("changes", [{"presence": "unet"}, {"presence": 1, "prompts": ["point"]}])
