@@ -13,6 +13,7 @@ from benchmarks.visitor import Visitor
 from petseg import Segmenter
 from petseg.app.handlers import LEVELS
 from petseg.app.state import MAX_BYTES, MAX_PIXELS
+from tests.browser.seen import DOG
 
 pytestmark = pytest.mark.browser
 
@@ -222,6 +223,9 @@ def test_what_is_refused_is_explained_and_the_photo_before_stays(
 ) -> None:
     assert callable(make)
     visitor.upload(two_pets)
+    visitor.click(*DOG)
+    visitor.page.get_by_label("Sun yellow").check()
+    visitor.settle()
     before = visitor.picture()
     visitor.give(make(folder))
     alarm = visitor.page.locator(".alarm")
@@ -230,6 +234,8 @@ def test_what_is_refused_is_explained_and_the_photo_before_stays(
     expect(alarm).not_to_contain_text("Traceback")
     visitor.settle()
     np.testing.assert_array_equal(visitor.picture(), before)
+    expect(visitor.page.get_by_label("Sun yellow")).to_be_checked()
+    expect(visitor.page.locator(".chip[aria-pressed=true]")).to_contain_text("Dog")
     visitor.click(0.25, 0.5)
     expect(visitor.page.locator("#badge")).to_contain_text("Cat, ")
 

@@ -154,7 +154,10 @@ const failed = (message, about) => {
     const back = before;
     before = null;
     Object.assign(state, back.state);
+    find("#level").value = back.state.level;
     marked.restore(back.steps);
+    marked.pick(back.shown);
+    kept.choose(back.ground);
     state.needsPhoto = true;
     given++;
     ask();
@@ -193,7 +196,8 @@ const give = async (file, trouble) => {
   if (trouble) return panels.warn(trouble);
   if (!file) return;
   panels.warn("");
-  before = { state: { photo: state.photo, example: state.example, name: state.name }, steps: marked.steps };
+  const { photo, example, name, level } = state;
+  before = { state: { photo, example, name, level }, steps: marked.steps, shown: marked.shown, ground: kept.ground };
   const turn = given + 1;
   begin({ photo: state.photo, name: file.name, uploading: true });
   stage.dataset.state = "photo";
