@@ -116,6 +116,26 @@ def test_a_handle_slides_between_before_and_after(visitor: Visitor, two_pets: Pa
     assert shows(visitor.picture(), (0.5, 0.1), DIM_GREY)
 
 
+def test_where_the_handle_hides_all_what_is_chosen_or_tapped_brings_it_back(
+    visitor: Visitor, two_pets: Path
+) -> None:
+    visitor.upload(two_pets)
+    handle = visitor.page.locator(".split")
+    for choose in (
+        lambda: visitor.choose("#view", "Tint"),
+        lambda: visitor.page.get_by_label("Sun yellow").check(),
+        lambda: visitor.click(*DOG),
+        lambda: visitor.page.locator(".chip", has_text="Cat").last.click(),
+    ):
+        handle.press("End")
+        choose()
+        expect(handle).to_have_attribute("aria-valuenow", "0")
+    for _ in range(8):
+        handle.press("ArrowRight")
+    visitor.choose("#view", "Outline")
+    expect(handle).to_have_attribute("aria-valuenow", "40")
+
+
 def test_a_tap_picks_a_pet_with_no_round_trip(visitor: Visitor, two_pets: Path) -> None:
     visitor.upload(two_pets)
     asked = len(visitor.requested)

@@ -75,6 +75,11 @@ const moveSplit = (share) => {
   split.setAttribute("aria-valuetext", `${Math.round(100 * state.split)} % as it was`);
   redraw();
 };
+// What is chosen or tapped is to be seen, also where the photo as it was hid all of it.
+const uncover = () => {
+  if (state.split > 0.9) moveSplit(0);
+};
+stage.addEventListener("change", uncover);
 split.addEventListener("pointerdown", (event) => {
   split.setPointerCapture(event.pointerId);
   event.preventDefault();

@@ -233,6 +233,7 @@ findAll("#examples button").forEach((button) => button.addEventListener("click",
 // -- taps --------------------------------------------------------------------------------------------------
 const panels = panel(paint, {
   pick: (animal) => {
+    uncover();
     marked.pick(animal);
     refresh();
     const pet = paint.pets.find((one) => one.animal === animal);
@@ -276,6 +277,7 @@ const nearest = (x, y) => {
 };
 // At a place of the preview.
 const tap = (place) => {
+  uncover();
   const [x, y] = [0, 1].map((i) => Math.min(state.size[i] - 1, Math.max(0, Math.floor(place[i] * state.size[i] / paint.shown[i]))));
   const hit = paint.petAt(...place), kind = panels.tool();
   if (state.another) return begun({ kind: "pet", x, y }, false);
