@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -22,19 +23,21 @@ from petseg.measure.animals import AnimalEvaluation
 from petseg.measure.bench import machine
 from petseg.measure.datasets import read_pairs
 from petseg.measure.pair import Pair
+from petseg.pixels.classes import BORDER
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.polygons import regions
 from petseg.segmenter import Segmenter
 from train.checkpoint import CHECKPOINTS, load_checkpoint_config
 from train.data.dataset import kept_aside, read_splits
 from train.data.samples import Sample
-from train.data.scenes import has_instances, read_scene
+from train.data.scenes import Scene, has_instances, read_scene
 
 Masks = list[NDArray[np.bool_]]
 NAMES = {
     "pets": "petseg, result.pets",
     "regions": "petseg, regions of the mask",
     "peer": "peer, regions of its mask",
+    "truth": "petseg's mask, shared by truth",
 }
 
 
@@ -44,6 +47,18 @@ def regions_of(mask: NDArray[np.uint8]) -> Masks:
     sizes = np.bincount(numbers.ravel())
     sizes[0] = 0
     return [numbers == number for number in np.flatnonzero(sizes >= max(1, ENOUGH * mask.size)).tolist()]
+
+
+def shared_by_truth(mask: NDArray[np.bool_], scene: Scene) -> Masks:
+    """A mask (H, W), each of its pixels given to the nearest true animal: the best that sharing it can do."""
+    numbers = np.where(scene.instances == BORDER, 0, scene.instances)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (numbers == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    animal_of = np.zeros(nearest.max() + 1, np.uint8)
+    animal_of[nearest[numbers != 0]] = numbers[numbers != 0]
+    owners = np.where(mask, animal_of[nearest], 0)
+    return [owners == number for number in np.unique(owners[owners != 0])]
 
 
 class Contest:
@@ -83,7 +98,10 @@ def measure_several(contest: Contest, samples: Sequence[Sample]) -> dict[str, An
     for sample in shown(samples, "several"):
         scene = read_scene(sample)
         truth = [scene.instances == number for number in scene.numbers]
-        for name, found in contest.answers(scene.image).items():
+        answers = contest.answers(scene.image)
+        mask = np.any([np.zeros(scene.instances.shape, bool), *answers["pets"]], axis=0)
+        answers["truth"] = shared_by_truth(mask, scene)
+        for name, found in answers.items():
             figures.setdefault(name, AnimalEvaluation()).add(truth, found)
     return {name: evaluation.report() for name, evaluation in figures.items()}
 

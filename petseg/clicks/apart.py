@@ -4,6 +4,10 @@ A promptable model is asked at places spread over all pets. Two places belong to
 to each covers the other; places that belong together make one animal, and each pixel is of the animal whose
 mean answer is surest of it. So no pixel has two owners, and none is left without.
 
+That is done twice. Most photos show one animal, so whether there are several is decided with caution. Where
+there are, an answer is likely to take a neighbour for a part of its animal: two places must then be surer of
+being one, and an animal may be smaller.
+
 The limits were chosen on held-out photos of two to four animals, beside held-out photos of one.
 """
 
@@ -30,10 +34,12 @@ LARGE = 5.0
 
 The larger a pet is in its photo, the likelier it is alone there, and the more an answer leaves out of it.
 """
+SEVERAL = 1.5
+"""How sure of one animal two places must be to be one, where there are several; at most `HIGH`."""
 WITHIN = 0.15
 """Share of the pixels of its largest neighbour in a region that an animal must have there."""
-ACROSS = 0.1
-"""Share of the pixels of the largest animal of the photo that an animal must have."""
+ACROSS, ACROSS_SEVERAL = 0.1, 0.05
+"""Share of the pixels of the largest animal of the photo that an animal must have, the latter of several."""
 CRUMB = 0.05
 """Share of an animal's largest piece below which another piece is of the animal that is nearest to it."""
 NOBODYS = -3.0
@@ -106,13 +112,20 @@ def animals(
     """
     columns, rows = asked.astype(int).T
     claims = np.clip(margins[:, rows, columns], LOW, HIGH)
-    groups = _linked((claims + claims.T) / 2, -LARGE * share)
-    planes = np.stack([margins[group].mean(0) for group in groups])
-    own = _unclaimed(pets, regions(pets.view(np.uint8)), asked, planes.max(0))
-    planes = np.concatenate([planes, own])
+    alike = (claims + claims.T) / 2
+    numbers = regions(pets.view(np.uint8))
     coarse = pets[::2, ::2]  # every second pixel says enough about sizes
-    numbers = regions(coarse.view(np.uint8))
-    return _tidied(pets, planes[_large_enough(planes[:, ::2, ::2][:, coarse], numbers[coarse] - 1)])
+    coarse_numbers = regions(coarse.view(np.uint8))[coarse] - 1
+
+    def grouped(enough: float, across: float) -> NDArray[np.float32]:
+        planes = np.stack([margins[group].mean(0) for group in _linked(alike, enough)])
+        planes = np.concatenate([planes, _unclaimed(pets, numbers, asked, planes.max(0))])
+        return planes[_large_enough(planes[:, ::2, ::2][:, coarse], coarse_numbers, across)]
+
+    planes = grouped(-LARGE * share, ACROSS)
+    if len(planes) > 1:
+        planes = grouped(SEVERAL, ACROSS_SEVERAL)
+    return _tidied(pets, planes)
 
 
 def _unclaimed(
@@ -132,12 +145,15 @@ def _unclaimed(
     return np.stack(planes) if planes else np.zeros((0, *pets.shape), np.float32)
 
 
-def _large_enough(planes: NDArray[np.float32], numbers: NDArray[np.int32]) -> NDArray[np.int64]:
+def _large_enough(
+    planes: NDArray[np.float32], numbers: NDArray[np.int32], across: float
+) -> NDArray[np.int64]:
     """Which animals stay when those that are too small leave their pixels to others, the smallest first.
 
     Args:
         planes: (K, P) of each animal at the pixels of pets.
         numbers: (P,) region of each, from 0.
+        across: share of the pixels of the largest animal that another one must have.
     """
     alive, count = np.arange(len(planes)), int(numbers.max(initial=-1)) + 1
     while len(alive) > 1:
@@ -145,7 +161,7 @@ def _large_enough(planes: NDArray[np.float32], numbers: NDArray[np.int32]) -> ND
         pixels = np.bincount(owners * count + numbers, minlength=len(alive) * count).reshape(-1, count)
         sizes, main = pixels.sum(1), pixels.argmax(1)
         needed = np.maximum(WITHIN * pixels[:, main].max(0), 1)
-        small = (pixels.max(1) < needed) | (sizes < ACROSS * sizes.max())
+        small = (pixels.max(1) < needed) | (sizes < across * sizes.max())
         if not small.any():
             break
         alive = np.delete(alive, np.where(small, sizes, sizes.max() + 1).argmin())

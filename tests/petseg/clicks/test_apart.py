@@ -70,6 +70,22 @@ def test_animals_that_touch_are_told_apart() -> None:
     assert found[one][0] != found[other][0]
 
 
+def test_beside_a_third_animal_two_must_be_surer_to_be_one() -> None:
+    one, other, third = drawn(LEFT), drawn(RIGHT), drawn(np.s_[52:64, 0:30])
+
+    def count(*animals: NDArray[np.bool_]) -> int:
+        pets = np.any(animals, 0)
+        asked = apart.places(pets)
+        said = answers(asked, *animals)
+        for x, y in ((one, other), (other, one)):
+            for number in np.flatnonzero(x[*asked.astype(int).T[::-1]]):
+                said[number][y] = 0.5
+        return len(apart.animals(pets, asked, said, 0.1))
+
+    assert count(one, other) == 1
+    assert count(one, other, third) == 3
+
+
 def test_an_animal_in_two_pieces_is_one() -> None:
     animal = drawn(np.s_[4:28, 4:60], np.s_[36:60, 4:60])  # behind a bar
     asked = apart.places(animal)
