@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,6 +20,7 @@ from playwright.sync_api import Browser, expect
 
 from benchmarks.visitor import PATIENCE, Visitor, browsing, find_chromium
 from export.space.trial import running
+from tests.support.tiny_models import build_model, manifest
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -70,6 +72,14 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium here: apt-get install chromium")
     with browsing(program) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model without doubt: in the page's first photo, Chelsea, it sees a cat here and there."""
+    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
+    onnx.save(build_model(document=manifest(doubt=False)), path)
+    return path
 
 
 @pytest.fixture(scope="session")

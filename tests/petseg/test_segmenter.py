@@ -17,7 +17,7 @@ from petseg.engine import second_look
 from petseg.engine import session as runtime
 from petseg.errors import DeviceError, ImageError, ImageTooLargeError, ModelError, OutputError, PromptError
 from petseg.segmenter import Segmenter, segment
-from tests.support.tiny_models import BLUE, GREY, RED, SIZE, build_model
+from tests.support.tiny_models import BLUE, GREY, RED, SIZE, build_model, manifest
 
 Pixels = NDArray[np.uint8]
 CAT, DOG = (slice(15, 45), slice(10, 40)), (slice(15, 45), slice(60, 80))
@@ -364,3 +364,15 @@ def test_segment_without_a_promptable_model(photo: Pixels, weights: Path) -> Non
     (weights / "index.json").unlink()
     with pytest.raises(ModelError, match="holds no weights"):
         segment(photo, (25, 30))
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+def test_what_a_model_is_little_sure_of_is_no_pet_unless_it_says_so(doubt: bool, tmp_path: Path) -> None:
+    """In a batch of photos, too. By its colour the cat is one with a probability of 0.8."""
+    onnx.save(build_model(document=manifest(doubt=doubt)), path := tmp_path / "model.onnx")
+    photo = np.full((100, 120, 3), GREY, np.uint8)
+    photo[20:80, 30:90] = (190, 130, 130)
+    photo[20:24, 30:90] = RED  # a strip of it is sure: enough of the photo, not of the cat
+    segmenter = Segmenter(path, device="cpu", threads=1)
+    for result in (segmenter(photo), *segmenter.map([photo])):
+        assert result.label == ("background" if doubt else "cat")
