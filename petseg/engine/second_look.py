@@ -116,8 +116,10 @@ def _sure(look: Look) -> Look:
 def _doubted(look: Look) -> Region | None:
     """A close-up of all that is a pet, where little of it is sure, and the look was not close already."""
     box = look.letterbox
+    if not box.whole:
+        return None
     cat, dog = (plane[box.inner] for plane in margins(look.logits))
-    if not box.whole or sureness(cat, dog) >= DOUBTED:
+    if sureness(cat, dog) >= DOUBTED:
         return None
     return close_up(box.width, box.height, _corners(box, np.maximum(cat, dog) > 0))
 

@@ -124,7 +124,7 @@ def test_what_may_be_a_pet_is_looked_at_too() -> None:
 
 
 class Doubting(ByColour):
-    """It is little sure of what is pink, and of a close-up only in the photos it is told of."""
+    """It is sure of the left half of the square alone, and of a close-up's only where it agrees."""
 
     def __init__(self, *, agrees: bool) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Doubting(ByColour):
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits = super().__call__(images)
         sure = np.zeros(SIZE, bool)
-        sure[: SIZE // 2] = True  # a part of it on the first look
+        sure[: SIZE // 2] = True
         most = np.where(sure, 9.0, 1.0) if len(self.seen) == 1 or self.agrees else np.full(SIZE, 1.0)
         logits[:, 1] = np.minimum(logits[:, 1], most.astype(np.float32))
         return logits
