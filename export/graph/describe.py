@@ -63,6 +63,7 @@ def describe(
         document["zoom"] = config.prompting.closeup > 0
         document["mirror"] = config.augment.flip > 0
         document["semantic"] = getattr(model, "semantic", False)
+        document["apart"] = getattr(model, "apart", None) is not None
         if config.prompting.presence:
             document["presence"] = config.prompting.presence
     # With a trimap's classes it is a plain ONNX model for other programs, which petseg says.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.polygons import regions
@@ -27,6 +28,10 @@ STEP = 4
 """Places lie on a grid with this many pixels of the square from one to the next."""
 DEEP = 0.5
 """Depth of a place inside its region, in grid cells, at least, over that of the deepest one there."""
+SAME = 4.0
+"""Log-odds that two places with the same vector are of one animal, see `margins`."""
+FINER = 2
+"""How many times their resolution vectors are enlarged before they are compared."""
 LOW, HIGH = -8.0, 2.0
 """Margins of a pet over background beyond these say no more about whether two places are one animal."""
 LARGE = 5.0
@@ -94,6 +99,30 @@ def depths(grid: NDArray[np.bool_]) -> NDArray[np.int64]:
         inner = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
         left = np.pad(inner, 1)
     return result
+
+
+def margins(vectors: NDArray[np.float32], asked: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+    """How likely each pixel is of the animal at some places, by what a network says of all places.
+
+    Args:
+        vectors: (E, s, s), those of places of one animal being close to each other.
+        asked: (N, 2) x, y, in pixels of the square.
+        size: S.
+
+    Returns:
+        (N, S, S) log-odds: `SAME`, less the squared distance of the vectors.
+    """
+    side = FINER * vectors.shape[-1]
+    finer = np.stack([_resized(plane, side) for plane in vectors]).reshape(len(vectors), -1)
+    columns, rows = np.minimum(asked * side / size, side - 1).astype(int).T
+    chosen = finer[:, rows * side + columns]
+    distances = (chosen**2).sum(0)[:, None] + (finer**2).sum(0) - 2 * chosen.T @ finer
+    return np.stack([_resized(SAME - plane.reshape(side, side), size) for plane in distances])
+
+
+def _resized(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """(s, s) -> (side, side), bilinear."""
+    return np.asarray(Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def animals(

@@ -1,4 +1,7 @@
-"""Telling the animals of a photo apart, by asking the promptable model at places spread over all pets."""
+"""Telling the animals of a photo apart, by what the promptable model says at places spread over all pets.
+
+One whose manifest says `apart` has said it in its features. Any other is asked about each place.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.clicks import apart, closeup, prompts
-from petseg.engine.network import Features, Network, open_model, planes
+from petseg.engine.network import Features, Network, open_model, planes, vectors
 from petseg.models import catalog
 from petseg.pixels.decision import margin
 from petseg.pixels.geometry import Letterbox, bounds
@@ -60,12 +63,11 @@ class Separator:
         asked = apart.places(found)
         if not len(asked):
             return None
-        clicks = [prompts.Prompt(box.to_image(place[None]), np.array([True])) for place in asked]
-        encoded = np.stack([prompts.encode(click, box) for click in clicks])
         features = network.encode(planes([box.apply(photo(), network.manifest.fill)]))
-        together = _TOGETHER if network.device == "cpu" else len(encoded)
-        parts = _parts(encoded, together)
-        answers = np.concatenate([_answers(network, features, part) for part in parts])
+        if network.manifest.apart:
+            answers = apart.margins(vectors(features)[0], asked, box.size)
+        else:
+            answers = _asked(network, features, asked, box)
         share = np.count_nonzero(mask) / mask.size
         return box, apart.animals(found, asked, answers, share)
 
@@ -73,6 +75,16 @@ class Separator:
         """The model that is asked; None where none that takes a click is part of this petseg."""
         takers = catalog.takers("point")
         return open_model(takers[0], self.device, self.threads) if takers else None
+
+
+def _asked(
+    network: Network, features: Features, asked: NDArray[np.float64], box: Letterbox
+) -> NDArray[np.float32]:
+    """(N, S, S) by how much a pet exceeds background in the answers to clicks (N, 2) on a square."""
+    clicks = [prompts.Prompt(box.to_image(place[None]), np.array([True])) for place in asked]
+    encoded = np.stack([prompts.encode(click, box) for click in clicks])
+    together = _TOGETHER if network.device == "cpu" else len(encoded)
+    return np.concatenate([_answers(network, features, part) for part in _parts(encoded, together)])
 
 
 def _parts(encoded: NDArray[np.float32], together: int) -> list[NDArray[np.float32]]:

@@ -129,6 +129,16 @@ def semantic(features: Features) -> NDArray[np.float32]:
     return logits
 
 
+def vectors(features: Features) -> NDArray[np.float32]:
+    """What an encoder says of which animal each place is of, of a model that has `Manifest.apart`.
+
+    Returns:
+        (B, E, s, s) float32, see `petseg.clicks.apart.margins`.
+    """
+    result: NDArray[np.float32] = features[f"{FEATURES}{len(features) - 2}"]
+    return result
+
+
 def open_model(
     model: str | os.PathLike[str] | None = None,
     device: str = "auto",

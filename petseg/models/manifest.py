@@ -74,6 +74,7 @@ class Manifest:
         zoom: whether it is to look at a small animal a second time, closely (see `petseg.clicks.closeup`).
         mirror: whether its answer is the mean of those to the photo and to the photo's mirror image.
         semantic: whether the last of its features are logits of all pets (see `petseg.clicks.animal.Pets`).
+        apart: whether the last but one of them tells animals apart (see `petseg.clicks.apart.margins`).
         presence: name of the model that is asked whether there is a pet where this one finds what was
             clicked on (see `petseg.engine.presence`); None: nobody is.
         doubt: whether what it is little sure of is no pet (`petseg.pixels.decision.without_unsure`).
@@ -97,6 +98,7 @@ class Manifest:
     zoom: bool = False
     mirror: bool = False
     semantic: bool = False
+    apart: bool = False
     presence: str | None = None
     doubt: bool = True
     precision: str = "float32"
@@ -149,7 +151,7 @@ class Manifest:
                 f"{source}: 'part' in its metadata is {part!r} with prompts {document['prompts']}; only "
                 f"promptable models have parts, {' and '.join(PARTS)}; {EXPORT_AGAIN}"
             )
-        habits = {field: document.get(field, False) for field in ("zoom", "mirror", "semantic")}
+        habits = {field: document.get(field, False) for field in ("zoom", "mirror", "semantic", "apart")}
         for field, value in habits.items():
             if not isinstance(value, bool) or (value and not document["prompts"]):
                 raise ModelError(
@@ -215,6 +217,8 @@ def _check_contract(session: Any, source: str) -> Manifest:
     _check_values("outputs", outputs, expected[1], source)
     if manifest.semantic and manifest.part != "decoder":
         _check_semantic(outputs, side, source)
+    if manifest.apart and manifest.part != "decoder":
+        _check_apart(outputs, manifest, source)
     return manifest
 
 
@@ -237,6 +241,19 @@ def _check_semantic(outputs: Any, side: int, source: str) -> None:
         raise ModelError(
             f"{source}: 'semantic' in its metadata is true, so {last!r} must be ['batch', 3, s, s], {side} a "
             f"multiple of s, and is {shapes[0] if shapes else 'not there'}; {EXPORT_AGAIN}"
+        )
+
+
+def _check_apart(outputs: Any, manifest: Manifest, source: str) -> None:
+    """Of an encoder, or of a whole model, which has no features."""
+    name = f"{FEATURES}{len(outputs) - 2}"
+    shapes = [value.shape[1:] for value in outputs if value.name == name]
+    square = any(len(shape) == 3 and shape[1] == shape[2] for shape in shapes)
+    if not (manifest.semantic and square):
+        raise ModelError(
+            f"{source}: 'apart' in its metadata is true, so 'semantic' must be true, and {name!r} "
+            f"['batch', E, s, s]; they are {manifest.semantic} and {shapes[0] if shapes else 'not there'}; "
+            f"{EXPORT_AGAIN}"
         )
 
 

@@ -144,7 +144,7 @@ JSON = st.recursive(
 )
 DOCUMENTS = st.one_of(
     JSON,
-    st.dictionaries(st.sampled_from([*manifest(), "part", "zoom", "mirror", "semantic"]), JSON).map(
+    st.dictionaries(st.sampled_from([*manifest(), "part", "zoom", "mirror", "semantic", "apart"]), JSON).map(
         lambda some: manifest() | some
     ),
 )

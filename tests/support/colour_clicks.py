@@ -23,6 +23,7 @@ def _manifest(**changes: Any) -> SimpleNamespace:
         "zoom": False,
         "mirror": False,
         "semantic": False,
+        "apart": False,
         "presence": None,
         "prompts": ("point", "box"),
     }

@@ -24,8 +24,8 @@ VISIBLE = 0.5
 """Share of each animal that a pasted one must leave to be seen."""
 CLOSEUP_SIDE = (1.3, 3.6)
 """Range of a close-up's side, over the longer side of its animal; its logarithm is uniform."""
-
-
+AROUND_SIDE, AROUND_SHIFT = (1.0, 1.4), 0.05
+"""Range of the side of what shows all animals, over that of their box; most of its shift, over itself."""
 ANYWHERE_SIDE = (0.12, 1.2)
 """Range of a pasted animal's longer side, over the shorter side of a photo that it may be anywhere in."""
 
@@ -102,6 +102,24 @@ def close_up(scene: Scene, generator: np.random.Generator) -> Scene:
     left, right = _window(x0, x1, side, width, generator)
     top, bottom = _window(y0, y1, side, height, generator)
     area = (slice(top, bottom), slice(left, right))
+    return Scene(scene.image[area], scene.instances[area], scene.species)
+
+
+def around_all(scene: Scene, generator: np.random.Generator) -> Scene:
+    """The surroundings of all animals, with little around them; a scene without one stays as it is.
+
+    What `petseg.engine.apart` looks at, a little more or less of it.
+    """
+    if not len(scene.numbers):
+        return scene
+    x0, y0, x1, y1 = bounds((scene.instances != 0) & (scene.instances != BORDER))
+    side = max(x1 - x0, y1 - y0) * generator.uniform(*AROUND_SIDE)
+    height, width = scene.instances.shape
+    windows = []
+    for start, end, limit in ((y0, y1, height), (x0, x1, width)):
+        first = max(0, (start + end - side) / 2 + generator.uniform(-AROUND_SHIFT, AROUND_SHIFT) * side)
+        windows.append(slice(int(first), min(limit, int(np.ceil(first + side)))))
+    area = tuple(windows)
     return Scene(scene.image[area], scene.instances[area], scene.species)
 
 

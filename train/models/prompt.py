@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.models.apart import Apart
 from train.models.blocks import GlobalContext, upsample
 from train.models.family import Borrowed, family, last_parts
 from train.models.promptable import Features, Promptable, PromptableConfig
@@ -29,6 +30,7 @@ class PromptConfig(PromptableConfig):
         widths: channels of the head at each level of the U-Net's decoder, coarsest first.
         blocks: residual blocks of the head at each level.
         kernels: side of their depthwise convolutions.
+        apart: numbers by which each place says which animal it is of, see `Apart`; 0 for none.
     """
 
     family: str = "prompt"
@@ -38,6 +40,7 @@ class PromptConfig(PromptableConfig):
     widths: list[int] = Field(default=[64, 48, 32, 16])
     blocks: list[int] = Field(default=[3, 2, 1, 1])
     kernels: list[int] = Field(default=[7, 5, 5, 3])
+    apart: int = Field(default=0, ge=0)
 
     @property
     def origin(self) -> str:
@@ -229,6 +232,7 @@ class PromptNet(Promptable):
             )
         )
         self.head = nn.Conv2d(widths[-1], self.classes, 1)
+        self.apart = Apart(*widths[:2], config.apart) if config.apart else None
         for parameter in self._frozen().parameters():
             parameter.requires_grad_(False)
 
@@ -250,16 +254,18 @@ class PromptNet(Promptable):
 
         Returns:
             A (B, C, h, w) map for each level, coarsest first, the (B, GROUPS, h, w) reciprocal lengths of
-            each, and the semantic logits (B, 3, h, w), which have the finest level's resolution.
+            each, what `Apart` says if the model has it, and the semantic logits (B, 3, h, w), which have the
+            finest level's resolution.
         """
         levels, semantic, _presence = self.unet.decoded(image)
         maps = [project(features) for features, project in zip(levels, self.projections, strict=True)]
-        return (*maps, *map(reciprocal_lengths, maps), semantic)
+        vectors = [self.apart(*maps[:2], semantic)] if self.apart is not None else []
+        return (*maps, *map(reciprocal_lengths, maps), *vectors, semantic)
 
     def decode(self, features: Features, prompt: Tensor) -> Tensor:
         """See `Promptable`."""
         *photo, semantic = features
-        maps, scales = photo[: len(self.levels)], photo[len(self.levels) :]
+        maps, scales = photo[: len(self.levels)], photo[len(self.levels) : 2 * len(self.levels)]
         evidence, weights = pyramid(prompt, maps)
         place = centre(weights[-1])
         result = None

@@ -229,7 +229,7 @@ def test_embedded_beside_a_plain_model(
     prompt = Exported(json.loads(entry.value) | {"name": "prompt", "part": None}, graphs)
     assert embed(prompt, tmp_path) == tmp_path / "prompt"
     whole = {WHOLE: exported.read_bytes()}
-    habits = dict.fromkeys(("zoom", "mirror", "semantic"), False)
+    habits = dict.fromkeys(("zoom", "mirror", "semantic", "apart"), False)
     plain = Exported(prompt.document | {"name": "plain", "prompts": []} | habits, whole)
     assert embed(plain, tmp_path) == tmp_path / "plain.onnx"
     assert [info.name for info in catalog.embedded_models()] == [

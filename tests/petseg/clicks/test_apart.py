@@ -60,6 +60,21 @@ def test_no_place_where_nothing_is_large_enough(pets: NDArray[np.bool_]) -> None
     assert apart.places(pets).shape == (0, 2)
 
 
+def test_margins_are_those_of_the_place_with_the_nearest_vector() -> None:
+    one, other = drawn(LEFT), drawn(RIGHT)
+    vectors = np.zeros((3, SIDE // 8, SIDE // 8), np.float32)
+    vectors[0, :, SIDE // 16 :] = 3.0
+    asked = np.array([[12.0, 30.0], [50.0, 30.0]])
+    said = apart.margins(vectors, asked, SIDE)
+    assert said.shape == (2, SIDE, SIDE)
+    for plane, own, others in ((said[0], one, other), (said[1], other, one)):
+        assert plane[own & (np.abs(np.arange(SIDE) - 32) > 8)].min() == pytest.approx(apart.SAME, abs=0.01)
+        assert plane[others & (np.abs(np.arange(SIDE) - 32) > 8)].max() == pytest.approx(
+            apart.SAME - 9, abs=0.01
+        )
+    assert len(apart.animals(one | other, asked, said, 0.2)) == 2
+
+
 def test_animals_that_touch_are_told_apart() -> None:
     one, other = drawn(LEFT), drawn(RIGHT)
     asked = apart.places(one | other)

@@ -56,6 +56,24 @@ def test_two_cats_that_touch_and_a_dog(network: ColourClicks, photo: NDArray[np.
     assert network.encoded == 1
 
 
+def test_a_model_that_has_said_it_is_not_asked(
+    network: ColourClicks, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network.manifest, "apart", True)
+    # Of each place its colour; the semantic logits, which come last, are not looked at.
+    monkeypatch.setattr(
+        network,
+        "encode",
+        lambda images: {"features_0": images[:, :, 1::2, 1::2] / np.float32(20), "features_1": images},
+    )
+    result = Segmenter("tiny").segment(photo)
+    assert [pet.label for pet in result.pets] == ["cat", "dog", "cat"]
+    check_shared_out(result)
+    for inside in (np.s_[14:46, 9:26], np.s_[14:46, 34:46], np.s_[19:41, 69:91]):  # at the edge colours mix
+        assert sorted(pet.mask[inside].mean() for pet in result.pets) == [0, 0, 1]
+    assert not network.asked
+
+
 def test_without_a_pet_nobody_is_asked(network: ColourClicks, photo: NDArray[np.uint8]) -> None:
     assert Segmenter("tiny").segment(np.full_like(photo, 128)).pets == ()
     assert not network.asked

@@ -102,6 +102,7 @@ FEATURES = [
     value("features_1", "tensor(float)", [None, 5]),
 ]
 SEMANTIC = value("features_1", "tensor(float)", ["b", 3, 32, 32])
+FLAT = value("features_0", "tensor(float)", ["b", 5])
 SIDES = [[8, 4, 4], [3, 5], [3, 16, 32], [3, 24, 24]]
 ENCODER, DECODER = ({"prompts": ["point"], "part": part} for part in ("encoder", "decoder"))
 
@@ -124,6 +125,11 @@ def test_contract_kept() -> None:
     assert (encoder.part, decoder.part) == ("encoder", "decoder")
     assert check([IMAGE], [SEMANTIC, FEATURES[0]], semantic=True, **ENCODER).semantic
     assert check([PROMPT, SEMANTIC, FEATURES[0]], [LOGITS], semantic=True, **DECODER).semantic
+    last = value("features_2", "tensor(float)", ["b", 3, 32, 32])
+    told = [FEATURES[0], value("features_1", "tensor(float)", ["b", 14, 8, 8]), last]
+    assert check([IMAGE], told, semantic=True, apart=True, **ENCODER).apart
+    assert check([PROMPT, *told], [LOGITS], semantic=True, apart=True, **DECODER).apart
+    assert not encoder.apart
     assert encoder.presence is None
     assert encoder.doubt
     assert not check([IMAGE], [LOGITS], doubt=False).doubt
@@ -183,6 +189,9 @@ def test_only_promptable_models_ask_whether_there_is_a_pet(changes: dict[str, ob
             for sides in SIDES
         ),
         ([IMAGE, PROMPT], [LOGITS], {"prompts": ["box"], "semantic": True}, "and is not there"),
+        ([IMAGE], FEATURES, ENCODER | {"apart": True}, "they are False and .8, 4, 4."),
+        ([IMAGE], [SEMANTIC, FLAT], ENCODER | {"semantic": True, "apart": True}, r"they are True and \[5\]"),
+        ([IMAGE], [LOGITS], {"apart": True}, "true for promptable models only"),
         ([PROMPT], [LOGITS], DECODER, r"must be \['features_0', 'prompt'\]"),
         (FEATURES, [LOGITS], DECODER, r"must be \['features_0', 'prompt'\]"),
         ([*FEATURES, IMAGE], [LOGITS], DECODER, r"must be \['features_0', 'features_1', 'prompt'\]"),
