@@ -237,13 +237,13 @@ class Segmentation(ReadOnly, Rendered):
 
         Together they are the mask, and no pixel is in two of them. Animals that were pointed at come in that
         order, each in however many pieces, but for those of which nothing was found. Without a point or a
-        box, the promptable model is asked about places spread over the mask when this is first asked for
-        (`petseg.engine.apart.Separator`), which needs the photo, and two to three times
-        the time of the answer itself. After pickling it is asked where the answer is then.
+        box, the promptable model says which places of the mask are of one animal when this is first asked for
+        (`petseg.engine.apart.Separator`), which needs the photo, and about the time of the answer itself.
+        After pickling that is done where the answer is then.
 
         Raises:
             ImageError: see `photo`.
-            ModelError, DeviceError: the promptable model cannot be asked.
+            ModelError, DeviceError: the promptable model cannot be used.
         """
         # Made anew: kept, they and the answer would hold each other, and its photo, beyond its last use.
         return tuple(pet.within(self) for pet in self._animals)

@@ -5,7 +5,6 @@ once, and the head `train.models.apart.Apart` learns on that: an hour's work in 
 """
 
 import argparse
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -137,7 +136,9 @@ def fit(head: Apart, seen: Known, config: Config) -> Apart:
             average.update_parameters(head)
             total += loss.item()
         print(f"epoch {epoch + 1}: loss {total / steps:.4f}", flush=True)
-    return copy.deepcopy(average.module).eval()
+    averaged = average.module
+    assert isinstance(averaged, Apart)
+    return averaged.eval()
 
 
 def teach(config: Config) -> PromptNet:
@@ -162,6 +163,7 @@ def teach(config: Config) -> PromptNet:
         options,
         config.augment,
         config.seed,
+        boxes=True,
         **data.fitting,
     )
     model.apart = fit(head, known(model, Around(scenes, config), config), config)

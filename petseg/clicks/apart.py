@@ -1,12 +1,12 @@
-"""Telling animals apart by clicks that nobody made: where to click, and what the answers say together.
+"""Telling animals apart by what a network says of all places: which of them are of one animal.
 
-A promptable model is asked at places spread over all pets. Two places belong to one animal where the answer
-to each covers the other; places that belong together make one animal, and each pixel is of the animal whose
-mean answer is surest of it. So no pixel has two owners, and none is left without.
+Places spread over all pets are looked at. Two belong to one animal where their vectors are close to each
+other; places that belong together make one animal, and each pixel is of the animal whose places are surest
+of it. So no pixel has two owners, and none is left without.
 
 That is done twice. Most photos show one animal, so whether there are several is decided with caution. Where
-there are, an answer is likely to take a neighbour for a part of its animal: two places must then be surer of
-being one, and an animal may be smaller.
+there are, a neighbour is easily taken for a part of an animal: two places must then be surer of being one,
+and an animal may be smaller.
 
 The limits were chosen on held-out photos of two to four animals, beside held-out photos of one.
 """
@@ -20,10 +20,10 @@ from PIL import Image
 from petseg.pixels.decision import ENOUGH
 from petseg.pixels.polygons import regions
 
-PLACES = 6
-"""Places asked at, in a photo whose pets are in no more regions than that."""
-MOST_PLACES = 16
-"""Places asked at, at most: one in each of the largest regions."""
+PLACES = 10
+"""Places looked at, in a photo whose pets are in no more regions than that."""
+MOST_PLACES = 24
+"""Places looked at, at most: one in each of the largest regions."""
 STEP = 4
 """Places lie on a grid with this many pixels of the square from one to the next."""
 DEEP = 0.5
@@ -33,28 +33,28 @@ SAME = 4.0
 FINER = 2
 """How many times their resolution vectors are enlarged before they are compared."""
 LOW, HIGH = -8.0, 2.0
-"""Margins of a pet over background beyond these say no more about whether two places are one animal."""
-LARGE = 5.0
+"""Log-odds beyond these say no more about whether two places are one animal."""
+LARGE = 10.0
 """By how much less sure of one animal two places may be to be one, where pets cover the whole photo.
 
-The larger a pet is in its photo, the likelier it is alone there, and the more an answer leaves out of it.
+The larger a pet is in its photo, the likelier it is alone there, and the farther apart its vectors are.
 """
 SEVERAL = 1.5
 """How sure of one animal two places must be to be one, where there are several; at most `HIGH`."""
 WITHIN = 0.15
 """Share of the pixels of its largest neighbour in a region that an animal must have there."""
-ACROSS, ACROSS_SEVERAL = 0.1, 0.05
+ACROSS, ACROSS_SEVERAL = 0.1, 0.08
 """Share of the pixels of the largest animal of the photo that an animal must have, the latter of several."""
 CRUMB = 0.05
 """Share of an animal's largest piece below which another piece is of the animal that is nearest to it."""
 NOBODYS = -3.0
-"""Margin up to which the surest answer says nothing about whose a pixel is: it is of the nearest animal."""
+"""Log-odds up to which the surest animal says nothing about whose a pixel is: it is of the nearest one."""
 UNCLAIMED = 0.0
-"""Mean margin below which a region without a place of its own is an animal by itself."""
+"""Mean log-odds below which a region without a place of its own is an animal by itself."""
 
 
 def places(pets: NDArray[np.bool_], count: int = PLACES) -> NDArray[np.float64]:
-    """Where to ask: spread over the pets, and not at their edges.
+    """Where to look: spread over the pets, and not at their edges.
 
     Args:
         pets: (S, S) bool.
@@ -101,12 +101,12 @@ def depths(grid: NDArray[np.bool_]) -> NDArray[np.int64]:
     return result
 
 
-def margins(vectors: NDArray[np.float32], asked: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+def margins(vectors: NDArray[np.float32], spots: NDArray[np.float64], size: int) -> NDArray[np.float32]:
     """How likely each pixel is of the animal at some places, by what a network says of all places.
 
     Args:
         vectors: (E, s, s), those of places of one animal being close to each other.
-        asked: (N, 2) x, y, in pixels of the square.
+        spots: (N, 2) x, y, in pixels of the square.
         size: S.
 
     Returns:
@@ -114,7 +114,7 @@ def margins(vectors: NDArray[np.float32], asked: NDArray[np.float64], size: int)
     """
     side = FINER * vectors.shape[-1]
     finer = np.stack([_resized(plane, side) for plane in vectors]).reshape(len(vectors), -1)
-    columns, rows = np.minimum(asked * side / size, side - 1).astype(int).T
+    columns, rows = np.minimum(spots * side / size, side - 1).astype(int).T
     chosen = finer[:, rows * side + columns]
     distances = (chosen**2).sum(0)[:, None] + (finer**2).sum(0) - 2 * chosen.T @ finer
     return np.stack([_resized(SAME - plane.reshape(side, side), size) for plane in distances])
@@ -126,20 +126,20 @@ def _resized(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def animals(
-    pets: NDArray[np.bool_], asked: NDArray[np.float64], margins: NDArray[np.float32], share: float
+    pets: NDArray[np.bool_], spots: NDArray[np.float64], margins: NDArray[np.float32], share: float
 ) -> NDArray[np.float32]:
-    """What the answers at some places say together.
+    """What is known of some places together.
 
     Args:
         pets: (S, S) bool, all pets of the square.
-        asked: (N, 2) x, y, the places that were asked at, N at least 1.
-        margins: (N, S, S) by how much a pet exceeds background in the answer at each of them.
+        spots: (N, 2) x, y, the places, N at least 1.
+        margins: (N, S, S) as the function of that name gives them.
         share: of the photo that is pet, 0..1.
 
     Returns:
         (K, S, S) a plane for each animal: a pixel of a pet is of the animal whose plane is highest there.
     """
-    columns, rows = asked.astype(int).T
+    columns, rows = spots.astype(int).T
     claims = np.clip(margins[:, rows, columns], LOW, HIGH)
     alike = (claims + claims.T) / 2
     numbers = regions(pets.view(np.uint8))
@@ -148,7 +148,7 @@ def animals(
 
     def grouped(enough: float, across: float) -> NDArray[np.float32]:
         planes = np.stack([margins[group].mean(0) for group in _linked(alike, enough)])
-        planes = np.concatenate([planes, _unclaimed(pets, numbers, asked, planes.max(0))])
+        planes = np.concatenate([planes, _unclaimed(pets, numbers, spots, planes.max(0))])
         return planes[_large_enough(planes[:, ::2, ::2][:, coarse], coarse_numbers, across)]
 
     planes = grouped(-LARGE * share, ACROSS)
@@ -160,11 +160,11 @@ def animals(
 def _unclaimed(
     pets: NDArray[np.bool_],
     numbers: NDArray[np.int32],
-    asked: NDArray[np.float64],
+    spots: NDArray[np.float64],
     surest: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(M, S, S) planes of the regions in which nobody asked, and that no answer takes for its own."""
-    columns, rows = asked.astype(int).T
+    """(M, S, S) planes of the regions without a place, and that no animal takes for its own."""
+    columns, rows = spots.astype(int).T
     sizes = np.bincount(numbers.ravel())
     sizes[0] = 0
     sizes[numbers[rows, columns]] = 0
