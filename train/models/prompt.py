@@ -232,7 +232,7 @@ class PromptNet(Promptable):
             )
         )
         self.head = nn.Conv2d(widths[-1], self.classes, 1)
-        self.apart = Apart(*widths[:2], config.apart) if config.apart else None
+        self.apart = Apart(widths[0], widths[1], config.apart) if config.apart else None
         for parameter in self._frozen().parameters():
             parameter.requires_grad_(False)
 
