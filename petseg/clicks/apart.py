@@ -34,15 +34,16 @@ FINER = 2
 """How many times their resolution vectors are enlarged before they are compared."""
 LOW, HIGH = -8.0, 2.0
 """Log-odds beyond these say no more about whether two places are one animal."""
-LARGE = 10.0
+LARGE = 4.0
 """By how much less sure of one animal two places may be to be one, where pets cover the whole photo.
 
 The larger a pet is in its photo, the likelier it is alone there, and the farther apart its vectors are.
 """
 SEVERAL = 1.5
 """How sure of one animal two places must be to be one, where there are several; at most `HIGH`."""
-WITHIN = 0.15
-"""Share of the pixels of its largest neighbour in a region that an animal must have there."""
+WITHIN, WITHIN_SEVERAL = 0.25, 0.15
+"""Share of the pixels of its largest neighbour in a region that an animal must have there, the latter of
+several."""
 ACROSS, ACROSS_SEVERAL = 0.1, 0.08
 """Share of the pixels of the largest animal of the photo that an animal must have, the latter of several."""
 CRUMB = 0.05
@@ -146,14 +147,14 @@ def animals(
     coarse = pets[::2, ::2]  # every second pixel says enough about sizes
     coarse_numbers = regions(coarse.view(np.uint8))[coarse] - 1
 
-    def grouped(enough: float, across: float) -> NDArray[np.float32]:
+    def grouped(enough: float, within: float, across: float) -> NDArray[np.float32]:
         planes = np.stack([margins[group].mean(0) for group in _linked(alike, enough)])
         planes = np.concatenate([planes, _unclaimed(pets, numbers, spots, planes.max(0))])
-        return planes[_large_enough(planes[:, ::2, ::2][:, coarse], coarse_numbers, across)]
+        return planes[_large_enough(planes[:, ::2, ::2][:, coarse], coarse_numbers, within, across)]
 
-    planes = grouped(-LARGE * share, ACROSS)
+    planes = grouped(-LARGE * share, WITHIN, ACROSS)
     if len(planes) > 1:
-        planes = grouped(SEVERAL, ACROSS_SEVERAL)
+        planes = grouped(SEVERAL, WITHIN_SEVERAL, ACROSS_SEVERAL)
     return _tidied(pets, planes)
 
 
@@ -175,13 +176,14 @@ def _unclaimed(
 
 
 def _large_enough(
-    planes: NDArray[np.float32], numbers: NDArray[np.int32], across: float
+    planes: NDArray[np.float32], numbers: NDArray[np.int32], within: float, across: float
 ) -> NDArray[np.int64]:
     """Which animals stay when those that are too small leave their pixels to others, the smallest first.
 
     Args:
         planes: (K, P) of each animal at the pixels of pets.
         numbers: (P,) region of each, from 0.
+        within: share of the pixels of its largest neighbour in a region that an animal must have there.
         across: share of the pixels of the largest animal that another one must have.
     """
     alive, count = np.arange(len(planes)), int(numbers.max(initial=-1)) + 1
@@ -189,7 +191,7 @@ def _large_enough(
         owners = planes[alive].argmax(0)
         pixels = np.bincount(owners * count + numbers, minlength=len(alive) * count).reshape(-1, count)
         sizes, main = pixels.sum(1), pixels.argmax(1)
-        needed = np.maximum(WITHIN * pixels[:, main].max(0), 1)
+        needed = np.maximum(within * pixels[:, main].max(0), 1)
         small = (pixels.max(1) < needed) | (sizes < across * sizes.max())
         if not small.any():
             break
