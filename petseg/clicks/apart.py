@@ -34,14 +34,14 @@ FINER = 2
 """How many times their resolution vectors are enlarged before they are compared."""
 LOW, HIGH = -8.0, 2.0
 """Log-odds beyond these say no more about whether two places are one animal."""
-LARGE = 4.0
+LARGE = 4.5
 """By how much less sure of one animal two places may be to be one, where pets cover the whole photo.
 
 The larger a pet is in its photo, the likelier it is alone there, and the farther apart its vectors are.
 """
 SEVERAL = 1.5
 """How sure of one animal two places must be to be one, where there are several; at most `HIGH`."""
-WITHIN, WITHIN_SEVERAL = 0.25, 0.15
+WITHIN, WITHIN_SEVERAL = 0.4, 0.15
 """Share of the pixels of its largest neighbour in a region that an animal must have there, the latter of
 several."""
 ACROSS, ACROSS_SEVERAL = 0.1, 0.08
