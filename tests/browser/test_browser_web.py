@@ -140,8 +140,11 @@ def compare(worker: WebWorker, photos: dict[str, bytes], *, clicks: bool) -> dic
             chosen = random.integers(len(rows))
             click = [float(columns[chosen]) + 0.5, float(rows[chosen]) + 0.5]
             one = clicked.segment(photo, (click[0], click[1]))
-            worker.ask({"kind": "click", "at": click})
-            found[f"{name}, clicked"] = agreement(worker.mask(*one.size), one.mask)
+            said = worker.ask({"kind": "click", "at": click})
+            # A click that finds nothing changes nothing there: what is kept is what was seen before.
+            nothing = said["label"] == "background"
+            kept = np.zeros_like(one.mask) if nothing else worker.mask(*one.size)
+            found[f"{name}, clicked"] = agreement(kept, one.mask)
     return found
 
 
