@@ -35,7 +35,10 @@ class _Commands(TyperGroup):
                 raise
             complain(error)
             raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # Where Ctrl-C comes just as a thread begins to wait, Python complains of the lock it waits with.
+            if not any(isinstance(one, KeyboardInterrupt) for one in (error, error.__context__)):
+                raise
             typer.echo("petseg: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from error
 

@@ -42,6 +42,17 @@ def test_the_system_fails(
     assert (result.exit_code, result.stderr) == (status, said)
 
 
+def test_ctrl_c_as_a_thread_begins_to_wait(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = RuntimeError("cannot release un-acquired lock")
+    late.__context__ = KeyboardInterrupt()
+    monkeypatch.setattr(catalog, "list_models", raising(late))
+    result = run("models")
+    assert (result.exit_code, result.stderr) == (130, "petseg: interrupted\n")
+    monkeypatch.setattr(catalog, "list_models", raising(RuntimeError("a fault of petseg's")))
+    with pytest.raises(AssertionError, match="a fault of petseg's"):  # `run` takes no other error
+        run("models")
+
+
 def test_ctrl_c_before_the_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "app", raising(KeyboardInterrupt()))
     with pytest.raises(SystemExit) as left:
