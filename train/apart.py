@@ -21,7 +21,6 @@ from transformers import get_cosine_schedule_with_warmup
 from petseg.pixels.classes import BORDER
 from train.checkpoint import save_checkpoint
 from train.config import Config, load_config
-from train.data.augment import build_augmentation
 from train.data.dataset import read_splits
 from train.data.scenes import around_all
 from train.data.sources import with_photos_there
@@ -31,7 +30,7 @@ from train.models import build
 from train.models.apart import Apart, margins
 from train.models.prompt import PromptNet
 from train.models.stored import load_weights
-from train.people.scene_dataset import SceneCache, SceneDataset, augmented
+from train.people.scene_dataset import SceneCache, SceneDataset
 
 ASKED = 14
 """Places of a scene that are asked about in a step, of each of its animals as many as of any other."""
@@ -56,19 +55,16 @@ class Known(NamedTuple):
 class Around(Dataset[tuple[Tensor, Tensor]]):
     """Photos (3, S, S) uint8 and instances (S, S) uint8: what is looked at in use, all animals of a photo."""
 
-    def __init__(self, scenes: SceneDataset, config: Config) -> None:
-        self._scenes, self._seed = scenes, config.seed
-        self._transform = build_augmentation(config.augment, config.data.size, **config.data.fitting)
+    def __init__(self, scenes: SceneDataset) -> None:
+        self._scenes = scenes
 
     def __len__(self) -> int:
         return len(self._scenes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        generator = np.random.default_rng([self._seed, index])
+        generator = np.random.default_rng([self._scenes.seed, index])
         scene, _name = self._scenes.draw(generator)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator.integers(2**62)))
-            return augmented(around_all(scene, generator), self._transform)
+        return self._scenes.augmented(around_all(scene, generator), generator)
 
 
 @torch.inference_mode()
@@ -156,17 +152,8 @@ def teach(config: Config) -> PromptNet:
     load_weights(model, config.start)
     model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     training, _ = read_splits(config.data)
-    data, options = config.data, config.prompting
-    scenes = SceneDataset(
-        SceneCache(training, data.cache_side, options.multi_cache_side),
-        data.size,
-        options,
-        config.augment,
-        config.seed,
-        boxes=True,
-        **data.fitting,
-    )
-    model.apart = fit(head, known(model, Around(scenes, config), config), config)
+    scenes = SceneDataset.of(SceneCache.of(training, config), config)
+    model.apart = fit(head, known(model, Around(scenes), config), config)
     return model
 
 

@@ -98,16 +98,7 @@ def transplant(config: Config, head: Path, unet: Path) -> PromptNet:
     widths = [len(old.state_dict()[f"projections.{level}.0.weight"]) for level in range(len(pairs))]
     fits = [Fit(features, width) for features, width in zip(model.unet.widths, widths, strict=True)]
     training, _ = read_splits(config.data)
-    options, data = config.prompting, config.data
-    scenes = SceneDataset(
-        SceneCache(training, data.cache_side, options.multi_cache_side),
-        data.size,
-        options,
-        config.augment,
-        config.seed,
-        boxes=True,
-        **data.fitting,
-    )
+    scenes = SceneDataset.of(SceneCache.of(training, config), config)
     generator = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():
         for index in tqdm(range(PHOTOS), desc="fitting"):

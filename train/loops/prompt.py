@@ -43,15 +43,11 @@ class PromptTrainer(Trainer[SceneBatch]):
         """Scenes of one and of several animals; the split is that of every other model."""
         config, data, prompting = self.config, self.config.data, self.config.prompting
         training, validation = self.splits()
-        sides = (data.cache_side, prompting.multi_cache_side)
-        scenes, held_out = SceneCache(training, *sides), SceneCache(validation, *sides)
+        scenes, held_out = (SceneCache.of(samples, config) for samples in (training, validation))
         if prompting.first == "barycentre" and (gone := scenes.keep(surrounds_its_barycentre)):
             say(f"{gone} photos left out: no animal in the mask, or its barycentre is not on it")
-        boxes = self.takes_boxes
         return (
-            SceneDataset(
-                scenes, data.size, prompting, config.augment, config.seed, boxes=boxes, **data.fitting
-            ),
+            SceneDataset.of(scenes, config, boxes=self.takes_boxes),
             HeldOutScenes(
                 held_out, data.size, VALIDATION_ANIMALS, max(VALIDATION_CLICKS) - 1, **data.fitting
             ),

@@ -49,11 +49,12 @@ class Apart(nn.Module):
             (B, numbers, 2h, 2w).
         """
         semantic = F.avg_pool2d(semantic, semantic.shape[-1] // fine.shape[-1])
-        near = torch.cat([fine, semantic, places(fine)], 1)
+        place = places(fine)
+        near = torch.cat([fine, semantic, place], 1)
         below = self.start(torch.cat([coarse, F.avg_pool2d(near, 2)], 1))
         below = self.middle(below + upsample(self.up(self.down(below)), 2))
         result = self.high(F.relu(upsample(self.finer(below), 2) + self.joined(near)))
-        return torch.cat([self.head(result), self.spread * places(fine)], 1)
+        return torch.cat([self.head(result), self.spread * place], 1)
 
 
 def places(features: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from train.config import PromptingConfig
+from train.config import Config, PromptingConfig
 from train.data.augment import build_augmentation, fitting, plain, to_tensors
 from train.data.samples import Sample
 from train.data.scenes import Scene, close_up, composite, has_instances, read_scene
@@ -50,6 +51,11 @@ class SceneCache:
                 pool.submit(partial(read_scene, s, multi_side if id(s) in several else side)) for s in unique
             ]
             self._scenes = {id(s): future.result() for s, future in zip(unique, read, strict=True)}
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], config: Config) -> Self:
+        """Those samples, as large as a config keeps them."""
+        return cls(samples, config.data.cache_side, config.prompting.multi_cache_side)
 
     def __getitem__(self, sample: Sample) -> Scene:
         return self._scenes[id(sample)]
@@ -104,6 +110,12 @@ class SceneDataset(Dataset[Item]):
         self._boxes = boxes
         self._transform = build_augmentation(augment, size, **fit)
 
+    @classmethod
+    def of(cls, cache: SceneCache, config: Config, *, boxes: bool = True) -> Self:
+        """The items that a config asks for."""
+        options, data = config.prompting, config.data
+        return cls(cache, data.size, options, config.augment, config.seed, boxes=boxes, **data.fitting)
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch's scenes (Accelerate calls this)."""
         self.epoch = epoch
@@ -114,9 +126,7 @@ class SceneDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         generator = np.random.default_rng([self.seed, self.epoch, index])
         scene, name = self.draw(generator)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator.integers(2**62)))
-            image, instances = augmented(scene, self._transform)
+        image, instances = self.augmented(scene, generator)
         options, species = self.prompting, scene.species
         people = options.prompts_per_photo
         sessions = open_sessions(
@@ -132,6 +142,12 @@ class SceneDataset(Dataset[Item]):
         )
         asked = pack_sessions(sessions, people, options.rounds - 1, generator)
         return image, instances, torch.from_numpy(species), asked, name
+
+    def augmented(self, scene: Scene, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A scene's photo and instances as in `Item`; what is changed is drawn from the generator."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator.integers(2**62)))
+            return augmented(scene, self._transform)
 
     def draw(self, generator: np.random.Generator) -> tuple[Scene, str]:
         """A photo of one or several animals, perhaps a close-up, perhaps with more of them pasted in."""
