@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from petseg.clicks.apart import SAME
-from train.models.blocks import ConvBlock, GlobalContext, ResidualConv, upsample
+from train.models.blocks import ConvBlock, GlobalContext, ResidualConv, places, upsample
 
 WIDTHS = 64, 96, 32
 """Channels at the resolution of the coarsest map, at half of it, and at twice."""
@@ -49,21 +49,13 @@ class Apart(nn.Module):
             (B, numbers, 2h, 2w).
         """
         semantic = F.avg_pool2d(semantic, semantic.shape[-1] // fine.shape[-1])
-        place = places(fine)
+        height, width = fine.shape[-2:]
+        place = places(height, width, fine).expand(len(fine), 2, height, width)
         near = torch.cat([fine, semantic, place], 1)
         below = self.start(torch.cat([coarse, F.avg_pool2d(near, 2)], 1))
         below = self.middle(below + upsample(self.up(self.down(below)), 2))
         result = self.high(F.relu(upsample(self.finer(below), 2) + self.joined(near)))
         return torch.cat([self.head(result), self.spread * place], 1)
-
-
-def places(features: Tensor) -> Tensor:
-    """x and y of every place, in sides of the square: (B, C, h, w) -> (B, 2, h, w)."""
-    height, width = features.shape[-2:]
-    rows = (torch.arange(height, device=features.device) + 0.5) / height
-    columns = (torch.arange(width, device=features.device) + 0.5) / width
-    grid = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)])
-    return grid.expand(len(features), 2, height, width)
 
 
 def margins(vectors: Tensor, asked: Tensor) -> Tensor:

@@ -285,6 +285,14 @@ class UpBlock(nn.Module):
         return result
 
 
+def places(height: int, width: int, like: Tensor) -> Tensor:
+    """x and y of every place, in sides of the photo: (2, height, width), of another tensor's kind."""
+    rows, columns = (
+        (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side for side in (height, width)
+    )
+    return torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)])
+
+
 def upsample(features: Tensor, factor: int, *, aligned: bool = False) -> Tensor:
     """Bilinear enlargement by a whole factor, (B, C, H, W) -> (B, C, factor H, factor W).
 

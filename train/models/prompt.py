@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.apart import Apart
-from train.models.blocks import GlobalContext, upsample
+from train.models.blocks import GlobalContext, places, upsample
 from train.models.family import Borrowed, family, last_parts
 from train.models.promptable import Features, Promptable, PromptableConfig
 from train.models.unet import UNet, UNetConfig
@@ -182,10 +182,7 @@ def _group_sums(features: Tensor) -> Tensor:
 def offsets(features: Tensor, place: Tensor) -> Tensor:
     """x, y and distance of every location from `place`: (B, C, h, w), (B, 2, 1, 1) -> (B, 3, h, w)."""
     height, width = features.shape[-2:]
-    rows = (torch.arange(height, device=place.device, dtype=place.dtype) + 0.5) / height
-    columns = (torch.arange(width, device=place.device, dtype=place.dtype) + 0.5) / width
-    grid = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)])
-    difference = grid - place
+    difference = places(height, width, place) - place
     distance = torch.sqrt((difference * difference).sum(1, keepdim=True) + 1e-6)
     return torch.cat([difference, distance], dim=1)
 

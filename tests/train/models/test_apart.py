@@ -4,14 +4,15 @@ import torch
 from torch.nn import functional as F
 
 from petseg.clicks.apart import SAME
-from train.models.apart import Apart, margins, places
+from train.models.apart import Apart, margins
+from train.models.blocks import places
 
 
 def test_every_place_of_the_finer_map_gets_a_vector_that_knows_where_it_is() -> None:
     head = Apart(8, 6, 5).eval()
     said = head(torch.randn(2, 8, 4, 6), torch.randn(2, 6, 8, 12), torch.randn(2, 3, 32, 48))
     assert said.shape == (2, 5, 8, 12)
-    torch.testing.assert_close(said[:, 3:], 2.0 * places(said))
+    torch.testing.assert_close(said[:, 3:], 2.0 * places(8, 12, said).expand(2, 2, 8, 12))
     assert said[0, 3, 0].tolist() == sorted(said[0, 3, 0].tolist())  # x
     assert said[0, 4, :, 0].tolist() == sorted(said[0, 4, :, 0].tolist())  # y
 
