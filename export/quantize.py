@@ -31,7 +31,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from export.errors import ExportError, QuantisationError
 from export.export import Exported, check_weight, export
-from export.graph import photo_bytes
+from export.graph import correct, photo_bytes
 from export.graph.describe import figures
 from export.graph.equalise import equalise
 from export.graph.parts import WHOLE
@@ -141,6 +141,9 @@ def quantise(model: Exported, photos: Sequence[NDArray[np.uint8]]) -> Exported:
         graph = onnx.load(path)
         photo_bytes.fold(graph)
         equalise(graph, feeds)
+        means = correct.measure_means(graph, feeds)
+        original = onnx.ModelProto()
+        original.CopyFrom(graph)
         quantize_static(
             graph,
             path,
@@ -157,6 +160,7 @@ def quantise(model: Exported, photos: Sequence[NDArray[np.uint8]]) -> Exported:
             calibrate_method=CalibrationMethod.MinMax,
         )
         graph = onnx.load(path)
+    correct.correct(graph, original, means)
     photo_bytes.connect(graph)
     share_scales(graph)
     del graph.graph.value_info[:]

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.graph.rewrite import asked_for, store, users_of
+from export.graph.rewrite import asked_for, groups_of, store, users_of
 
 TARGET = 6.0
 """Range that channels are brought to: the one that ReLU6 leaves to those that it cuts."""
@@ -129,7 +129,7 @@ def trace(model: onnx.ModelProto) -> Channels:
         if node.op_type == "Conv":
             count, per_group = constants[node.input[1]].dims[:2]
             if not taken:  # the photo, or what is not followed
-                channels.new(node.input[0], per_group * _groups(node))
+                channels.new(node.input[0], per_group * groups_of(node))
                 channels.fix(node.input[0])
             channels.new(output, count)
         elif taken and (node.op_type in _HOMOGENEOUS or _is_relu6(node, constants)):
@@ -170,10 +170,6 @@ def measure(
     return largest
 
 
-def _groups(convolution: onnx.NodeProto) -> int:
-    return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
-
-
 def _scale(
     convolution: onnx.NodeProto,
     tensors: Mapping[str, onnx.TensorProto],
@@ -181,7 +177,7 @@ def _scale(
     after: NDArray[np.float64],
 ) -> None:
     """Let a convolution take channels scaled by `before`, and give them scaled by `after`."""
-    groups = _groups(convolution)
+    groups = groups_of(convolution)
     weight, *bias = (tensors[name] for name in convolution.input[1:])
     values = numpy_helper.to_array(weight)
     by_group = values.reshape(groups, -1, *values.shape[1:]) / before.reshape(groups, 1, -1, 1, 1)

@@ -82,6 +82,11 @@ def asked_for(model: onnx.ModelProto, tensors: Sequence[str]) -> onnxruntime.Inf
     return onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
+def groups_of(convolution: onnx.NodeProto) -> int:
+    """Into how many groups a convolution's channels are divided."""
+    return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
+
+
 def store(tensor: onnx.TensorProto, values: NDArray[np.float64]) -> None:
     """Put other values into an initialiser, as float32."""
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
