@@ -58,6 +58,7 @@ class Segmentation(ReadOnly, Rendered):
         resize: Resize = "smooth",
         threshold: float | None = None,
         precision: str = "float32",
+        sure: float = decision.SURE,
         source: str | None = None,
         separator: Separator | None = None,
         animals: NDArray[np.float32] | None = None,
@@ -75,6 +76,7 @@ class Segmentation(ReadOnly, Rendered):
                 taken, "nearest" afterwards: cheaper, with edges as coarse as the model's pixels.
             threshold: see `with_threshold`.
             precision: what the network calculated in, "float32" or "int8".
+            sure: see `petseg.models.manifest.Manifest`.
             source: path or name that the photo came from.
             separator: tells animals apart, for `pets`; None: they are the regions of the mask.
             animals: (K, S, S) float32, of an answer about animals that were pointed at: by how much each
@@ -92,6 +94,7 @@ class Segmentation(ReadOnly, Rendered):
         self._photo = frozen(photo) if isinstance(photo, np.ndarray) else photo
         self.model = model
         self.precision = precision
+        self._sure = sure
         self.state = state
         self.threshold = threshold
         self._logits = frozen(logits)
@@ -197,6 +200,7 @@ class Segmentation(ReadOnly, Rendered):
             resize=self._resize,
             threshold=threshold,
             precision=self.precision,
+            sure=self._sure,
             source=self.source,
             separator=self._separator,
             animals=self._planes,
@@ -217,7 +221,7 @@ class Segmentation(ReadOnly, Rendered):
     def _shows_pet(self) -> bool:
         if self._planes is not None:  # whoever points says that there is something
             return True
-        return decision.shows_pet(self._letterbox, *self._seen, self.threshold)
+        return decision.shows_pet(self._letterbox, *self._seen, self.threshold, self._sure)
 
     @lazy
     def mask(self) -> NDArray[np.uint8]:

@@ -372,6 +372,7 @@ class Segmenter:
             state=state,
             resize=self._resize,
             precision=self.precision,
+            sure=self.manifest.sure,
             separator=Separator(self.device, self._threads),
             animals=animals,
             missed=missed,

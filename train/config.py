@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from petseg.pixels.decision import SURE
 from train.losses import LossConfig
 from train.models import ModelConfig
 from train.sections import (
@@ -208,6 +209,7 @@ class Config(Section):
         start: checkpoint folder to fine-tune from; None for the model's own start.
         seed: of initialisation, order and augmentation.
         doubt: whether what the model is little sure of is no pet, in use (`petseg.models.manifest.Manifest`).
+        sure: how probable a pet must be for a pixel to tell that there is one, in use (the same).
         study: of a study's model: what the study says about it.
     """
 
@@ -226,6 +228,7 @@ class Config(Section):
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     captions: CaptionConfig = CaptionConfig()
     doubt: bool = True
+    sure: Annotated[float, Field(ge=0.5, lt=1)] = SURE
     study: StudyConfig | None = None
 
     @property

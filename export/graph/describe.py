@@ -11,6 +11,7 @@ from export.card.click_figures import click_figures, is_simulation
 from petseg.measure import report_file
 from petseg.models.manifest import FORMAT, OTHER_CLASSES, Manifest
 from petseg.pixels.classes import CLASSES
+from petseg.pixels.decision import SURE
 from petseg.pixels.geometry import FILL
 from train.checkpoint import checkpoint_sha256
 from train.config import Config
@@ -58,6 +59,8 @@ def describe(
     }
     if not config.doubt:
         document["doubt"] = False
+    if config.sure != SURE:
+        document["sure"] = config.sure
     if document["prompts"]:
         # Only a model that saw close-ups, or mirror images, in training makes sense of them.
         document["zoom"] = config.prompting.closeup > 0

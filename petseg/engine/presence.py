@@ -49,7 +49,7 @@ class Presence:
         logits = network.run(planes([letterbox.apply(photo, network.manifest.fill)]))[0]
         if network.manifest.doubt:
             logits = decision.without_unsure(letterbox, logits)
-        return decision.shows_pet(letterbox, *decision.margins(logits), None)
+        return decision.shows_pet(letterbox, *decision.margins(logits), None, network.manifest.sure)
 
     def _open(self) -> Network | None:
         """The model that is asked; None where it is not part of this petseg, or is asked by clicks itself."""

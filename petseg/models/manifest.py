@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from petseg.errors import ModelError
+from petseg.pixels.checks import is_number
 from petseg.pixels.classes import CLASSES
+from petseg.pixels.decision import SURE
 
 METADATA_KEY = "petseg"
 EXPORT_AGAIN = "download it again, or export it again (python -m export.export)"
@@ -53,11 +55,12 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "checkpoint_sha256": ("a text", _is_text),
     "parameters": ("a whole number", _is_count),
     "doubt": ("true or false", lambda v: isinstance(v, bool)),
+    "sure": ("a number from 0.5 to below 1", lambda v: is_number(v, lambda number: 0.5 <= number < 1)),
     "precision": (f"one of {', '.join(PRECISIONS)}", lambda v: v in PRECISIONS),
 }
 """Field -> (what it must be, the test of it)."""
 
-_DEFAULTS: dict[str, Any] = {"doubt": True, "precision": "float32"}
+_DEFAULTS: dict[str, Any] = {"doubt": True, "sure": SURE, "precision": "float32"}
 """What holds where a document, of an earlier petseg say, does not name it."""
 
 
@@ -78,6 +81,8 @@ class Manifest:
         presence: name of the model that is asked whether there is a pet where this one finds what was
             clicked on (see `petseg.engine.presence`); None: nobody is.
         doubt: whether what it is little sure of is no pet (`petseg.pixels.decision.without_unsure`).
+        sure: how probable a pet must be at a pixel for it to tell that the photo shows one
+            (`petseg.pixels.decision.shows_pet`).
         training_data: what it learned from.
         metrics: figures as `petseg.measure.metrics.Evaluation.report` gives them.
         checkpoint_sha256: of the checkpoint it was exported from, in hex.
@@ -101,6 +106,7 @@ class Manifest:
     apart: bool = False
     presence: str | None = None
     doubt: bool = True
+    sure: float = SURE
     precision: str = "float32"
 
     @classmethod

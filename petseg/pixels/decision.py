@@ -45,7 +45,11 @@ def classify(
 
 
 def shows_pet(
-    letterbox: Letterbox, cat: NDArray[np.float32], dog: NDArray[np.float32], threshold: float | None
+    letterbox: Letterbox,
+    cat: NDArray[np.float32],
+    dog: NDArray[np.float32],
+    threshold: float | None,
+    sure: float = SURE,
 ) -> bool:
     """Whether what a letterbox shows of a photo has a pet at all: enough pixels that are sure of one.
 
@@ -53,10 +57,11 @@ def shows_pet(
         letterbox: what of the photo lies where in the square.
         cat, dog: (S, S) each, by how much their logits exceed that of background.
         threshold: see `petseg.segmentation.Segmentation`; where one is given, that is sure enough.
+        sure: see `petseg.models.manifest.Manifest`.
     """
     seen = cat[letterbox.inner], dog[letterbox.inner]
-    sure = np.count_nonzero(_is_pet(*seen, SURE if threshold is None else threshold))
-    return bool(sure >= max(1, ENOUGH * seen[0].size))
+    count = np.count_nonzero(_is_pet(*seen, sure if threshold is None else threshold))
+    return bool(count >= max(1, ENOUGH * seen[0].size))
 
 
 def without_unsure(letterbox: Letterbox, logits: NDArray[np.float32]) -> NDArray[np.float32]:

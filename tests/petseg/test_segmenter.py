@@ -366,6 +366,18 @@ def test_segment_without_a_promptable_model(photo: Pixels, weights: Path) -> Non
         segment(photo, (25, 30))
 
 
+@pytest.mark.parametrize("sure", [0.95, 0.7])
+def test_a_model_says_how_sure_of_a_pet_it_has_to_be(sure: float, tmp_path: Path) -> None:
+    """In a batch, in a smaller copy and with a threshold of one's own, too."""
+    onnx.save(build_model(document=manifest(doubt=False, sure=sure)), path := tmp_path / "model.onnx")
+    photo = np.full((100, 120, 3), GREY, np.uint8)
+    photo[20:80, 30:90] = (190, 130, 130)  # a cat with a probability of 0.8
+    segmenter = Segmenter(path, device="cpu", threads=1)
+    for result in (segmenter(photo), segmenter(photo).thumbnail(60), *segmenter.map([photo])):
+        assert result.label == ("background" if sure > 0.8 else "cat")
+        assert result.with_threshold(0.6).label == "cat"
+
+
 @pytest.mark.parametrize("doubt", [True, False])
 def test_what_a_model_is_little_sure_of_is_no_pet_unless_it_says_so(doubt: bool, tmp_path: Path) -> None:
     """In a batch of photos, too. By its colour the cat is one with a probability of 0.8."""

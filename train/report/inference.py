@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from petseg.engine.network import open_network
 from petseg.engine.second_look import Look, look_again
 from petseg.models import catalog
+from petseg.pixels.decision import SURE
 from petseg.pixels.geometry import FILL, Letterbox
 from petseg.segmentation import Segmentation
 from train.checkpoint import load_checkpoint
@@ -96,7 +97,7 @@ class Model:
         run: (1, 3, S, S) uint8 -> (3, S, S) float32 logits.
         fill: what is around a photo in the square.
         stretch: see `letterboxed`.
-        doubt: see `petseg.models.manifest.Manifest`.
+        doubt, sure: see `petseg.models.manifest.Manifest`.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Model:
     fill: Fill = FILL
     stretch: bool = False
     doubt: bool = True
+    sure: float = SURE
 
     def __call__(self, photo: Photo) -> Answer:
         """Answer for an (H, W, 3) uint8 photo."""
@@ -115,7 +117,7 @@ class Model:
         # As petseg does; a study, with stretched photos or another colour around them, looks but once.
         if self.fill == FILL and not self.stretch:
             look = look_again(look, photo, FILL, self._run_all, doubt=self.doubt)
-        return Answer(*look, Segmentation(*look, photo, self.name))
+        return Answer(*look, Segmentation(*look, photo, self.name, sure=self.sure))
 
     def mask(self, photo: Photo) -> NDArray[np.uint8]:
         """(H, W) uint8 of an (H, W, 3) uint8 photo."""
@@ -134,6 +136,7 @@ class Model:
         fill: Fill = FILL,
         stretch: bool = False,
         doubt: bool = True,
+        sure: float = SURE,
         bytes: int = 0,
     ) -> "Model":
         """A torch model in eval mode that takes nothing but photos."""
@@ -143,7 +146,7 @@ class Model:
             logits: NDArray[np.float32] = network(batch)[0].float().numpy()
             return logits
 
-        return cls(name, size, parameter_count(network), bytes, run, fill, stretch, doubt)
+        return cls(name, size, parameter_count(network), bytes, run, fill, stretch, doubt, sure)
 
 
 def open_models(names: Sequence[str], size: int | None = None, threads: int = 0) -> list[Model]:
@@ -183,7 +186,8 @@ def open_model(name: str, size: int | None = None, threads: int = 0) -> Model:
         logits: NDArray[np.float32] = network.run(np.ascontiguousarray(batch.numpy()))[0]
         return logits
 
-    return Model(name, manifest.size, manifest.parameters, weight, run, manifest.fill, doubt=manifest.doubt)
+    rules = Rules(doubt=manifest.doubt, sure=manifest.sure)
+    return Model(name, manifest.size, manifest.parameters, weight, run, manifest.fill, **rules)
 
 
 def is_checkpoint(name: str) -> bool:
@@ -210,7 +214,15 @@ def _open_checkpoint(name: str, size: int | None) -> Model:
         raise ValueError(f"{name} reconstructs photos and gives no masks; give the stage that segments")
     weight = (Path(name) / WEIGHTS).stat().st_size
     square, doubt = size or config.data.size, config.doubt and config.study is None
-    return Model.of_network(name, network, square, bytes=weight, doubt=doubt, **fits(config))
+    rules = Rules(doubt=doubt, sure=config.sure)
+    return Model.of_network(name, network, square, bytes=weight, **rules, **fits(config))
+
+
+class Rules(TypedDict):
+    """Of what a model is little sure of, see `petseg.models.manifest.Manifest`."""
+
+    doubt: bool
+    sure: float
 
 
 class Fits(TypedDict):

@@ -31,5 +31,5 @@ def test_the_example_answers_like_petseg(
 
 
 def test_every_field_is_told_of() -> None:
-    for field in [*manifest(), "part", "zoom", "mirror", "semantic", "apart", "presence", "doubt"]:
+    for field in [*manifest(), "part", "zoom", "mirror", "semantic", "apart", "presence", "doubt", "sure"]:
         assert re.search(rf"^\|.*`{field}`.*\|", TEXT, re.MULTILINE), field

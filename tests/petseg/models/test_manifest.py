@@ -141,6 +141,17 @@ def test_doubt_is_true_or_false() -> None:
         check([IMAGE], [LOGITS], doubt="little")
 
 
+def test_how_sure_is_sure() -> None:
+    assert check([IMAGE], [LOGITS]).sure == 0.95
+    assert check([IMAGE], [LOGITS], sure=0.7).sure == 0.7
+
+
+@pytest.mark.parametrize("sure", [0.4, 1, True, "very"])
+def test_sure_is_a_probability_above_half(sure: object) -> None:
+    with pytest.raises(ModelError, match=r"'sure' in its metadata is .*, must be a number from 0\.5 to"):
+        check([IMAGE], [LOGITS], sure=sure)
+
+
 @pytest.mark.parametrize("changes", [{"presence": "unet"}, {"presence": 1, "prompts": ["point"]}])
 def test_only_promptable_models_ask_whether_there_is_a_pet(changes: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="'presence' in its metadata is"):
