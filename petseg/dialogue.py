@@ -17,7 +17,7 @@ from petseg.clicks.animal import Pets, one_animal
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
 from petseg.engine.network import Network, planes, semantic
-from petseg.engine.presence import Presence
+from petseg.engine.presence import Presence, Seen
 from petseg.lazy import lazy
 from petseg.pixels.decision import OUTSIDE, margin
 from petseg.pixels.geometry import Letterbox, Region
@@ -100,11 +100,22 @@ class Dialogue:
         return state if nearby is None else self._if_pet(self._first(replace(prompt, points=nearby[None])))
 
     def _if_pet(self, state: ClickState) -> ClickState:
-        """The answer, which finds nothing where neither the photo nor the last view of it shows a pet."""
-        if not len(state.found) or self.presence is None or self._any_pet:
+        """The answer, which finds nothing where neither the photo nor the last view of it shows a pet.
+
+        Nor to a single click that the photo may not even show one near to: of 520 held-out clicks beside pets
+        that takes back 16 of 65 answers, of 414 on animals 2.
+        """
+        seen = self._seen if len(state.found) else None
+        if seen is None or self.presence is None:
             return state
-        if not state.letterbox.whole and self.presence.shows_pet(self.photo, state.letterbox.region):
-            return state
+        prompt, reach = state.prompt, NEAR * max(self.photo.shape[:2])
+        single = prompt.kinds == ["point"] and len(prompt.points) == 1
+        if not single or seen.may_show_pet(prompt.points + np.array([[-reach], [reach]])):
+            if seen.shows_pet():
+                return state
+            part = None if state.letterbox.whole else self.presence.see(self.photo, state.letterbox.region)
+            if part is not None and part.shows_pet():
+                return state
         return replace(state, logits=np.stack([state.logits[0], *np.full_like(state.logits[1:], OUTSIDE)]))
 
     def _first(self, prompt: Prompt) -> ClickState:
@@ -279,9 +290,9 @@ class Dialogue:
         return _View(state.letterbox, state.square) if state.letterbox.contains(points) else self._whole
 
     @lazy
-    def _any_pet(self) -> bool:
-        """Whether the whole photo shows a pet, asked once however many animals are pointed at."""
-        return self.presence is None or self.presence.shows_pet(self.photo, None)
+    def _seen(self) -> Seen | None:
+        """What is said of the whole photo, asked once however many animals are pointed at."""
+        return None if self.presence is None else self.presence.see(self.photo, None)
 
     @lazy
     def _whole(self) -> _View:

@@ -10,9 +10,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.engine.network import Network, open_model, planes
+from petseg.engine.second_look import MAYBE, is_wide
 from petseg.models import catalog
 from petseg.pixels import decision
 from petseg.pixels.geometry import Letterbox, Region
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model that finds all pets says of a part of a photo.
+
+    Attributes:
+        letterbox: that part.
+        logits: (3, S, S) float32.
+        sure: see `petseg.models.manifest.Manifest`.
+    """
+
+    letterbox: Letterbox
+    logits: NDArray[np.float32]
+    sure: float
+
+    def shows_pet(self) -> bool:
+        """Whether there is a pet (`petseg.pixels.decision`)."""
+        return decision.shows_pet(self.letterbox, *decision.margins(self.logits), None, self.sure)
+
+    def may_show_pet(self, corners: NDArray[np.float64]) -> bool:
+        """Whether a second look between two corners (2, 2) of the photo, x0, y0 and x1, y1, might show one.
+
+        In a photo so long that it is seen in tiles anything might, after a look at all of it.
+        """
+        box = self.letterbox
+        if is_wide(box):
+            return True
+        low, high = box.to_model(corners)
+        (left, top), (right, bottom) = (
+            np.maximum(at, 0).astype(int) for at in (np.floor(low), np.ceil(high))
+        )
+        return bool((decision.margin(self.logits)[top:bottom, left:right] > MAYBE).any())
 
 
 @dataclass(frozen=True)
@@ -30,8 +64,8 @@ class Presence:
     device: str
     threads: int
 
-    def shows_pet(self, photo: NDArray[np.uint8], region: Region | None) -> bool:
-        """Whether a part of a photo shows a pet (`petseg.pixels.decision`); True where nobody can be asked.
+    def see(self, photo: NDArray[np.uint8], region: Region | None) -> Seen | None:
+        """What the model says of a part of a photo; None where nobody can be asked.
 
         Args:
             photo: (H, W, 3) uint8.
@@ -43,13 +77,13 @@ class Presence:
         """
         network = self._open()
         if network is None:
-            return True
+            return None
         height, width = photo.shape[:2]
         letterbox = Letterbox.fit(width, height, network.manifest.size, region)
         logits = network.run(planes([letterbox.apply(photo, network.manifest.fill)]))[0]
         if network.manifest.doubt:
             logits = decision.without_unsure(letterbox, logits)
-        return decision.shows_pet(letterbox, *decision.margins(logits), None, network.manifest.sure)
+        return Seen(letterbox, logits, network.manifest.sure)
 
     def _open(self) -> Network | None:
         """The model that is asked; None where it is not part of this petseg, or is asked by clicks itself."""

@@ -127,7 +127,7 @@ def _doubted(look: Look) -> Region | None:
 def worth(first: Look) -> list[Region]:
     """The parts of the photo that are worth a second look; none for an ordinary photo."""
     box = first.letterbox
-    if max(box.width, box.height) >= WIDE * min(box.width, box.height):
+    if is_wide(box):
         return _tiles(box.width, box.height)
     maybe = margin(first.logits)[box.inner] > MAYBE
     if not maybe.any():
@@ -135,6 +135,11 @@ def worth(first: Look) -> list[Region]:
     if (part := _closer(box, maybe)) is not None:
         return [part]
     return _close_ups(box, maybe) if np.count_nonzero(maybe) <= SPREAD * maybe.size else []
+
+
+def is_wide(box: Letterbox) -> bool:
+    """Whether a photo is so long that it is seen in tiles."""
+    return max(box.width, box.height) >= WIDE * min(box.width, box.height)
 
 
 def _close_ups(box: Letterbox, maybe: NDArray[np.bool_]) -> list[Region]:

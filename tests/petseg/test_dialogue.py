@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -116,15 +116,35 @@ def test_the_photo_is_fitted_once(
 
 
 class Says:
-    """Stands in for `petseg.engine.presence.Presence`: says what it was told to."""
+    """Stands in for `petseg.engine.presence.Presence`: says what it was told to.
 
-    def __init__(self, *, whole: bool, part: bool) -> None:
-        self.whole, self.part = whole, part
+    Attributes:
+        asked: whether each question was about the whole photo.
+        near: between which corners there might be a pet.
+    """
+
+    def __init__(self, *, whole: bool, part: bool, may: bool = True) -> None:
+        self.whole, self.part, self.may = whole, part, may
         self.asked: list[bool] = []
+        self.near: list[NDArray[np.float64]] = []
 
-    def shows_pet(self, photo: NDArray[np.uint8], region: Any) -> bool:
+    def see(self, photo: NDArray[np.uint8], region: Any) -> "Said":
         self.asked.append(region is None)
-        return self.whole if region is None else self.part
+        return Said(self.whole if region is None else self.part, self)
+
+
+class Said(NamedTuple):
+    """Stands in for `petseg.engine.presence.Seen`."""
+
+    answer: bool
+    says: Says
+
+    def shows_pet(self) -> bool:
+        return self.answer
+
+    def may_show_pet(self, corners: NDArray[np.float64]) -> bool:
+        self.says.near.append(corners)
+        return self.says.may
 
 
 @pytest.mark.parametrize(
@@ -162,6 +182,19 @@ def test_the_whole_photo_is_asked_about_once(network: Network, photo: NDArray[np
     talk = Dialogue(network, photo, says)  # type: ignore[arg-type]
     assert all(len(state.found) for state in talk.each([ask(point=CAT), ask(point=DOG)]))
     assert says.asked == [True]
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_single_click_finds_nothing_where_there_cannot_be_a_pet(
+    network: Network, photo: NDArray[np.uint8], may: bool
+) -> None:
+    says = Says(whole=True, part=True, may=may)
+    talk = Dialogue(network, photo, says)  # type: ignore[arg-type]
+    assert len(talk.first(ask(box=(5, 5, 45, 45))).found), "a box is not asked about"
+    assert says.near == []
+    assert bool(len(talk.first(ask(point=CAT)).found)) == may
+    reach = dialogue.NEAR * max(photo.shape)
+    np.testing.assert_allclose(says.near[0], [np.array(CAT) - reach, np.array(CAT) + reach])
 
 
 def test_who_finds_nothing_is_not_doubted(network: Network, photo: NDArray[np.uint8]) -> None:

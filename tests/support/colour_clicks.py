@@ -25,6 +25,7 @@ def _manifest(**changes: Any) -> SimpleNamespace:
         "semantic": False,
         "apart": False,
         "presence": None,
+        "sure": 0.95,
         "prompts": ("point", "box"),
     }
     return SimpleNamespace(

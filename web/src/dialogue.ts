@@ -1,5 +1,6 @@
 /** A click on a photo, answered by a promptable model: petseg/dialogue.py and what it consists of. */
 
+import { type Look, mayShowPet, showsPet } from "./decision";
 import { clip, Letterbox, type Point, type Region } from "./geometry";
 import { closeUp, overlap } from "./lookagain";
 import { type Clicker, type Features, semantic } from "./network";
@@ -26,14 +27,14 @@ const margin = (logits: Float32Array, at: number, count = logits.length / 3): nu
 export class Dialogue {
   private readonly kept = new Map<string, Promise<Features>>();
   private readonly whole: Letterbox;
-  private anywhere: Promise<boolean> | undefined;
+  private everywhere: Promise<Look> | undefined;
 
   constructor(
     private readonly photo: Photo,
     private readonly clicker: Clicker,
     private readonly rules: Rules,
-    /** Whether a part of the photo shows a pet, by the model that finds all: petseg/engine/presence.py. */
-    private readonly presence: (part: Letterbox) => Promise<boolean>,
+    /** What the model that finds all pets says of a part of the photo: petseg/engine/presence.py. */
+    private readonly presence: (part: Letterbox) => Promise<Look>,
   ) {
     this.whole = new Letterbox(photo.width, photo.height, clicker.manifest.size);
   }
@@ -57,11 +58,17 @@ export class Dialogue {
     return nearby ? this.ifPet(await this.first(nearby)) : answer;
   }
 
-  /** The answer, which finds nothing where neither the photo nor the last view of it shows a pet. */
+  /** The answer, which finds nothing where neither the photo nor the last view of it shows a pet, or none near the click. */
   private async ifPet(answer: Answer): Promise<Answer> {
     if (!this.clicker.manifest.presence || !this.found(answer)) return answer;
-    this.anywhere ??= this.presence(this.whole);
-    if ((await this.anywhere) || (!answer.box.whole && (await this.presence(answer.box)))) return answer;
+    this.everywhere ??= this.presence(this.whole);
+    const seen = await this.everywhere;
+    const reach = this.rules.dialogue.NEAR * Math.max(this.photo.width, this.photo.height);
+    const [x, y] = answer.click;
+    if (mayShowPet(seen, [x - reach, y - reach], [x + reach, y + reach], this.rules)) {
+      if (showsPet(seen, this.rules)) return answer;
+      if (!answer.box.whole && showsPet(await this.presence(answer.box), this.rules)) return answer;
+    }
     const logits = answer.logits.slice();
     logits.fill(this.rules.decision.OUTSIDE, logits.length / 3);
     return { ...answer, logits };

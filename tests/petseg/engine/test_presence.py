@@ -9,6 +9,7 @@ from skimage import data
 
 from petseg import Segmenter
 from petseg.engine.presence import Presence
+from petseg.pixels.geometry import Region
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +22,16 @@ def person() -> NDArray[np.uint8]:
     return np.asarray(data.astronaut())
 
 
+def shows_pet(presence: Presence, photo: NDArray[np.uint8], region: Region | None) -> bool:
+    seen = presence.see(photo, region)
+    assert seen is not None
+    return seen.shows_pet()
+
+
 def test_a_cat_is_one_and_a_person_is_none(cat: NDArray[np.uint8], person: NDArray[np.uint8]) -> None:
     presence = pickle.loads(pickle.dumps(Presence("unet", "cpu", 1)))
-    assert presence.shows_pet(cat, None)
-    assert not presence.shows_pet(person, None)
+    assert shows_pet(presence, cat, None)
+    assert not shows_pet(presence, person, None)
 
 
 def test_a_part_is_looked_at_alone(cat: NDArray[np.uint8], person: NDArray[np.uint8]) -> None:
@@ -32,13 +39,31 @@ def test_a_part_is_looked_at_alone(cat: NDArray[np.uint8], person: NDArray[np.ui
     both = np.zeros((height, width + cat.shape[1], 3), np.uint8)
     both[:, :width], both[: len(cat), width:] = person, cat
     presence = Presence("unet", "cpu", 1)
-    assert presence.shows_pet(both, (width, 0, both.shape[1], len(cat)))
-    assert not presence.shows_pet(both, (0, 0, width, height))
+    assert shows_pet(presence, both, (width, 0, both.shape[1], len(cat)))
+    assert not shows_pet(presence, both, (0, 0, width, height))
+
+
+def test_a_pet_elsewhere_is_none_here(cat: NDArray[np.uint8], person: NDArray[np.uint8]) -> None:
+    both = np.concatenate([person, np.pad(cat, [(0, len(person) - len(cat)), (0, 0), (0, 0)])], axis=1)
+    seen = Presence("unet", "cpu", 1).see(both, None)
+    assert seen is not None
+    assert seen.shows_pet()
+    width = person.shape[1]
+    assert seen.may_show_pet(np.array([[width + 220.0, 110], [width + 240, 130]]))
+    assert not seen.may_show_pet(np.array([[215.0, 100], [235, 120]]))
+    assert not seen.may_show_pet(np.array([[-40.0, -40], [-20, -20]])), "what is outside of it has no pet"
+
+
+def test_a_panorama_may_have_a_pet_anywhere(person: NDArray[np.uint8]) -> None:
+    seen = Presence("unet", "cpu", 1).see(np.concatenate([person] * 3, axis=1), None)
+    assert seen is not None
+    assert not seen.shows_pet()
+    assert seen.may_show_pet(np.array([[215.0, 100], [235, 120]]))
 
 
 @pytest.mark.parametrize("name", ["nobody", "prompt"])
 def test_nobody_is_asked_who_is_not_here_or_wants_a_click(name: str, person: NDArray[np.uint8]) -> None:
-    assert Presence(name, "cpu", 1).shows_pet(person, None)
+    assert Presence(name, "cpu", 1).see(person, None) is None
 
 
 def test_a_click_on_a_person_finds_no_pet(person: NDArray[np.uint8]) -> None:
