@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.graph.rewrite import asked_for, groups_of
+from export.graph.rewrite import each_answer, groups_of
 
 Means = dict[str, NDArray[np.float64]]
 """Tensor -> (C,): mean of each of its channels."""
@@ -27,10 +27,9 @@ def measure_means(model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[A
         feeds: its inputs, of batch 1.
     """
     names = sorted({node.input[0] for node in model.graph.node if node.op_type == "Conv"})
-    session = asked_for(model, names)
     means = {name: np.zeros(()) for name in names}
-    for feed in feeds:
-        for name, values in zip(names, session.run(names, dict(feed)), strict=True):
+    for answer in each_answer(model, feeds, names):
+        for name, values in answer.items():
             means[name] = means[name] + values.mean((0, 2, 3), dtype=np.float64) / len(feeds)
     return means
 

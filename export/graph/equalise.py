@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.graph.rewrite import asked_for, groups_of, store, users_of
+from export.graph.rewrite import each_answer, groups_of, store, users_of
 
 TARGET = 6.0
 """Range that channels are brought to: the one that ReLU6 leaves to those that it cuts."""
@@ -161,10 +161,9 @@ def measure(
     model: onnx.ModelProto, feeds: Sequence[Mapping[str, NDArray[np.uint8]]], tensors: Sequence[str]
 ) -> dict[str, NDArray[np.float32]]:
     """Tensor -> (C,) float32: the largest absolute value of each channel of (1, C, H, W) ones."""
-    session = asked_for(model, tensors)
     largest: dict[str, NDArray[np.float32]] = {}
-    for feed in feeds:
-        for name, values in zip(tensors, session.run(list(tensors), dict(feed)), strict=True):
+    for answer in each_answer(model, feeds, tensors):
+        for name, values in answer.items():
             found = np.abs(values).max((0, 2, 3))
             largest[name] = np.maximum(largest.get(name, found), found)
     return largest

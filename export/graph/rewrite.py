@@ -1,6 +1,7 @@
 """What is done to an ONNX graph after torch has written it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -80,6 +81,15 @@ def asked_for(model: onnx.ModelProto, tensors: Sequence[str]) -> onnxruntime.Inf
     del probe.graph.output[:]
     probe.graph.output.extend(map(helper.make_empty_tensor_value_info, tensors))
     return onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def each_answer(
+    model: onnx.ModelProto, feeds: Iterable[Mapping[str, NDArray[Any]]], tensors: Sequence[str]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """These tensors for each of the feeds."""
+    session = asked_for(model, tensors)
+    for feed in feeds:
+        yield dict(zip(tensors, session.run(list(tensors), dict(feed)), strict=True))
 
 
 def groups_of(convolution: onnx.NodeProto) -> int:

@@ -62,6 +62,11 @@ class Prompt(ReadOnly):
         """What is given: "point", "box" or both."""
         return (["point"] if len(self.points) else []) + (["box"] if self.box is not None else [])
 
+    @property
+    def is_one_click(self) -> bool:
+        """Whether it is a single click and nothing else."""
+        return self.kinds == ["point"] and len(self.points) == 1
+
     def with_click(self, point: NDArray[np.float64], *, positive: bool) -> "Prompt":
         """One more click at a point (2,)."""
         points = np.concatenate([self.points, point[None]])

@@ -1,6 +1,6 @@
 /** Which class a pixel gets, and how opaque it is: petseg/pixels/decision.py and opacity.py. */
 
-import { type Letterbox, type Point, type Region, round } from "./geometry";
+import { type Letterbox, type Region, round } from "./geometry";
 import { regions } from "./regions";
 import { restored } from "./resize";
 import type { Rules } from "./rules";
@@ -31,20 +31,6 @@ export function showsPet(seen: Look, rules: Rules): boolean {
     for (let at = start; at < end; at++) sure += isSure(seen, at, rules);
   }
   return sure >= Math.max(1, rules.decision.ENOUGH * box.innerWidth * box.innerHeight);
-}
-
-/** Whether a second look between two corners of the photo might show a pet: petseg/engine/presence.py. */
-export function mayShowPet({ cat, dog, box }: Look, low: Point, high: Point, rules: Rules): boolean {
-  const { MAYBE, WIDE } = rules.second_look;
-  if (Math.max(box.width, box.height) >= WIDE * Math.min(box.width, box.height)) return true;
-  const [left, top] = box.toModel(low).map((value) => Math.max(0, Math.floor(value)));
-  const [right, bottom] = box.toModel(high).map((value) => Math.min(box.size, Math.ceil(value)));
-  for (let y = top; y < bottom; y++) {
-    for (let at = y * box.size + left; at < y * box.size + right; at++) {
-      if (Math.max(cat[at], dog[at]) > MAYBE) return true;
-    }
-  }
-  return false;
 }
 
 /** The same look, with regions of pet ruled out that have too few pixels that are sure. */

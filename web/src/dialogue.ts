@@ -1,8 +1,8 @@
 /** A click on a photo, answered by a promptable model: petseg/dialogue.py and what it consists of. */
 
-import { type Look, mayShowPet, showsPet } from "./decision";
+import { type Look, showsPet } from "./decision";
 import { clip, Letterbox, type Point, type Region } from "./geometry";
-import { closeUp, overlap } from "./lookagain";
+import { closeUp, mayShowPet, overlap } from "./lookagain";
 import { type Clicker, type Features, semantic } from "./network";
 import { depths, type Grid, regionAt, regions } from "./regions";
 import { type Photo, restored, square } from "./resize";

@@ -58,6 +58,24 @@ export async function see(photo: Photo, finder: Finder, rules: Rules): Promise<L
   return agrees ? seen : ruleOut(seen, rules);
 }
 
+/** Whether a second look between two corners of the photo might show a pet: petseg/engine/presence.py. */
+export function mayShowPet({ cat, dog, box }: Look, low: Point, high: Point, rules: Rules): boolean {
+  if (isWide(box, rules)) return true;
+  const [left, top] = box.toModel(low).map((value) => Math.max(0, Math.floor(value)));
+  const [right, bottom] = box.toModel(high).map((value) => Math.min(box.size, Math.ceil(value)));
+  for (let y = top; y < bottom; y++) {
+    for (let at = y * box.size + left; at < y * box.size + right; at++) {
+      if (Math.max(cat[at], dog[at]) > rules.second_look.MAYBE) return true;
+    }
+  }
+  return false;
+}
+
+/** Whether a photo is so long that it is seen in tiles. */
+function isWide({ width, height }: Letterbox, { second_look: { WIDE } }: Rules): boolean {
+  return Math.max(width, height) >= WIDE * Math.min(width, height);
+}
+
 /** A close-up of all that is a pet, where little of it is sure, and the look was not close already. */
 function doubted(seen: Look, rules: Rules): Region | null {
   const { box } = seen;
@@ -69,10 +87,8 @@ function doubted(seen: Look, rules: Rules): Region | null {
 
 /** The parts of the photo that are worth a second look; none for an ordinary photo. */
 function worth({ cat, dog, box }: Look, rules: Rules): Region[] {
-  const { WIDE, MAYBE, SPREAD, MOST } = rules.second_look;
-  if (Math.max(box.width, box.height) >= WIDE * Math.min(box.width, box.height)) {
-    return tiles(box.width, box.height, rules);
-  }
+  const { MAYBE, SPREAD, MOST } = rules.second_look;
+  if (isWide(box, rules)) return tiles(box.width, box.height, rules);
   const maybe = Uint8Array.from(cat, (value, at) =>
     Number(Math.max(value, dog[at]) > MAYBE && box.shows(at)),
   );
