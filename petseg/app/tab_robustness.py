@@ -87,14 +87,16 @@ class RobustnessTab:
         changing: list[Any] = [self.model, self.kind, self.level, self.seed, *sliders]
         controls = [self.visit, *changing]
         changes = [control.change for control in changing]
-        # One event for all, so that an earlier answer never comes after a later one.
+        # One event for all, and one answer at a time, so that an earlier one never comes after a later one:
+        # while Gradio sends a question it takes the next for the first, and both are under way.
         private(
             partial(gr.on, [*changes, self.tab.select]),
             self.show,
             inputs=controls,
             outputs=[self.notice, self.said, self.pair],
             trigger_mode="always_last",
-            **RUNS_MODELS,
+            concurrency_id="damage",
+            concurrency_limit=1,
         )
         stale = [self.kind.change, self.seed.change, self.tab.select]
         private(partial(gr.on, stale), lambda: "", outputs=self.curves, **LIGHT)

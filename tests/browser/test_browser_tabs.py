@@ -21,8 +21,15 @@ SIZES = {"phone": (360, 740), "tablet": (768, 1024), "desktop": (1280, 800)}
 
 
 def set_level(visitor: Visitor, level: int, slider: str = "#damage-level") -> None:
-    visitor.page.locator(f"{slider} input[type=number]").fill(str(level))
-    visitor.page.keyboard.press("Tab")
+    """Set a slider, again where Gradio, which had but made it, took the level back."""
+    number = visitor.page.locator(f"{slider} input[type=number]")
+    for _ in range(3):
+        number.fill(str(level))
+        visitor.page.keyboard.press("Tab")
+        visitor.page.wait_for_timeout(300)
+        if number.input_value() == str(level):
+            return
+    pytest.fail(f"{slider} does not stay at {level}: it is at {number.input_value()}")
 
 
 def robustness(visitor: Visitor, photo: Path) -> Visitor:

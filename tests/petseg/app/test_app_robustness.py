@@ -46,6 +46,15 @@ def spoilt(columns: int, colour: tuple[int, int, int] = (255, 0, 0)) -> Pixels:
     return photo
 
 
+def test_no_answer_overtakes_another(studio: Studio) -> None:
+    """Two may be under way: what is moved while the page sends a question becomes a second one."""
+    with gr.Blocks() as page, gr.Tab() as holder:
+        tab = RobustnessTab(studio, gr.State(), holder)
+    (shows,) = (event for event in page.fns.values() if tab.pair in event.outputs)
+    alone = [event for event in page.fns.values() if event.concurrency_id == shows.concurrency_id]
+    assert (alone, shows.concurrency_limit) == ([shows], 1)
+
+
 @pytest.mark.parametrize(
     ("columns", "colour", "outcome", "words"),
     [
