@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.pixels.scaling import scaled
+from petseg.pixels.speckles import without_speckles
 
 FILL = 127
 """Grey that pads the square: the value closest to the middle of 0..255."""
+GAP = 2.0
+"""As `scaled` takes it: a photo of twice as many pixels to one of the square is halved first."""
 
 Region: TypeAlias = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, ends exclusive."""
@@ -109,17 +112,24 @@ class Letterbox:
         x0, y0, x1, y1 = self.region
         return bool(((points >= (x0, y0)) & (points <= (x1, y1))).all())
 
-    def apply(self, image: NDArray[np.uint8], fill: int = FILL) -> NDArray[np.uint8]:
+    def apply(self, image: NDArray[np.uint8], fill: int = FILL, *, clean: bool = True) -> NDArray[np.uint8]:
         """Cut the region out of an (H, W, 3) uint8 photo, scale and pad it to (size, size, 3) uint8.
 
         Where the region is the whole photo, a smaller copy of that will do
         (`petseg.pixels.image.load_reduced`).
+
+        Args:
+            image: the photo.
+            fill: grey around it.
+            clean: take speckles out, where the square would show them.
         """
         square = np.full((self.size, self.size, *image.shape[2:]), fill, np.uint8)
         if not self.whole:
             x0, y0, x1, y1 = self.region
             image = image[y0:y1, x0:x1]
-        square[self.inner] = scaled(image, (self.inner_width, self.inner_height), gap=2.0)
+        if clean and self.pixel < 2 * GAP:
+            image = without_speckles(image)
+        square[self.inner] = scaled(image, (self.inner_width, self.inner_height), GAP)
         return square
 
     def apply_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from export import web
 from export.web.trial import serving
 from petseg import Segmenter
 from petseg.app.examples import CHELSEA, twins
+from petseg.measure.perturbations import LEVELS, perturb
 from petseg.pixels.image import load
 from tests.support.web_worker import WebWorker
 from train.config import OXFORD, photos_root
@@ -100,7 +101,7 @@ def encoded(photo: NDArray[np.uint8], form: str = "PNG", **options: Any) -> byte
 
 
 def drawn() -> dict[str, bytes]:
-    """A cat as most photos have one, turned by EXIF, small, in a panorama, and two of them."""
+    """A cat as most photos have one, turned by EXIF, small, in a panorama, two of them, and speckled."""
     cat = load(CHELSEA.read_bytes())
     small = np.full((900, 1200, 3), 200, np.uint8)
     small[500:650, 700:925] = Image.fromarray(cat).resize((225, 150))
@@ -114,6 +115,7 @@ def drawn() -> dict[str, bytes]:
         "small": encoded(small),
         "wide": encoded(wide),
         "two": encoded(twins()),
+        "speckled": encoded(perturb(cat, "salt_and_pepper", LEVELS, 0)),
     }
 
 
@@ -151,7 +153,7 @@ def compare(worker: WebWorker, photos: dict[str, bytes], *, clicks: bool) -> dic
 def test_the_browser_says_what_python_says(page: Page) -> None:
     assert page.evaluate("crossOriginIsolated")
     found = compare(WebWorker(page), drawn(), clicks=True)
-    assert len(found) == 10
+    assert len(found) == 12
     assert min(found.values()) >= AGREE, found
 
 

@@ -55,7 +55,9 @@ def letterboxed(
     box = Letterbox.fit(width, height, size)
     if stretch:
         box = replace(box, left=0, top=0, inner_width=size, inner_height=size)
-    square = box.apply(photo, FILL if fill == "mean" else fill)
+    # As petseg does, but for a study, with stretched photos or another colour around them.
+    clean = fill == FILL and not stretch
+    square = box.apply(photo, FILL if fill == "mean" else fill, clean=clean)
     if fill == "mean":
         outside = np.ones(square.shape[:2], bool)
         outside[box.inner] = False
@@ -114,7 +116,7 @@ class Model:
         """Answer for an (H, W, 3) uint8 photo."""
         box, batch = letterboxed(photo, self.size, self.fill, stretch=self.stretch)
         look = Look(self.run(batch), box)
-        # As petseg does; a study, with stretched photos or another colour around them, looks but once.
+        # As `letterboxed`; a study looks but once.
         if self.fill == FILL and not self.stretch:
             look = look_again(look, photo, FILL, self._run_all, doubt=self.doubt)
         return Answer(*look, Segmentation(*look, photo, self.name, sure=self.sure))

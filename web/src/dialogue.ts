@@ -165,7 +165,7 @@ export class Dialogue {
     const key = `${box.region} ${mirrored}`;
     let features = this.kept.get(key);
     if (!features) {
-      const seen = square(this.photo, box, this.clicker.manifest.fill);
+      const seen = square(this.photo, box, this.clicker.manifest.fill, this.rules);
       features = this.clicker.encode(mirrored ? flipped(seen, box.size) : seen);
       this.kept.set(key, features);
       // The whole photo comes first, and stays.

@@ -44,7 +44,7 @@ export async function see(photo: Photo, finder: Finder, rules: Rules): Promise<L
   const { size, fill } = finder.manifest;
   const ask = async (region?: Region): Promise<Look> => {
     const box = new Letterbox(photo.width, photo.height, size, region);
-    return look(await finder.run(square(photo, box, fill)), box);
+    return look(await finder.run(square(photo, box, fill, rules)), box);
   };
   const first = await ask();
   const closer: Look[] = [];

@@ -1,6 +1,8 @@
 /** Pillow's resizing (libImaging/Resample.c and Reduce.c): a canvas scales in another way in each browser. */
 
 import type { Letterbox, Region } from "./geometry";
+import type { Rules } from "./rules";
+import { withoutSpeckles } from "./speckles";
 
 /** A photo, upright, RGBA, all of it solid. */
 export interface Photo {
@@ -77,14 +79,17 @@ const BITS = 22;
 const whole = (weights: Weights): Int32Array => Int32Array.from(weights.values, (w) => 0.5 + w * 2 ** BITS);
 
 /** The square (3, S, S) that a letterbox makes of a photo: `Letterbox.apply` of petseg/pixels/geometry.py. */
-export function square(photo: Photo, box: Letterbox, fill: number): Uint8Array {
+export function square(photo: Photo, box: Letterbox, fill: number, rules: Rules): Uint8Array {
   const [x0, y0, x1, y1] = box.region;
   const { innerWidth, innerHeight, size } = box;
   const across = Math.max(1, Math.trunc((x1 - x0) / innerWidth / 2)); // reducing_gap=2
   const down = Math.max(1, Math.trunc((y1 - y0) / innerHeight / 2));
-  const small = across * down > 1 ? reduce(photo, box.region, across, down) : copy(photo, box.region);
   const width = Math.ceil((x1 - x0) / across);
   const height = Math.ceil((y1 - y0) / down);
+  const small =
+    across * down > 1
+      ? reduce(photo, box.region, across, down)
+      : withoutSpeckles(copy(photo, box.region), width, height, rules);
   const columns = bilinear(width, 0, (x1 - x0) / across, innerWidth);
   const rows = bilinear(height, 0, (y1 - y0) / down, innerHeight);
   const narrow = new Uint8Array(innerWidth * height * 3);

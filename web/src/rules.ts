@@ -25,6 +25,7 @@ export interface Rules {
     | "EDGE"
     | "SLOPE"
   >;
+  speckles: Numbers<"BLACK" | "WHITE" | "ALONE" | "APART" | "MANY" | "GRID">;
   stickers: Numbers<"SIDE" | "OUTLINE" | "SHADOW" | "DROP" | "DARK" | "MARGIN">;
 }
 

@@ -163,7 +163,7 @@ class Studio {
     this.dialogue ??= new Dialogue(photo, clicker, rules, async ({ region }) => {
       const { fill, size } = finder.manifest;
       const part = new Letterbox(photo.width, photo.height, size, region);
-      return withoutUnsure(look(await finder.run(square(photo, part, fill)), part), rules);
+      return withoutUnsure(look(await finder.run(square(photo, part, fill, rules)), part), rules);
     });
     return this.dialogue;
   }
