@@ -2,7 +2,8 @@
 
 A promptable model is asked in the same few steps each time: predict on the whole photo; where what was found
 is small, zoom in on it and predict again; where it is large, predict at a second scale, and take the mean.
-A further click corrects the answer before it (see `petseg.clicks.corrections`).
+If that is all pets of the photo, the model that finds those is heard as well. A further click corrects the
+answer before it (see `petseg.clicks.corrections`).
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ NEAR = 0.02
 """How far beside a pet a click may be that means it, over the longer side of the photo."""
 INSIDE = 0.01
 """How much farther away, at most, the place is that is taken for it: the deepest there."""
+AGREE = 0.7
+"""IoU of what was clicked on with all pets of the photo from which on they are the same."""
 ANOTHER = -4.0
 """Margin of the answers to two clicks, each at the other click, below which they are on two animals."""
 MOST_IN_TURN = corrections.STEPS
@@ -102,7 +105,7 @@ class Dialogue:
     def _if_pet(self, state: ClickState) -> ClickState:
         """The answer, which finds nothing where neither the photo nor the last view of it shows a pet.
 
-        Nor to a single click that the photo may not even show one near to.
+        Nor to a single click that the photo may not even show one near to. Of who knows pets it learns, too.
         """
         seen = self._seen if len(state.found) else None
         if seen is None or self.presence is None:
@@ -110,7 +113,7 @@ class Dialogue:
         prompt, reach = state.prompt, NEAR * max(self.photo.shape[:2])
         if not prompt.is_one_click or seen.may_show_pet(prompt.points + np.array([[-reach], [reach]])):
             if seen.shows_pet():
-                return state
+                return _agreed(state, seen)
             part = None if state.letterbox.whole else self.presence.see(self.photo, state.letterbox.region)
             if part is not None and part.shows_pet():
                 return state
@@ -371,6 +374,20 @@ def _tidied(state: ClickState) -> ClickState:
     if np.count_nonzero(state.prompt.positive) > 1:
         return state
     return replace(state, logits=one_animal(state.logits))
+
+
+def _agreed(state: ClickState, seen: Seen) -> ClickState:
+    """The answer to one click; if it is about all pets of the photo, its mean with what is said of those."""
+    if not (state.letterbox.whole and state.prompt.is_one_click):
+        return state
+    own, pets = margin(state.logits), state.letterbox.see(margin(seen.logits), seen.letterbox, OUTSIDE)
+    if np.count_nonzero((own > 0) & (pets > 0)) < AGREE * np.count_nonzero((own > 0) | (pets > 0)):
+        return state
+    nothing = np.zeros_like(pets)
+    both = _tidied(
+        replace(state, logits=np.stack([nothing, *(state.logits[1:] - state.logits[0] + pets) / 2]))
+    )
+    return both if both.value(state.prompt.points[0]) > 0 else state
 
 
 def _another(alone: ClickState, state: ClickState, limit: float) -> bool:

@@ -13,6 +13,8 @@ from petseg.clicks.prompts import Prompt, check
 from petseg.clicks.state import ClickState
 from petseg.dialogue import Dialogue
 from petseg.engine.network import Network, open_model
+from petseg.pixels.decision import OUTSIDE, margin
+from petseg.pixels.geometry import Letterbox
 from tests.support.tiny_models import GREY, PROMPTABLE, RED, SIZE, save_parts
 
 CAT, DOG, NOTHING = (25, 30), (70, 30), (50, 5)
@@ -121,16 +123,22 @@ class Says:
     Attributes:
         asked: whether each question was about the whole photo.
         near: between which corners there might be a pet.
+        margin: (H, W) of a pet, by which a pixel of a whole photo of that size exceeds background.
     """
 
-    def __init__(self, *, whole: bool, part: bool, may: bool = True) -> None:
-        self.whole, self.part, self.may = whole, part, may
+    def __init__(self, *, whole: bool, part: bool, may: bool = True, margin: Any = None) -> None:
+        self.whole, self.part, self.may, self.margin = whole, part, may, margin
         self.asked: list[bool] = []
         self.near: list[NDArray[np.float64]] = []
 
     def see(self, photo: NDArray[np.uint8], region: Any) -> "Said":
         self.asked.append(region is None)
-        return Said(self.whole if region is None else self.part, self)
+        height, width = photo.shape[:2]
+        box = Letterbox.fit(width, height, width)
+        logits = np.zeros((3, width, width), np.float32)
+        logits[1:] = OUTSIDE
+        logits[:, *box.inner][1] = OUTSIDE if self.margin is None else self.margin
+        return Said(self.whole if region is None else self.part, self, box, logits)
 
 
 class Said(NamedTuple):
@@ -138,6 +146,8 @@ class Said(NamedTuple):
 
     answer: bool
     says: Says
+    letterbox: Letterbox
+    logits: NDArray[np.float32]
 
     def shows_pet(self) -> bool:
         return self.answer
@@ -195,6 +205,36 @@ def test_a_single_click_finds_nothing_where_there_cannot_be_a_pet(
     assert bool(len(talk.first(ask(point=CAT)).found)) == may
     reach = dialogue.NEAR * max(photo.shape)
     np.testing.assert_allclose(says.near[0], [np.array(CAT) - reach, np.array(CAT) + reach])
+
+
+def test_what_is_all_pets_of_the_photo_is_the_mean_of_both(
+    network: Network, photo: NDArray[np.uint8]
+) -> None:
+    """The other model finds the same cat, less its left side, of which it is as sure as this one is of it."""
+    alone = Dialogue(network, photo).first(ask(point=CAT))
+    found = alone.letterbox.restore(margin(alone.logits))
+    left = int(alone.found[0, 0])
+    for columns, agrees in ((3, True), (12, False)):
+        other = np.where(found > 0, found, -8)
+        other[:, : left + columns] = -np.abs(found).max() - 8
+        says = Says(whole=True, part=True, margin=other)
+        state = Dialogue(network, photo, says).first(ask(point=CAT))  # type: ignore[arg-type]
+        if agrees:
+            assert state.found[0, 0] > alone.found[0, 0] + 1
+            np.testing.assert_allclose(state.found[1], alone.found[1], atol=2)
+            assert state.value(np.array(CAT)) > 0
+            assert np.array_equal(state.logits.argmax(0) == 2, alone.logits.argmax(0) == 2), "still a cat"
+        else:
+            np.testing.assert_array_equal(state.logits, alone.logits)
+
+
+def test_a_click_stays_on_what_it_is_on(network: Network, photo: NDArray[np.uint8]) -> None:
+    alone = Dialogue(network, photo).first(ask(point=CAT))
+    other = alone.letterbox.restore(margin(alone.logits)).copy()
+    other[CAT[1] - 3 : CAT[1] + 3, CAT[0] - 3 : CAT[0] + 3] = -1e3
+    says = Says(whole=True, part=True, margin=other)
+    state = Dialogue(network, photo, says).first(ask(point=CAT))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(state.logits, alone.logits)
 
 
 def test_who_finds_nothing_is_not_doubted(network: Network, photo: NDArray[np.uint8]) -> None:

@@ -66,12 +66,35 @@ export class Dialogue {
     const reach = this.rules.dialogue.NEAR * Math.max(this.photo.width, this.photo.height);
     const [x, y] = answer.click;
     if (mayShowPet(seen, [x - reach, y - reach], [x + reach, y + reach], this.rules)) {
-      if (showsPet(seen, this.rules)) return answer;
+      if (showsPet(seen, this.rules)) return this.agreed(answer, seen);
       if (!answer.box.whole && showsPet(await this.presence(answer.box), this.rules)) return answer;
     }
     const logits = answer.logits.slice();
     logits.fill(this.rules.decision.OUTSIDE, logits.length / 3);
     return { ...answer, logits };
+  }
+
+  /** The answer; if it is about all pets of the photo, its mean with what is said of those. */
+  private agreed(answer: Answer, seen: Look): Answer {
+    const { click, box, logits } = answer;
+    if (!box.whole) return answer;
+    const highest = seen.cat.map((cat, at) => Math.max(cat, seen.dog[at]));
+    const pets = box.see(highest, seen.box, this.rules.decision.OUTSIDE);
+    const count = pets.length;
+    let [both, either] = [0, 0];
+    pets.forEach((pet, at) => {
+      const own = margin(logits, at) > 0;
+      both += Number(own && pet > 0);
+      either += Number(own || pet > 0);
+    });
+    if (both < this.rules.dialogue.AGREE * either) return answer;
+    const mean = new Float32Array(logits.length);
+    for (let at = count; at < logits.length; at++) {
+      mean[at] = (logits[at] - logits[at % count] + pets[at % count]) / 2;
+    }
+    const agreed = { ...answer, logits: this.oneAnimal(mean) };
+    const [x, y] = box.toModel(click).map((value) => Math.min(Math.trunc(value), box.size - 1));
+    return margin(agreed.logits, y * box.size + x) > 0 ? agreed : answer;
   }
 
   private async first(click: Point): Promise<Answer> {

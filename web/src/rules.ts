@@ -10,7 +10,7 @@ export interface Rules {
     "ZOOMS" | "SAME" | "MARGIN" | "WORTH" | "TIGHT" | "SHOWS_MORE" | "SMALLEST" | "DOUBT" | "AGAIN"
   >;
   animal: Numbers<"CRUMB" | "NEARLY_ALL" | "MOST" | "BESIDES" | "RULED_OUT">;
-  dialogue: Numbers<"NEAR" | "INSIDE">;
+  dialogue: Numbers<"NEAR" | "INSIDE" | "AGREE">;
   second_look: Numbers<
     | "MAYBE"
     | "SMALL"
