@@ -2,8 +2,9 @@
 
 A promptable model is asked in the same few steps each time: predict on the whole photo; where what was found
 is small, zoom in on it and predict again; where it is large, predict at a second scale, and take the mean.
-If that is all pets of the photo, the model that finds those is heard as well. A further click corrects the
-answer before it (see `petseg.clicks.corrections`).
+What may be another animal than the clicked one counts less (see `petseg.clicks.apart`), and where the answer
+is all pets of the photo, the model that finds those is heard too. A further click corrects the answer before
+it (see `petseg.clicks.corrections`).
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from petseg.clicks import apart, closeup, corrections, prompts
 from petseg.clicks.animal import Pets, one_animal
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
-from petseg.engine.network import Network, planes, semantic
+from petseg.engine.network import Network, planes, semantic, vectors
 from petseg.engine.presence import Presence, Seen
 from petseg.lazy import lazy
 from petseg.pixels.decision import OUTSIDE, margin
@@ -128,7 +129,7 @@ class Dialogue:
             state = self._zoom_in(state)
         if state.letterbox.whole:
             state = self._second_scale(state)
-        return _tidied(state)
+        return _tidied(self._without_others(state))
 
     def next(self, state: ClickState, prompt: Prompt) -> ClickState:
         """Answer a prompt with one click more than `state`, which is corrected. Errors as for `answer`."""
@@ -343,6 +344,17 @@ class Dialogue:
         """The answer about the whole photo, its mean with that from a tight crop around what was found."""
         view = self._crop(state.shown, tight=True) if len(state.found) else None
         return state if view is None else state.mean(self._predict(state.prompt, view, alone=state.alone))
+
+    def _without_others(self, state: ClickState) -> ClickState:
+        """The answer to one click, each pixel less sure by how unsure it is to be of the animal there."""
+        if not (self.network.manifest.apart and state.prompt.is_one_click):
+            return state
+        said = vectors(self.network.encode(planes([state.square])))[0]
+        spot = state.letterbox.to_model(state.prompt.points)
+        same = apart.margins(said, spot, state.letterbox.size).clip(apart.LOW, apart.HIGH)
+        logits = state.logits - state.logits[0]
+        logits[1:] -= apart.HIGH - same
+        return replace(state, logits=logits)
 
     def _predict(self, prompt: Prompt, view: _View, *, alone: bool | None = None) -> ClickState:
         """The network's answer to a prompt about a view; `alone` as in `ClickState`, None to find it out."""

@@ -130,12 +130,18 @@ def clicks(report: Mapping[str, Any]) -> str:
         parts += [f"**{name.capitalize()}**: {definitions[name]}.", table(head, rows)]
     if nothing := report.get("nothing"):
         rows = [
-            (where, row["photos"], f"{row['found']:.1%}", f"{row['large']:.1%}")
+            (
+                where,
+                row["photos"],
+                *(f"{row[key]:.1%}" for key in ("found", "large")),
+                row["clear"],
+                f"{row['clear_found']:.1%}",
+            )
             for where, row in nothing.items()
         ]
         parts += [
             f"**Clicks on nothing**: {definitions['nothing']}.",
-            table(("photos", "number", "found", "large"), rows),
+            table(("photos", "number", "found", "large", "clear", "clear_found"), rows),
         ]
     return "\n\n".join([*parts, bullets([f"{key}: {value}" for key, value in definitions.items()])])
 

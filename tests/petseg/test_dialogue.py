@@ -207,6 +207,27 @@ def test_a_single_click_finds_nothing_where_there_cannot_be_a_pet(
     np.testing.assert_allclose(says.near[0], [np.array(CAT) - reach, np.array(CAT) + reach])
 
 
+def test_what_may_be_another_animal_counts_less(
+    network: Network, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vectors tell the left half of the cat from its right one."""
+    plain = Dialogue(network, photo).first(ask(point=CAT))
+    said = np.zeros((1, 2, 16, 16), np.float32)
+    said[0, :, :, int(16 * CAT[0] / 100) :] = 3
+    monkeypatch.setattr(dialogue, "vectors", lambda features: said)
+    network = dataclasses.replace(network, manifest=dataclasses.replace(network.manifest, apart=True))
+    for beside in (-9, 9):
+        point = (CAT[0] + beside, CAT[1])
+        state = Dialogue(network, photo).first(ask(point=point))
+        (left, top), (right, bottom) = state.found
+        assert (left > CAT[0] - 6) == (beside > 0)
+        assert (right < CAT[0] + 6) == (beside < 0)
+        assert abs(top - plain.found[0, 1]) < 2 > abs(bottom - plain.found[1, 1])
+        assert state.value(np.array(point)) > 0
+    both = Dialogue(network, photo).first(ask(points=[(16, 30), (34, 30)]))
+    assert both.found[1, 0] - both.found[0, 0] > 20, "two clicks on one animal say what it is"
+
+
 def test_what_is_all_pets_of_the_photo_is_the_mean_of_both(
     network: Network, photo: NDArray[np.uint8]
 ) -> None:

@@ -1,11 +1,12 @@
 /** A click on a photo, answered by a promptable model: petseg/dialogue.py and what it consists of. */
 
+import { margins, withoutOthers } from "./apart";
 import { type Look, showsPet } from "./decision";
 import { clip, Letterbox, type Point, type Region } from "./geometry";
 import { closeUp, mayShowPet, overlap } from "./lookagain";
-import { type Clicker, type Features, semantic } from "./network";
+import { type Clicker, type Features, semantic, vectors } from "./network";
 import { depths, type Grid, regionAt, regions } from "./regions";
-import { type Photo, restored, square } from "./resize";
+import { enlarged, type Photo, square } from "./resize";
 import type { Rules } from "./rules";
 
 /** The answer to a click: logits (3, S, S) of what a letterbox shows. */
@@ -47,7 +48,8 @@ export class Dialogue {
   /** One pass over the whole photo, for what a pointer is over. */
   async glance(click: Point): Promise<Answer> {
     const logits = await this.ask(click, this.whole, false);
-    return this.ifPet({ click, box: this.whole, logits: this.oneAnimal(logits), alone: null });
+    const answer = { click, box: this.whole, logits, alone: null };
+    return this.ifPet({ ...answer, logits: this.oneAnimal(await this.withoutOthers(answer)) });
   }
 
   /** The animal that is clicked on, or just beside. */
@@ -72,6 +74,14 @@ export class Dialogue {
     const logits = answer.logits.slice();
     logits.fill(this.rules.decision.OUTSIDE, logits.length / 3);
     return { ...answer, logits };
+  }
+
+  /** The logits, each pixel less sure by how unsure it is to be of the animal that was clicked. */
+  private async withoutOthers({ click, box, logits }: Answer): Promise<Float32Array> {
+    const said = vectors(await this.features(box, false), this.clicker.manifest);
+    if (!said) return logits;
+    const same = margins(said.planes, said.side, box.toModel(click), box.size, this.rules);
+    return withoutOthers(logits, same, this.rules);
   }
 
   /** The answer; if it is about all pets of the photo, its mean with what is said of those. */
@@ -102,7 +112,7 @@ export class Dialogue {
     if (this.doubted(answer)) answer = await this.cropAtClick(answer);
     answer = await this.zoomIn(answer);
     if (answer.box.whole) answer = await this.secondScale(answer);
-    return { ...answer, logits: this.oneAnimal(answer.logits) };
+    return { ...answer, logits: this.oneAnimal(await this.withoutOthers(answer)) };
   }
 
   /** The corners in the photo of what was called pet; null if nothing was. */
@@ -378,15 +388,13 @@ class Pets {
         }
       }
     });
-    const box = new Letterbox(side, side, side);
-    const large = restored(this.margins, box, [0, 0, size, size]);
+    const large = enlarged(this.margins, side, size);
     const result = this.logits.slice();
     for (let y = 0; y < size; y++) {
-      const row = large.next().value as Float32Array;
       for (let x = 0; x < size; x++) {
         const at = y * size + x;
         if (!reach[Math.floor(y / step) * side + Math.floor(x / step)]) continue;
-        const more = Math.max(0, row[x] - margin(this.logits, at));
+        const more = Math.max(0, large[at] - margin(this.logits, at));
         result[size * size + at] += more;
         result[2 * size * size + at] += more;
       }

@@ -119,3 +119,13 @@ export function semantic(features: Features, manifest: Manifest): Float32Array |
   if (!manifest.semantic) return null;
   return features[`features_${Object.keys(features).length - 1}`].data as Float32Array;
 }
+
+/** What an encoder says of which animal each place is of, (E, side, side); null of one that does not. */
+export function vectors(
+  features: Features,
+  manifest: Manifest,
+): { planes: Float32Array; side: number } | null {
+  if (!manifest.apart) return null;
+  const { data, dims } = features[`features_${Object.keys(features).length - 2}`];
+  return { planes: data as Float32Array, side: dims[3] };
+}

@@ -13,6 +13,7 @@ export interface Manifest {
   zoom?: boolean;
   mirror?: boolean;
   semantic?: boolean;
+  apart?: boolean;
   presence?: string;
   doubt?: boolean;
   precision?: string;

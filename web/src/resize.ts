@@ -1,6 +1,6 @@
 /** Pillow's resizing (libImaging/Resample.c and Reduce.c): a canvas scales in another way in each browser. */
 
-import type { Letterbox, Region } from "./geometry";
+import { Letterbox, type Region } from "./geometry";
 import type { Rules } from "./rules";
 import { withoutSpeckles } from "./speckles";
 
@@ -166,4 +166,15 @@ export function* restored(plane: Float32Array, box: Letterbox, region: Region): 
     }
     yield row;
   }
+}
+
+/** A square plane, scaled to another side. */
+export function enlarged(plane: Float32Array, side: number, size: number): Float32Array {
+  const result = new Float32Array(size * size);
+  let at = 0;
+  for (const row of restored(plane, new Letterbox(side, side, side), [0, 0, size, size])) {
+    result.set(row, at);
+    at += size;
+  }
+  return result;
 }

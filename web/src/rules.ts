@@ -9,6 +9,7 @@ export interface Rules {
   closeup: Numbers<
     "ZOOMS" | "SAME" | "MARGIN" | "WORTH" | "TIGHT" | "SHOWS_MORE" | "SMALLEST" | "DOUBT" | "AGAIN"
   >;
+  apart: Numbers<"SAME" | "FINER" | "LOW" | "HIGH">;
   animal: Numbers<"CRUMB" | "NEARLY_ALL" | "MOST" | "BESIDES" | "RULED_OUT">;
   dialogue: Numbers<"NEAR" | "INSIDE" | "AGREE">;
   second_look: Numbers<

@@ -54,7 +54,7 @@ def test_headlines_are_jittered_and_of_the_first_model(tmp_path: Path) -> None:
 
 
 def test_clicks_on_nothing_stand_beside_the_quality() -> None:
-    found = {"photos": 3, "found": 0.25, "large": 0.125}
+    found = {"photos": 3, "found": 0.25, "large": 0.125, "clear": 2, "clear_found": 0.0}
     figures = click_figures(REPORT | {"nothing": {"beside pets": found}})
     assert figures == click_figures(REPORT) | {"click_alarms": 0.25}
     both = {"beside pets": found, "without pets": found | {"found": 0.5}}

@@ -48,10 +48,25 @@ def test_one_click_beside_the_animals_of_each_photo(tmp_path: Path) -> None:
     half[:, :20] = 1
     samples = read_pairs(write(tmp_path, {"empty": half * 0, "full": half * 0 + 2, "half": half}))
     nobody, somebody, large = Everywhere(0), Everywhere(1), Everywhere(9)
-    assert click_on_nothing(nobody, samples, 5) == {"photos": 2, "found": 0.0, "large": 0.0}
-    assert click_on_nothing(somebody, samples, 5) == {"photos": 2, "found": 1.0, "large": 0.0}
-    assert click_on_nothing(large, samples, 5) == {"photos": 2, "found": 1.0, "large": 1.0}
+
+    def found(who: Everywhere) -> tuple[float, ...]:
+        return tuple(click_on_nothing(who, samples, 5).values())
+
+    assert found(nobody) == (2, 0, 0, 2, 0)
+    assert found(somebody) == (2, 1, 0, 2, 1)
+    assert found(large) == (2, 1, 1, 2, 1)
     assert nobody.clicks == large.clicks
     assert nobody.clicks[1][0] > 20, "the click is beside the animal"
     click_on_nothing(nobody, samples[2:], 5)
     assert nobody.clicks[2] == nobody.clicks[1], "whatever else is measured"
+
+
+def test_a_click_just_beside_an_animal_means_it(tmp_path: Path) -> None:
+    """Each photo of 50 pixels has one to six free columns, then its border, then the animal."""
+    masks = {f"{columns}": np.ones((50, 50), np.uint8) for columns in range(1, 7)}
+    for name, mask in masks.items():
+        mask[:, :20] = 255
+        mask[:, : int(name)] = 0
+    figures = click_on_nothing(Everywhere(2), read_pairs(write(tmp_path, masks)), 1)
+    assert (figures["photos"], figures["found"], figures["clear_found"]) == (6, 1, 1)
+    assert 0 < figures["clear"] < 6, "the border counts as the animal's"
