@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.clicks import apart, closeup, corrections, prompts
-from petseg.clicks.animal import Pets, one_animal
+from petseg.clicks.animal import RULED_OUT, Pets, one_animal
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
 from petseg.engine.network import Network, planes, semantic, vectors
@@ -253,8 +253,11 @@ class Dialogue:
         """(s, s) where the whole photo shows a pet; None of a network that does not say so."""
         if not self.network.manifest.semantic:
             return None
-        features = self.network.encode(planes([self._whole.square]))
-        return np.asarray(margin(semantic(features)[0]) > 0)
+        found = margin(semantic(self.network.encode(planes([self._whole.square])))[0]) > 0
+        box = self._whole.letterbox
+        shown, step = np.zeros((box.size, box.size), bool), box.size // len(found)
+        shown[box.inner] = True
+        return np.asarray(found & shown[step // 2 :: step, step // 2 :: step])
 
     def _shows(self, point: NDArray[np.float64]) -> bool:
         """Whether there is a pet at a point (2,), whoever it is."""
@@ -393,6 +396,8 @@ def _agreed(state: ClickState, seen: Seen) -> ClickState:
     if not (state.letterbox.whole and state.prompt.is_one_click):
         return state
     own, pets = margin(state.logits), state.letterbox.see(margin(seen.logits), seen.letterbox, OUTSIDE)
+    # What the answer rules out is another animal, however sure of a pet the other model is.
+    pets = np.where(own < RULED_OUT, np.minimum(pets, own), pets)
     if np.count_nonzero((own > 0) & (pets > 0)) < AGREE * np.count_nonzero((own > 0) | (pets > 0)):
         return state
     nothing = np.zeros_like(pets)

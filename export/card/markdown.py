@@ -20,6 +20,11 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
+def percent(value: Any) -> str:
+    """A share with one decimal, a dash for what has no value."""
+    return "-" if number(value) == "-" else f"{value:.1%}"
+
+
 def bullets(lines: Sequence[str]) -> str:
     """A list."""
     return "\n".join(f"- {line.strip()}" for line in lines)

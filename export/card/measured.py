@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from export.card.markdown import NOT_MEASURED, bullets, number, table
+from export.card.markdown import NOT_MEASURED, bullets, number, percent, table
 from petseg.measure.perturbations import PERTURBATIONS
 
 FIGURES = {
@@ -133,9 +133,9 @@ def clicks(report: Mapping[str, Any]) -> str:
             (
                 where,
                 row["photos"],
-                *(f"{row[key]:.1%}" for key in ("found", "large")),
-                row["clear"],
-                f"{row['clear_found']:.1%}",
+                *(percent(row[key]) for key in ("found", "large")),
+                number(row.get("clear")),
+                percent(row.get("clear_found")),
             )
             for where, row in nothing.items()
         ]

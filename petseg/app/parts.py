@@ -18,7 +18,10 @@ _log = logging.getLogger(__name__)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 RUNS_MODELS: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 2}
-"""Options of handlers that run a network: as many at a time as keep a small machine answering."""
+"""Options of handlers that run a network: as many at a time as keep a small machine answering.
+
+Beside them runs one of the Robustness tab, which answers one question after the other.
+"""
 LIGHT: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 4}
 """Options of handlers that only draw."""
 

@@ -115,7 +115,7 @@ def margins(vectors: NDArray[np.float32], spots: NDArray[np.float64], size: int)
     """
     side = FINER * vectors.shape[-1]
     finer = np.stack([_resized(plane, side) for plane in vectors]).reshape(len(vectors), -1)
-    columns, rows = np.minimum(spots * side / size, side - 1).astype(int).T
+    columns, rows = (spots * side / size).clip(0, side - 1).astype(int).T
     chosen = finer[:, rows * side + columns]
     distances = (chosen**2).sum(0)[:, None] + (finer**2).sum(0) - 2 * chosen.T @ finer
     return np.stack([_resized(SAME - plane.reshape(side, side), size) for plane in distances])

@@ -18,7 +18,7 @@ from petseg.pixels.speckles import without_speckles
 FILL = 127
 """Grey that pads the square: the value closest to the middle of 0..255."""
 GAP = 2.0
-"""As `scaled` takes it: a photo of twice as many pixels to one of the square is halved first."""
+"""Of `scaled`: a photo with four pixels or more, along a side, to one of the square is halved first."""
 
 Region: TypeAlias = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, ends exclusive."""
@@ -121,7 +121,7 @@ class Letterbox:
         Args:
             image: the photo.
             fill: grey around it.
-            clean: take speckles out, where the square would show them.
+            clean: take speckles out, but of a photo that is halved first: less of them is seen of that.
         """
         square = np.full((self.size, self.size, *image.shape[2:]), fill, np.uint8)
         if not self.whole:

@@ -2,7 +2,8 @@
 
 A network takes them for a texture, by which it tells fur from cloth. What a photo shows is seldom so alone:
 where many are, they give way to their neighbours, and all other pixels stay (a switching filter for impulse
-noise, as in doi:10.1109/97.995823). A photo without them is hardly looked at.
+noise, as in doi:10.1109/97.995823). In a photo of grass or of thin slanting lines some pixels are as alone;
+nobody but the network sees what became of them. In a JPEG most have been blurred, and stay.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLACK, WHITE = 8, 247
-"""Values of a speckle's channels, at most and at least; JPEG moves them a little."""
+"""Values of a speckle's channels, at most and at least."""
 ALONE = 3
 """Neighbours that are black, or white, as a speckle is, at most, of eight."""
 APART = 48

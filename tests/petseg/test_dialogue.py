@@ -228,6 +228,19 @@ def test_what_may_be_another_animal_counts_less(
     assert both.found[1, 0] - both.found[0, 0] > 20, "two clicks on one animal say what it is"
 
 
+def test_no_pet_is_nearby_outside_of_the_photo(
+    network: Network, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network calls all that is around the photo in the square a pet, just above the click."""
+    photo = photo[:50]
+    said = np.full((1, 3, SIZE, SIZE), -5, np.float32)
+    said[:, 0] = 0
+    said[:, 1, : SIZE // 4] = 5
+    monkeypatch.setattr(dialogue, "semantic", lambda features: said)
+    network = dataclasses.replace(network, manifest=dataclasses.replace(network.manifest, semantic=True))
+    assert Dialogue(network, photo)._nearby(np.array([50.0, 0.5])) is None
+
+
 def test_what_is_all_pets_of_the_photo_is_the_mean_of_both(
     network: Network, photo: NDArray[np.uint8]
 ) -> None:
@@ -247,6 +260,22 @@ def test_what_is_all_pets_of_the_photo_is_the_mean_of_both(
             assert np.array_equal(state.logits.argmax(0) == 2, alone.logits.argmax(0) == 2), "still a cat"
         else:
             np.testing.assert_array_equal(state.logits, alone.logits)
+
+
+def test_what_the_answer_rules_out_stays_another_animal(network: Network, photo: NDArray[np.uint8]) -> None:
+    """The other model is very sure of a smaller pet beside the clicked one, too."""
+    clicked = Dialogue(network, photo).first(ask(point=CAT))
+    cat, other = (slice(25, 45), slice(5, 25)), (slice(25, 45), slice(27, 33))
+    logits, seen = np.full((2, 3, SIZE, SIZE), -8, np.float32)
+    logits[0] = seen[0] = 0
+    logits[1][cat] = 5
+    seen[1][cat] = seen[1][other] = 20
+    state = dataclasses.replace(clicked, logits=logits)
+    agreed = dialogue._agreed(state, Said(True, Says(whole=True, part=True), state.letterbox, seen))  # type: ignore[arg-type]
+    found = margin(agreed.logits) > 0
+    assert margin(agreed.logits)[cat].min() > 5, "the mean of both"
+    assert found[cat].all()
+    assert not found[other].any()
 
 
 def test_a_click_stays_on_what_it_is_on(network: Network, photo: NDArray[np.uint8]) -> None:

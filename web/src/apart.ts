@@ -13,7 +13,7 @@ export function margins(
   { apart: { FINER, SAME } }: Rules,
 ): Float32Array {
   const fine = side * FINER;
-  const cell = (at: number): number => Math.trunc(Math.min((at * fine) / size, fine - 1));
+  const cell = (at: number): number => Math.trunc(clip((at * fine) / size, 0, fine - 1));
   const there = cell(y) * fine + cell(x);
   const said = new Float32Array(fine * fine).fill(SAME);
   for (let start = 0; start < vectors.length; start += side * side) {

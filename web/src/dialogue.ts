@@ -89,7 +89,12 @@ export class Dialogue {
     const { click, box, logits } = answer;
     if (!box.whole) return answer;
     const highest = seen.cat.map((cat, at) => Math.max(cat, seen.dog[at]));
-    const pets = box.see(highest, seen.box, this.rules.decision.OUTSIDE);
+    // What the answer rules out is another animal, however sure of a pet the other model is.
+    const { RULED_OUT } = this.rules.animal;
+    const pets = box.see(highest, seen.box, this.rules.decision.OUTSIDE).map((pet, at) => {
+      const own = margin(logits, at);
+      return own < RULED_OUT ? Math.min(pet, own) : pet;
+    });
     const count = pets.length;
     let [both, either] = [0, 0];
     pets.forEach((pet, at) => {
@@ -270,8 +275,11 @@ export class Dialogue {
     if (!all) return null;
     const side = Math.sqrt(all.length / 3);
     const pets: Grid = { width: side, height: side, on: new Uint8Array(side * side) };
+    const step = this.whole.size / side;
     pets.on.forEach((_, at) => {
-      pets.on[at] = Number(margin(all, at) > 0);
+      const middle = (cell: number): number => Math.floor((cell + 0.5) * step);
+      const shown = this.whole.shows(middle(Math.floor(at / side)) * this.whole.size + middle(at % side));
+      pets.on[at] = Number(shown && margin(all, at) > 0);
     });
     const [x, y] = this.whole.toModel(click).map((value) => (value * side) / this.whole.size);
     const under = clip(Math.trunc(y), 0, side - 1) * side + clip(Math.trunc(x), 0, side - 1);

@@ -59,7 +59,9 @@ def test_clicks_on_nothing_stand_beside_the_quality() -> None:
     assert figures == click_figures(REPORT) | {"click_alarms": 0.25}
     both = {"beside pets": found, "without pets": found | {"found": 0.5}}
     assert click_figures(REPORT | {"nothing": both})["empty_click_alarms"] == 0.5
-    assert "| without pets | 3 | 50.0% | 12.5% |" in clicks(REPORT | {"nothing": both})
+    assert "| without pets | 3 | 50.0% | 12.5% | 2 | 0.0% |" in clicks(REPORT | {"nothing": both})
+    none_clear = {"beside pets": found | {"clear": 0, "clear_found": None}}
+    assert "| beside pets | 3 | 25.0% | 12.5% | 0 | - |" in clicks(REPORT | {"nothing": none_clear})
 
 
 def test_a_report_that_lacks_a_set() -> None:

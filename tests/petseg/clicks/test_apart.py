@@ -75,6 +75,12 @@ def test_margins_are_those_of_the_place_with_the_nearest_vector() -> None:
     assert len(apart.animals(one | other, asked, said, 0.2)) == 2
 
 
+def test_places_beyond_the_square_are_at_its_edge() -> None:
+    vectors = np.random.default_rng(0).normal(size=(3, SIDE // 8, SIDE // 8)).astype(np.float32)
+    beyond, edge = (np.array(spots, float) for spots in ([[-9, 20], [20, SIDE + 9]], [[0, 20], [20, SIDE]]))
+    np.testing.assert_array_equal(apart.margins(vectors, beyond, SIDE), apart.margins(vectors, edge, SIDE))
+
+
 def test_animals_that_touch_are_told_apart() -> None:
     one, other = drawn(LEFT), drawn(RIGHT)
     asked = apart.places(one | other)

@@ -35,12 +35,20 @@ def test_what_else_befalls_a_photo_is_left_alone(kind: str) -> None:
         assert without_speckles(photo) is photo
 
 
-def test_what_has_a_size_stays() -> None:
-    """Print, a chessboard of large squares, a black pen on white paper, and all black or white."""
-    paper = np.full((200, 300, 3), 255, np.uint8)
-    paper[::10] = 0
-    board = np.kron(np.indices((20, 30)).sum(0) % 2, np.ones((8, 8)))[..., None].repeat(3, 2)
-    for photo in (paper, (board * 255).astype(np.uint8), np.zeros_like(paper), np.full_like(paper, 255)):
+@pytest.mark.parametrize("ground", [40, 128, 220])
+@pytest.mark.parametrize("ink", [0, 255])
+def test_what_has_a_size_stays(ground: int, ink: int) -> None:
+    """Lines along the axes, thick ones that slant, and a chessboard, of which each square has a size."""
+    rows, columns = np.indices((240, 320))
+    lines, slanting = rows % 10 == 0, (rows + columns) % 12 < 4
+    board = (rows // 8 + columns // 8) % 2 == 0
+    for drawn in (lines, lines.T, slanting, board):
+        photo = np.where(drawn[..., None], ink, ground).astype(np.uint8).repeat(3, 2)
+        np.testing.assert_array_equal(without_speckles(photo), photo)
+
+
+def test_a_photo_without_any_is_not_copied() -> None:
+    for photo in (CAT, np.zeros_like(CAT), np.full_like(CAT, 255)):
         assert without_speckles(photo) is photo
 
 
@@ -71,5 +79,5 @@ def test_a_square_shows_none_where_it_would_have() -> None:
     box = Letterbox.fit(width, height, 384)
     clean, cleaned, raw = box.apply(CAT), box.apply(spoilt), box.apply(spoilt, clean=False)
     assert apart(cleaned, clean).mean() < 4 < 16 < apart(raw, clean).mean()
-    tiny = Letterbox.fit(width, height, 64)  # so many pixels to one of the square that none stands out
+    tiny = Letterbox.fit(width, height, 64)  # seven pixels to one of the square: it is halved first
     np.testing.assert_array_equal(tiny.apply(spoilt), tiny.apply(spoilt, clean=False))
