@@ -10,7 +10,7 @@ from petseg import PetsegError
 from petseg.app import comparison, curves, pairs, texts
 from petseg.app.comparison import Trial
 from petseg.app.handlers import Studio
-from petseg.app.parts import LIGHT, RUNS_MODELS, private, sentence
+from petseg.app.parts import RUNS_MODELS, private, sentence
 from petseg.app.state import Visit
 from petseg.measure.perturbations import LEVELS, PERTURBATIONS
 
@@ -98,9 +98,11 @@ class RobustnessTab:
             concurrency_id="damage",
             concurrency_limit=1,
         )
+        # In the browser, at once: an answer of the server could come after what the visitor does next.
+        in_browser: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         stale = [self.kind.change, self.seed.change, self.tab.select]
-        private(partial(gr.on, stale), lambda: "", outputs=self.curves, **LIGHT)
-        private(self.reset.click, lambda: [1] * len(sliders), outputs=sliders, **LIGHT)
+        gr.on(stale, None, outputs=self.curves, js='() => ""', **in_browser)
+        self.reset.click(None, outputs=sliders, js=f"() => {[1] * len(sliders)}", **in_browser)
         made = private(
             self.share.click,
             self.make_card,

@@ -55,6 +55,15 @@ def test_no_answer_overtakes_another(studio: Studio) -> None:
     assert (alone, shows.concurrency_limit) == ([shows], 1)
 
 
+def test_what_is_stale_is_cleared_in_the_browser(studio: Studio) -> None:
+    """An answer of the server could come after the curves that were asked for next, and clear those."""
+    with gr.Blocks() as page, gr.Tab() as holder:
+        tab = RobustnessTab(studio, gr.State(), holder)
+    drawn = [event for event in page.fns.values() if tab.curves in event.outputs]
+    assert sorted(event.fn is None for event in drawn) == [False, True]
+    assert all(event.fn is None for event in page.fns.values() if tab.sliders["occlusion"] in event.outputs)
+
+
 @pytest.mark.parametrize(
     ("columns", "colour", "outcome", "words"),
     [
