@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.clicks import apart, closeup, corrections, prompts
-from petseg.clicks.animal import RULED_OUT, Pets, one_animal
+from petseg.clicks.animal import RULED_OUT, Pets, one_animal, shown_coarsely
 from petseg.clicks.prompts import Prompt
 from petseg.clicks.state import ClickState
 from petseg.engine.network import Network, planes, semantic, vectors
@@ -255,9 +255,7 @@ class Dialogue:
             return None
         found = margin(semantic(self.network.encode(planes([self._whole.square])))[0]) > 0
         box = self._whole.letterbox
-        shown, step = np.zeros((box.size, box.size), bool), box.size // len(found)
-        shown[box.inner] = True
-        return np.asarray(found & shown[step // 2 :: step, step // 2 :: step])
+        return np.asarray(found & shown_coarsely(box.inner, box.size, box.size // len(found)))
 
     def _shows(self, point: NDArray[np.float64]) -> bool:
         """Whether there is a pet at a point (2,), whoever it is."""

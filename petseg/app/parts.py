@@ -85,10 +85,13 @@ def sentence(error: Exception) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def private(event: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
-    """Attach a handler that belongs to the page alone: no endpoint of the API."""
+def private(event: Callable[..., Any], function: Callable[..., Any] | None, **options: Any) -> Any:
+    """Attach a handler that belongs to the page alone: no endpoint of the API.
+
+    None: the browser's alone, by the option `js`, at once.
+    """
     options = {"show_progress": "hidden", "api_visibility": "private"} | options
-    return event(guarded(function), **options)
+    return event(guarded(function) if function else None, **options)
 
 
 def as_path(photo: str | None) -> Path:

@@ -99,10 +99,9 @@ class RobustnessTab:
             concurrency_limit=1,
         )
         # In the browser, at once: an answer of the server could come after what the visitor does next.
-        in_browser: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         stale = [self.kind.change, self.seed.change, self.tab.select]
-        gr.on(stale, None, outputs=self.curves, js='() => ""', **in_browser)
-        self.reset.click(None, outputs=sliders, js=f"() => {[1] * len(sliders)}", **in_browser)
+        private(partial(gr.on, stale), None, outputs=self.curves, js='() => ""')
+        private(self.reset.click, None, outputs=sliders, js=f"() => {[1] * len(sliders)}")
         made = private(
             self.share.click,
             self.make_card,
@@ -112,7 +111,7 @@ class RobustnessTab:
             show_progress_on=self.share,
             **RUNS_MODELS,
         )
-        made.success(None, inputs=self.card, js=SHARE, api_visibility="private")
+        private(made.success, None, inputs=self.card, js=SHARE)
         private(
             self.run.click,
             self.draw_sweep,

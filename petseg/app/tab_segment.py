@@ -58,7 +58,7 @@ class SegmentTab:
         private(self.picture.peek, self.peek, outputs=self.aside, **options)
         private(self.picture.prepare, self.prepare, inputs=[self.visit], **options)
         for event, kind in ((asks, "ask"), (keeps, "keep")):
-            event.failure(None, js=_LOST.replace("KIND", kind), api_visibility="private")
+            private(event.failure, None, js=_LOST.replace("KIND", kind))
 
     # Handlers. Those that are attached by `private` get the values of their `inputs`, in that order.
 

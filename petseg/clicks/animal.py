@@ -41,6 +41,18 @@ def one_animal(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([background, either, nothing] if is_cat else [background, nothing, either])
 
 
+def coarsely(step: int) -> tuple[slice, slice]:
+    """(rows, columns) of a square at which it is looked at, one of `step` along each."""
+    return np.s_[step // 2 :: step, step // 2 :: step]
+
+
+def shown_coarsely(inner: tuple[slice, slice], size: int, step: int) -> NDArray[np.bool_]:
+    """(S / step, S / step) whether a square of side S shows something there, of `Letterbox.inner`."""
+    shown = np.zeros((size, size), bool)
+    shown[inner] = True
+    return shown[coarsely(step)]
+
+
 class Pets:
     """All pets that a square shows, and the piece of them that was clicked: those that hang together there.
 
@@ -60,10 +72,7 @@ class Pets:
     ) -> None:
         size = logits.shape[-1]
         step = size // semantic.shape[-1]
-        shown = np.zeros((size, size), bool)
-        shown[inner] = True
-        coarsely = np.s_[step // 2 :: step, step // 2 :: step]
-        shown, self._found = shown[coarsely], margin(logits)[coarsely]
+        shown, self._found = shown_coarsely(inner, size, step), margin(logits)[coarsely(step)]
         self._logits, self._margin, self._dogs = logits, margin(semantic), semantic[2] - semantic[1]
         self._covered, self._pets = shown & (self._found > 0), shown & (self._margin > 0)
         x, y = click

@@ -37,11 +37,10 @@ def click_on_nothing(clicked: Clicked, samples: Sequence[Sample], seed: int) -> 
     shares, clear = [], []
     for sample in tqdm(samples, desc="click on nothing", unit="photo", mininterval=1):
         scene = read_scene(sample)
-        free = np.argwhere(scene.instances == 0)
+        beside = scene.instances == 0
+        free = np.argwhere(beside)
         if len(free):
-            away = cv2.distanceTransform(
-                (scene.instances == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-            )
+            away = cv2.distanceTransform(beside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             generator = np.random.default_rng([seed, zlib.crc32(sample.name.encode())])
             row, column = free[generator.integers(len(free))]
             clicked.start(scene.image)

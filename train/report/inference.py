@@ -37,6 +37,11 @@ _ELSEWHERE: dict[Need, str] = {
 """What to say of a model that needs more than photos."""
 
 
+def _as_petseg(fill: Fill, *, stretch: bool) -> bool:
+    """Whether photos are seen as petseg sees them, no study does: speckles taken out, and a second look."""
+    return fill == FILL and not stretch
+
+
 def letterboxed(
     photo: Photo, size: int, fill: Fill = FILL, *, stretch: bool = False
 ) -> tuple[Letterbox, Tensor]:
@@ -55,9 +60,7 @@ def letterboxed(
     box = Letterbox.fit(width, height, size)
     if stretch:
         box = replace(box, left=0, top=0, inner_width=size, inner_height=size)
-    # As petseg does, but for a study, with stretched photos or another colour around them.
-    clean = fill == FILL and not stretch
-    square = box.apply(photo, FILL if fill == "mean" else fill, clean=clean)
+    square = box.apply(photo, FILL if fill == "mean" else fill, clean=_as_petseg(fill, stretch=stretch))
     if fill == "mean":
         outside = np.ones(square.shape[:2], bool)
         outside[box.inner] = False
@@ -116,8 +119,7 @@ class Model:
         """Answer for an (H, W, 3) uint8 photo."""
         box, batch = letterboxed(photo, self.size, self.fill, stretch=self.stretch)
         look = Look(self.run(batch), box)
-        # As `letterboxed`; a study looks but once.
-        if self.fill == FILL and not self.stretch:
+        if _as_petseg(self.fill, stretch=self.stretch):
             look = look_again(look, photo, FILL, self._run_all, doubt=self.doubt)
         return Answer(*look, Segmentation(*look, photo, self.name, sure=self.sure))
 
