@@ -111,12 +111,12 @@ class Dialogue:
         seen = self._seen if len(state.found) else None
         if seen is None or self.presence is None:
             return state
-        prompt, reach = state.prompt, NEAR * max(self.photo.shape[:2])
-        if not prompt.is_one_click or seen.may_show_pet(prompt.points + np.array([[-reach], [reach]])):
-            if seen.shows_pet():
+        near = _around(state.prompt, NEAR * max(self.photo.shape[:2]))
+        if near is None or seen.may_show_pet(near):
+            if seen.shows_pet(near):
                 return _agreed(state, seen)
             part = None if state.letterbox.whole else self.presence.see(self.photo, state.letterbox.region)
-            if part is not None and part.shows_pet():
+            if part is not None and part.shows_pet(near):
                 return state
         return replace(state, logits=np.stack([state.logits[0], *np.full_like(state.logits[1:], OUTSIDE)]))
 
@@ -380,6 +380,11 @@ class Dialogue:
         features = self.network.encode(image)
         outputs = [self.network.answer(features, encoded)[0]]
         return [*outputs, semantic(features)[0]] if self.network.manifest.semantic else outputs
+
+
+def _around(prompt: Prompt, reach: float) -> NDArray[np.float64] | None:
+    """The corners (2, 2) of what a single click may mean, so far around it; None for other prompts."""
+    return prompt.points + np.array([[-reach], [reach]]) if prompt.is_one_click else None
 
 
 def _tidied(state: ClickState) -> ClickState:

@@ -4,10 +4,10 @@ from types import ModuleType
 
 from petseg import dialogue
 from petseg.clicks import animal, apart, closeup, prompts
-from petseg.engine import second_look
+from petseg.engine import presence, second_look
 from petseg.pixels import decision, speckles, stickers
 
-MODULES = (animal, apart, closeup, decision, dialogue, prompts, second_look, speckles, stickers)
+MODULES = (animal, apart, closeup, decision, dialogue, presence, prompts, second_look, speckles, stickers)
 """Whose rules web/src follows; `Rules` of web/src/rules.ts names those that it uses."""
 
 

@@ -11,42 +11,63 @@ from numpy.typing import NDArray
 
 from petseg.engine.network import Network, open_model, planes
 from petseg.engine.second_look import MAYBE, is_wide
+from petseg.lazy import lazy
 from petseg.models import catalog
+from petseg.models.manifest import Manifest
 from petseg.pixels import decision
 from petseg.pixels.geometry import Letterbox, Region
 
+POINTED = 2.0
+"""By how much a pet exceeds background from which on there is one where somebody points: probably, by 0.88.
 
-@dataclass(frozen=True)
+Chosen on held-out photos of pets and without, clicked on (docs/what-a-pet-is.md).
+"""
+
+
+@dataclass(frozen=True, eq=False)
 class Seen:
     """What a model that finds all pets says of a part of a photo.
 
     Attributes:
         letterbox: that part.
-        logits: (3, S, S) float32.
-        sure: see `petseg.models.manifest.Manifest`.
+        raw: (3, S, S) float32 logits.
+        manifest: of the model.
     """
 
     letterbox: Letterbox
-    logits: NDArray[np.float32]
-    sure: float
+    raw: NDArray[np.float32]
+    manifest: Manifest
 
-    def shows_pet(self) -> bool:
-        """Whether there is a pet (`petseg.pixels.decision`)."""
-        return decision.shows_pet(self.letterbox, *decision.margins(self.logits), None, self.sure)
+    @lazy
+    def logits(self) -> NDArray[np.float32]:
+        """(3, S, S) float32, with regions of pet ruled out that have too few pixels that are sure."""
+        return decision.without_unsure(self.letterbox, self.raw) if self.manifest.doubt else self.raw
+
+    def shows_pet(self, corners: NDArray[np.float64] | None = None) -> bool:
+        """Whether there is a pet (`petseg.pixels.decision`).
+
+        Args:
+            corners: (2, 2) of the photo, x0, y0 and x1, y1, between which somebody points at something: less
+                is needed of a pet there. None: nobody does.
+        """
+        if corners is not None and self._most(corners) > POINTED:
+            return True
+        return decision.shows_pet(self.letterbox, *decision.margins(self.logits), None, self.manifest.sure)
 
     def may_show_pet(self, corners: NDArray[np.float64]) -> bool:
         """Whether a second look between two corners (2, 2) of the photo, x0, y0 and x1, y1, might show one.
 
         In a photo so long that it is seen in tiles anything might, after a look at all of it.
         """
-        box = self.letterbox
-        if is_wide(box):
-            return True
-        low, high = box.to_model(corners)
+        return is_wide(self.letterbox) or self._most(corners) > MAYBE
+
+    def _most(self, corners: NDArray[np.float64]) -> float:
+        """By how much a pet exceeds background between two corners, at most."""
+        low, high = self.letterbox.to_model(corners)
         (left, top), (right, bottom) = (
             np.maximum(at, 0).astype(int) for at in (np.floor(low), np.ceil(high))
         )
-        return bool((decision.margin(self.logits)[top:bottom, left:right] > MAYBE).any())
+        return float(decision.margin(self.raw[:, top:bottom, left:right]).max(initial=-np.inf))
 
 
 @dataclass(frozen=True)
@@ -81,9 +102,7 @@ class Presence:
         height, width = photo.shape[:2]
         letterbox = Letterbox.fit(width, height, network.manifest.size, region)
         logits = network.run(planes([letterbox.apply(photo, network.manifest.fill)]))[0]
-        if network.manifest.doubt:
-            logits = decision.without_unsure(letterbox, logits)
-        return Seen(letterbox, logits, network.manifest.sure)
+        return Seen(letterbox, logits, network.manifest)
 
     def _open(self) -> Network | None:
         """The model that is asked; None where it is not part of this petseg, or is asked by clicks itself."""

@@ -123,6 +123,7 @@ class Says:
     Attributes:
         asked: whether each question was about the whole photo.
         near: between which corners there might be a pet.
+        pointed: between which corners one is pointed at, None where nobody points.
         margin: (H, W) of a pet, by which a pixel of a whole photo of that size exceeds background.
     """
 
@@ -130,6 +131,7 @@ class Says:
         self.whole, self.part, self.may, self.margin = whole, part, may, margin
         self.asked: list[bool] = []
         self.near: list[NDArray[np.float64]] = []
+        self.pointed: list[NDArray[np.float64] | None] = []
 
     def see(self, photo: NDArray[np.uint8], region: Any) -> "Said":
         self.asked.append(region is None)
@@ -149,7 +151,8 @@ class Said(NamedTuple):
     letterbox: Letterbox
     logits: NDArray[np.float32]
 
-    def shows_pet(self) -> bool:
+    def shows_pet(self, corners: NDArray[np.float64] | None) -> bool:
+        self.says.pointed.append(corners)
         return self.answer
 
     def may_show_pet(self, corners: NDArray[np.float64]) -> bool:
@@ -202,9 +205,11 @@ def test_a_single_click_finds_nothing_where_there_cannot_be_a_pet(
     talk = Dialogue(network, photo, says)  # type: ignore[arg-type]
     assert len(talk.first(ask(box=(5, 5, 45, 45))).found), "a box is not asked about"
     assert says.near == []
+    assert says.pointed == [None], "nor is less needed for one"
     assert bool(len(talk.first(ask(point=CAT)).found)) == may
     reach = dialogue.NEAR * max(photo.shape)
     np.testing.assert_allclose(says.near[0], [np.array(CAT) - reach, np.array(CAT) + reach])
+    assert says.pointed[1:] == says.near[:1] * may
 
 
 def test_what_may_be_another_animal_counts_less(

@@ -1,9 +1,9 @@
 /** A click on a photo, answered by a promptable model: petseg/dialogue.py and what it consists of. */
 
 import { margins, withoutOthers } from "./apart";
-import { type Look, showsPet } from "./decision";
+import { type Look, showsPet, withoutUnsure } from "./decision";
 import { clip, Letterbox, type Point, type Region } from "./geometry";
-import { closeUp, mayShowPet, overlap } from "./lookagain";
+import { closeUp, isWide, most, overlap } from "./lookagain";
 import { type Clicker, type Features, semantic, vectors } from "./network";
 import { depths, type Grid, regionAt, regions } from "./regions";
 import { enlarged, type Photo, square } from "./resize";
@@ -18,6 +18,12 @@ export interface Answer {
   alone: boolean | null;
 }
 
+/** What the model that finds all pets says of a part of the photo, and that without what it is unsure of. */
+interface Seen {
+  raw: Look;
+  sure: Look;
+}
+
 /** Views whose features are kept, a mirror image being one of its own. */
 const KEPT = 8;
 
@@ -28,7 +34,7 @@ const margin = (logits: Float32Array, at: number, count = logits.length / 3): nu
 export class Dialogue {
   private readonly kept = new Map<string, Promise<Features>>();
   private readonly whole: Letterbox;
-  private everywhere: Promise<Look> | undefined;
+  private everywhere: Promise<Seen> | undefined;
 
   constructor(
     private readonly photo: Photo,
@@ -63,17 +69,32 @@ export class Dialogue {
   /** The answer, which finds nothing where neither the photo nor the last view of it shows a pet, or none near the click. */
   private async ifPet(answer: Answer): Promise<Answer> {
     if (!this.clicker.manifest.presence || !this.found(answer)) return answer;
-    this.everywhere ??= this.presence(this.whole);
+    this.everywhere ??= this.see(this.whole);
     const seen = await this.everywhere;
-    const reach = this.rules.dialogue.NEAR * Math.max(this.photo.width, this.photo.height);
-    const [x, y] = answer.click;
-    if (mayShowPet(seen, [x - reach, y - reach], [x + reach, y + reach], this.rules)) {
-      if (showsPet(seen, this.rules)) return this.agreed(answer, seen);
-      if (!answer.box.whole && showsPet(await this.presence(answer.box), this.rules)) return answer;
+    const { MAYBE } = this.rules.second_look;
+    if (isWide(seen.raw.box, this.rules) || this.near(seen, answer.click) > MAYBE) {
+      if (this.shows(seen, answer.click)) return this.agreed(answer, seen.sure);
+      if (!answer.box.whole && this.shows(await this.see(answer.box), answer.click)) return answer;
     }
     const logits = answer.logits.slice();
     logits.fill(this.rules.decision.OUTSIDE, logits.length / 3);
     return { ...answer, logits };
+  }
+
+  private async see(part: Letterbox): Promise<Seen> {
+    const raw = await this.presence(part);
+    return { raw, sure: withoutUnsure(raw, this.rules) };
+  }
+
+  /** By how much a pet exceeds background near a click, at most. */
+  private near({ raw }: Seen, [x, y]: Point): number {
+    const reach = this.rules.dialogue.NEAR * Math.max(this.photo.width, this.photo.height);
+    return most(raw, [x - reach, y - reach], [x + reach, y + reach]);
+  }
+
+  /** Whether there is a pet, of which less is needed where somebody points. */
+  private shows(seen: Seen, click: Point): boolean {
+    return this.near(seen, click) > this.rules.presence.POINTED || showsPet(seen.sure, this.rules);
   }
 
   /** The logits, each pixel less sure by how unsure it is to be of the animal that was clicked. */

@@ -58,21 +58,21 @@ export async function see(photo: Photo, finder: Finder, rules: Rules): Promise<L
   return agrees ? seen : ruleOut(seen, rules);
 }
 
-/** Whether a second look between two corners of the photo might show a pet: petseg/engine/presence.py. */
-export function mayShowPet({ cat, dog, box }: Look, low: Point, high: Point, rules: Rules): boolean {
-  if (isWide(box, rules)) return true;
+/** By how much a pet exceeds background between two corners of the photo, at most: petseg/engine/presence.py. */
+export function most({ cat, dog, box }: Look, low: Point, high: Point): number {
   const [left, top] = box.toModel(low).map((value) => Math.max(0, Math.floor(value)));
   const [right, bottom] = box.toModel(high).map((value) => Math.min(box.size, Math.ceil(value)));
+  let highest = Number.NEGATIVE_INFINITY;
   for (let y = top; y < bottom; y++) {
     for (let at = y * box.size + left; at < y * box.size + right; at++) {
-      if (Math.max(cat[at], dog[at]) > rules.second_look.MAYBE) return true;
+      highest = Math.max(highest, cat[at], dog[at]);
     }
   }
-  return false;
+  return highest;
 }
 
 /** Whether a photo is so long that it is seen in tiles. */
-function isWide({ width, height }: Letterbox, { second_look: { WIDE } }: Rules): boolean {
+export function isWide({ width, height }: Letterbox, { second_look: { WIDE } }: Rules): boolean {
   return Math.max(width, height) >= WIDE * Math.min(width, height);
 }
 

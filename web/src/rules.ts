@@ -12,6 +12,7 @@ export interface Rules {
   apart: Numbers<"SAME" | "FINER" | "LOW" | "HIGH">;
   animal: Numbers<"CRUMB" | "NEARLY_ALL" | "MOST" | "BESIDES" | "RULED_OUT">;
   dialogue: Numbers<"NEAR" | "INSIDE" | "AGREE">;
+  presence: Numbers<"POINTED">;
   second_look: Numbers<
     | "MAYBE"
     | "SMALL"

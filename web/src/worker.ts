@@ -1,17 +1,7 @@
 /** What thinks: it has the models and the photo, and never keeps the page from answering. */
 
 import { MOST, next } from "./animals";
-import {
-  type Alpha,
-  alpha,
-  type Look,
-  look,
-  mask,
-  type Said,
-  said,
-  showsPet,
-  withoutUnsure,
-} from "./decision";
+import { type Alpha, alpha, type Look, look, mask, type Said, said, showsPet } from "./decision";
 import { Dialogue } from "./dialogue";
 import { Letterbox, type Point } from "./geometry";
 import { see } from "./lookagain";
@@ -163,7 +153,7 @@ class Studio {
     this.dialogue ??= new Dialogue(photo, clicker, rules, async ({ region }) => {
       const { fill, size } = finder.manifest;
       const part = new Letterbox(photo.width, photo.height, size, region);
-      return withoutUnsure(look(await finder.run(square(photo, part, fill, rules)), part), rules);
+      return look(await finder.run(square(photo, part, fill, rules)), part);
     });
     return this.dialogue;
   }

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from skimage import data
 
 from petseg import Segmenter
-from petseg.engine.presence import Presence
-from petseg.pixels.geometry import Region
+from petseg.engine.network import open_model
+from petseg.engine.presence import POINTED, Presence, Seen
+from petseg.pixels.geometry import Letterbox, Region
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,29 @@ def test_a_panorama_may_have_a_pet_anywhere(person: NDArray[np.uint8]) -> None:
     assert seen is not None
     assert not seen.shows_pet()
     assert seen.may_show_pet(np.array([[215.0, 100], [235, 120]]))
+
+
+@pytest.mark.parametrize(
+    ("point", "margin", "shown"),
+    [
+        (None, POINTED + 0.5, False),
+        ((64, 24), POINTED + 0.5, True),
+        ((64, 24), POINTED - 0.5, False),
+        ((24, 24), POINTED + 0.5, False),
+    ],
+)
+def test_less_is_needed_of_a_pet_where_somebody_points(
+    point: tuple[float, float] | None, margin: float, shown: bool
+) -> None:
+    """A hundredth of the photo is likely to be a cat, and no pixel is sure."""
+    box = Letterbox.fit(200, 100, 100)
+    raw = np.full((3, 100, 100), -6, np.float32)
+    raw[0] = 0
+    raw[1, 33:40, 28:36] = margin
+    seen = Seen(box, raw, open_model("unet", "cpu", 1).manifest)
+    corners = None if point is None else np.array([point, point]) + np.array([[-4], [4]])
+    assert seen.shows_pet(corners) == shown
+    assert not (seen.logits[1] > 0).any(), "it is no pet for the photo"
 
 
 @pytest.mark.parametrize("name", ["nobody", "prompt"])
