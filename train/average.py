@@ -17,6 +17,8 @@ from train.checkpoint import load_checkpoint, save_checkpoint
 def average(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
     """The mean of every weight and every statistic, in float32; counters are those of the first checkpoint.
 
+    A checkpoint that is named twice counts twice.
+
     Raises:
         ValueError: the checkpoints differ in names or shapes, or there are none.
         FileNotFoundError, RuntimeError: as `train.checkpoint.load_checkpoint`.

@@ -55,6 +55,7 @@ class SourceConfig(Section):
             colours ("#ff8c00", those of palettes too) -> "background", "cat", "dog" or "ignored"; of an
             annotation file its labels, "*" being all others.
         repeat: how often each photo comes in an epoch, whatever it shows; each time it is augmented anew.
+        crowds: how often each photo of several animals, that of an instances/NAME.png, comes besides.
         validation: share held out for validation, stratified by breed.
         optional: a folder that is not there is said aloud and left out, instead of being an error.
     """
@@ -65,6 +66,7 @@ class SourceConfig(Section):
     masks: str = "masks"
     classes: dict[str, str] = Field(default_factory=dict)
     repeat: int = Field(default=1, ge=1)
+    crowds: int = Field(default=0, ge=0)
     validation: float = Field(default=0.0, ge=0.0, lt=1.0)
     optional: bool = False
 

@@ -31,6 +31,12 @@ def test_the_mean_of_two(tmp_path: Path, make_config: MakeConfig) -> None:
         assert (tensor == (2.5 if tensor.is_floating_point() else 1)).all(), name
 
 
+def test_who_is_named_twice_counts_twice(tmp_path: Path, make_config: MakeConfig) -> None:
+    one, other = (saved(tmp_path / str(value), make_config(), value) for value in (1, 4))
+    mean = average([one, one, other])
+    assert all((tensor == 2).all() for tensor in mean.values() if tensor.is_floating_point())
+
+
 def test_other_architectures_are_refused(
     tmp_path: Path, make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

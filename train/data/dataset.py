@@ -23,6 +23,7 @@ from petseg.measure.pair import Pair, hides_pets, misfit, turned_alike
 from train.config import OXFORD, Config, DataConfig, SourceConfig
 from train.data.augment import build_augmentation, fitting, plain, to_tensors
 from train.data.samples import AnySample, RimSample, Sample, TorchvisionSample, TrimapSample
+from train.data.scenes import has_instances
 from train.data.sources import there
 from train.sections import AugmentConfig
 
@@ -137,6 +138,7 @@ def split_sources(
             # After the split: what the whole data hold out stays held out.
             kept, held_out = (split_validation(s, config.share, config.seed)[1] for s in (kept, held_out))
         training += kept * source.repeat
+        training += [sample for sample in kept if has_instances(sample)] * source.crowds
         validation += held_out
     leaked = sorted(copied.keys() & {sample.name for sample in validation})
     if leaked:

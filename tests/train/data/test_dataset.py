@@ -194,6 +194,32 @@ def test_no_share_gives_no_validation() -> None:
     assert (len(training), validation) == (5, [])
 
 
+def test_photos_of_several_animals_come_more_often_if_asked_for(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_plain(tmp_path / folder, {f"{folder}_{index}": draw_labels(index) for index in range(10)})
+        (tmp_path / folder / "instances").mkdir()
+        for index in range(5):
+            Image.fromarray(np.ones((8, 8), np.uint8)).save(
+                tmp_path / f"{folder}/instances/{folder}_{index}.png"
+            )
+    config = DataConfig(
+        root=str(tmp_path),
+        sources=[
+            SourceConfig(path="one", repeat=2, crowds=3, validation=0.2),
+            SourceConfig(path="two"),
+        ],
+    )
+    training, validation = read_splits(config)
+    counts = Counter(names(training))
+    held_out = set(names(validation))
+    assert len(held_out) == 2, "each once"
+    for index in range(10):
+        assert counts[f"two_{index}"] == 1
+        if f"one_{index}" not in held_out:
+            assert counts[f"one_{index}"] == (2 + 3 if index < 5 else 2)
+    assert not set(counts) & held_out
+
+
 def test_repeat_and_validation_of_several_sources(tmp_path: Path) -> None:
     for folder in ("one", "two", "three"):
         masks = {f"{folder}_{index}": draw_labels(index) for index in range(10)}
