@@ -153,7 +153,7 @@ def swapped(model: onnx.ModelProto) -> None:
     ("part", "tamper", "error", "message"),
     [
         ("encoder", shift("encoder"), FeaturesError, "features_. differs by up to"),
-        ("decoder", shift("levels"), LogitsError, "allowed are 0.1"),
+        ("decoder", shift("levels"), LogitsError, "allowed are 0.05"),
         (
             "decoder",
             document(part="encoder"),
