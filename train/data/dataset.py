@@ -138,7 +138,8 @@ def split_sources(
             # After the split: what the whole data hold out stays held out.
             kept, held_out = (split_validation(s, config.share, config.seed)[1] for s in (kept, held_out))
         training += kept * source.repeat
-        training += [sample for sample in kept if has_instances(sample)] * source.crowds
+        if source.crowds:
+            training += [sample for sample in kept if has_instances(sample)] * source.crowds
         validation += held_out
     leaked = sorted(copied.keys() & {sample.name for sample in validation})
     if leaked:
