@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.peer import PEER, Peer
+from petseg.engine.precision import Precision
 from petseg.errors import PetsegError
 from petseg.measure import report_file
 from petseg.measure.animals import AnimalEvaluation
@@ -149,8 +150,10 @@ def print_results(results: dict[str, Any]) -> None:
             )
             print(f"{NAMES[name]:<34}{cells}")
     ratio = results["ratio"]
+    how = f"{results['precision']}, {results['threads']} threads"
     print(
-        f"\ntime of result.pets over that of the mask: median {ratio['median']:.2f}, p95 {ratio['p95']:.2f}"
+        f"\ntime of result.pets over that of the mask: "
+        f"median {ratio['median']:.2f}, p95 {ratio['p95']:.2f} ({how})"
     )
 
 
@@ -165,14 +168,18 @@ def main() -> int:
         "--peer", type=Path, default=PEER, help="its .tflite file; left out if it is not there"
     )
     parser.add_argument("--threads", type=int, default=2, help="for each of the networks")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="auto", help="of petseg; default: its own choice"
+    )
     options = report_file.parse(parser)
     try:
         first, last = map(int, options.animals.split("-"))
-        segmenter = Segmenter(device="cpu", threads=options.threads)
+        segmenter = Segmenter(device="cpu", threads=options.threads, precision=options.precision)
         contest = Contest(segmenter, Peer(options.peer, options.threads) if options.peer.is_file() else None)
         results: dict[str, Any] = {
             "machine": machine(),
             "threads": options.threads,
+            "precision": segmenter.precision,
             "animals": options.animals,
         }
         several = held_out(options.data, range(first, last + 1), ("unet", "prompt"))

@@ -6,7 +6,7 @@ of it. So no pixel has two owners, and none is left without.
 
 That is done twice. Most photos show one animal, so whether there are several is decided with caution. Where
 there are, a neighbour is easily taken for a part of an animal: two places must then be surer of being one,
-and an animal may be smaller.
+and an animal may be smaller. Then places are chosen anew, also near the edges, and more of them in a crowd.
 
 The limits were chosen on held-out photos of two to four animals, beside held-out photos of one.
 """
@@ -22,12 +22,15 @@ from petseg.pixels.polygons import regions
 
 PLACES = 10
 """Places looked at, in a photo whose pets are in no more regions than that."""
+CROWD, PLACES_OF_CROWD = 5, 40
+"""Animals found from which on so many places are looked at: of more, ten miss some."""
 MOST_PLACES = 24
-"""Places looked at, at most: one in each of the largest regions."""
+"""Places looked at, at most, to have one in each of the largest regions."""
 STEP = 4
 """Places lie on a grid with this many pixels of the square from one to the next."""
-DEEP = 0.5
-"""Depth of a place inside its region, in grid cells, at least, over that of the deepest one there."""
+DEEP, DEEP_SEVERAL = 0.5, 0.25
+"""Depth of a place inside its region, in grid cells, at least, over that of the deepest one there, the latter
+where there are several: some of them are at the region's edges."""
 SAME = 4.0
 """Log-odds that two places with the same vector are of one animal, see `margins`."""
 FINER = 2
@@ -54,12 +57,13 @@ UNCLAIMED = 0.0
 """Mean log-odds below which a region without a place of its own is an animal by itself."""
 
 
-def places(pets: NDArray[np.bool_], count: int = PLACES) -> NDArray[np.float64]:
+def places(pets: NDArray[np.bool_], count: int = PLACES, deep: float = DEEP) -> NDArray[np.float64]:
     """Where to look: spread over the pets, and not at their edges.
 
     Args:
         pets: (S, S) bool.
         count: of places; one more for each region above that number, up to `MOST_PLACES`.
+        deep: see `DEEP`.
 
     Returns:
         (N, 2) x, y in pixels of the square, the deepest place of each region first, the largest region before
@@ -71,13 +75,14 @@ def places(pets: NDArray[np.bool_], count: int = PLACES) -> NDArray[np.float64]:
     sizes = np.bincount(numbers.ravel())[1:]
     order = np.argsort(-sizes, kind="stable") + 1
     chosen: list[tuple[int, int]] = []
-    deep = np.zeros_like(grid)
+    inner = np.zeros_like(grid)
     for number in order[:MOST_PLACES].tolist():
         inside = np.where(numbers == number, deep_by, 0)
         row, column = divmod(int(inside.argmax()), grid.shape[1])
         chosen.append((row, column))
-        deep |= inside >= max(1, DEEP * inside[row, column])
-    candidates = np.argwhere(deep)
+        deepest = inside[row, column]
+        inner |= inside >= max(min(2, deepest), deep * deepest)
+    candidates = np.argwhere(inner)
     nearest = np.full(len(candidates), np.inf)
     for place in chosen:
         nearest = np.minimum(nearest, _distances(candidates, place))

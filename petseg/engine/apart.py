@@ -57,9 +57,13 @@ class Separator:
         if not len(spots):
             return None
         features = network.encode(planes([box.apply(photo(), network.manifest.fill)]))
-        said = apart.margins(vectors(features)[0], spots, box.size)
-        share = np.count_nonzero(mask) / mask.size
-        return box, apart.animals(found, spots, said, share)
+        said, share = vectors(features)[0], np.count_nonzero(mask) / mask.size
+        animals = apart.animals(found, spots, apart.margins(said, spots, box.size), share)
+        if len(animals) > 1:
+            count = apart.PLACES_OF_CROWD if len(animals) >= apart.CROWD else apart.PLACES
+            spots = apart.places(found, count, apart.DEEP_SEVERAL)
+            animals = apart.animals(found, spots, apart.margins(said, spots, box.size), share)
+        return box, animals
 
     def _open(self) -> Network | None:
         """The model that says it; None where none that does is part of this petseg."""

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from petseg import Segmenter
+from petseg.clicks import apart as places
 from petseg.engine import apart
 from petseg.engine.apart import Separator
 from petseg.errors import ImageError
@@ -61,6 +62,23 @@ def test_two_cats_that_touch_and_a_dog(network: ColourClicks, photo: NDArray[np.
     _ = result.pets
     assert network.encoded == 1
     assert not network.asked
+
+
+def test_in_a_crowd_more_places_are_looked_at(network: ColourClicks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network.manifest, "size", 192)
+    rows, columns = np.indices((192, 192))
+    twelve = np.stack([columns // 48 * 80, rows // 64 * 120, np.zeros_like(rows)], -1).astype(np.uint8)
+    mask = np.zeros((192, 192), np.uint8)
+    mask[2:190, 2:190] = 1
+
+    def count() -> int:
+        found = Separator().planes(lambda: twelve, mask)
+        assert found is not None
+        return len(np.unique(found[1].argmax(0)[mask != 0]))
+
+    assert count() == 12
+    monkeypatch.setattr(places, "CROWD", 99)
+    assert count() <= places.PLACES
 
 
 def test_without_a_pet_nobody_is_asked(network: ColourClicks, photo: NDArray[np.uint8]) -> None:
