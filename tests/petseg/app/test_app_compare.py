@@ -92,7 +92,8 @@ def test_all_models_side_by_side(compare: CompareTab, upload: Path) -> None:
     assert first["Outline"][0] == "the others are compared with it"
     assert "the same as tiny" in second["Outline"][0]
     assert re.fullmatch(r"\d+ ms", first["Time, warm"][0])
-    assert "cat, " in second["Answer"][0]
+    largest = compare.studio.models.get("tiny").segment(upload).pets[0]
+    assert f"{largest.label}, " in second["Answer"][0]
 
 
 def test_the_cards_figures_stand_beside_the_photos(compare: CompareTab, upload: Path) -> None:
