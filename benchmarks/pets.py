@@ -152,7 +152,7 @@ def print_results(results: dict[str, Any]) -> None:
     ratio = results["ratio"]
     how = f"{results['precision']}, {results['threads']} threads"
     print(
-        f"\ntime of result.pets over that of the mask: "
+        "\ntime of result.pets over that of the mask: "
         f"median {ratio['median']:.2f}, p95 {ratio['p95']:.2f} ({how})"
     )
 

@@ -30,7 +30,7 @@ STEP = 4
 """Places lie on a grid with this many pixels of the square from one to the next."""
 DEEP, DEEP_SEVERAL = 0.5, 0.25
 """Depth of a place inside its region, in grid cells, at least, over that of the deepest one there, the latter
-where there are several: some of them are at the region's edges."""
+where there are several: some of them are at the region's edges. At least two cells, where it is that deep."""
 SAME = 4.0
 """Log-odds that two places with the same vector are of one animal, see `margins`."""
 FINER = 2

@@ -58,12 +58,15 @@ class Separator:
             return None
         features = network.encode(planes([box.apply(photo(), network.manifest.fill)]))
         said, share = vectors(features)[0], np.count_nonzero(mask) / mask.size
-        animals = apart.animals(found, spots, apart.margins(said, spots, box.size), share)
-        if len(animals) > 1:
-            count = apart.PLACES_OF_CROWD if len(animals) >= apart.CROWD else apart.PLACES
-            spots = apart.places(found, count, apart.DEEP_SEVERAL)
-            animals = apart.animals(found, spots, apart.margins(said, spots, box.size), share)
-        return box, animals
+
+        def animals(spots: NDArray[np.float64]) -> NDArray[np.float32]:
+            return apart.animals(found, spots, apart.margins(said, spots, box.size), share)
+
+        first = animals(spots)
+        if len(first) < 2:
+            return box, first
+        count = apart.PLACES_OF_CROWD if len(first) >= apart.CROWD else apart.PLACES
+        return box, animals(apart.places(found, count, apart.DEEP_SEVERAL))
 
     def _open(self) -> Network | None:
         """The model that says it; None where none that does is part of this petseg."""
